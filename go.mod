@@ -1,0 +1,3 @@
+module onnxopt
+
+go 1.26
