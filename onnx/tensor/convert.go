@@ -205,7 +205,8 @@ func FromComplexes(d DType, shape []int, v []complex128) *Tensor {
 	return t
 }
 
-// eachCode visits the storage bits of every element of at most 16 bits.
+// eachCode visits the storage bits of every element of at most 16 bits. Types
+// narrower than a byte form one little-endian bit stream.
 func (t *Tensor) eachCode(f func(i int, code uint16)) {
 	n := t.Len()
 	switch b := t.Type.Bits(); b {
@@ -218,9 +219,14 @@ func (t *Tensor) eachCode(f func(i int, code uint16)) {
 			f(i, uint16(v))
 		}
 	default:
-		per, mask := 8/b, byte(1<<b-1)
+		mask := uint16(1<<b - 1)
 		for i := range n {
-			f(i, uint16(t.data[i/per]>>(i%per*b)&mask))
+			at, shift := i*b/8, i*b%8
+			bits := uint16(t.data[at]) >> shift
+			if shift+b > 8 {
+				bits |= uint16(t.data[at+1]) << (8 - shift)
+			}
+			f(i, bits&mask)
 		}
 	}
 }
@@ -237,9 +243,14 @@ func (t *Tensor) setCodes(n int, code func(i int) uint16) {
 			t.data[i] = byte(code(i))
 		}
 	default:
-		per, mask := 8/b, byte(1<<b-1)
+		mask := uint16(1<<b - 1)
 		for i := range n {
-			t.data[i/per] |= byte(code(i)) & mask << (i % per * b)
+			at, shift := i*b/8, i*b%8
+			bits := code(i) & mask << shift
+			t.data[at] |= byte(bits)
+			if shift+b > 8 {
+				t.data[at+1] |= byte(bits >> 8)
+			}
 		}
 	}
 }

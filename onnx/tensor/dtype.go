@@ -38,7 +38,9 @@ const (
 	Float8E8M0     DType = 24
 	Uint2          DType = 25
 	Int2           DType = 26
-	numDTypes      DType = 27
+	Float6E2M3     DType = 27
+	Float6E3M2     DType = 28
+	numDTypes      DType = 29
 )
 
 type class uint8
@@ -85,6 +87,8 @@ var dtypes = [numDTypes]struct {
 	Float8E8M0:     {"float8e8m0", 8, classFloat},
 	Uint2:          {"uint2", 2, classUnsigned},
 	Int2:           {"int2", 2, classSigned},
+	Float6E2M3:     {"float6e2m3", 6, classFloat},
+	Float6E3M2:     {"float6e3m2", 6, classFloat},
 }
 
 // Valid reports whether d is an element type of the standard.

@@ -9,7 +9,7 @@ import (
 // exponent and mantissa widths, exponent bias, and its special values.
 // Formats: IEEE 754 binary16; bfloat16; "FP8 Formats for Deep Learning"
 // (arXiv 2209.05433) for E4M3FN and E5M2; the FNUZ variants of arXiv
-// 2206.02915; OCP Microscaling v1.0 for E2M1 and E8M0.
+// 2206.02915; OCP Microscaling v1.0 for E2M1, E2M3, E3M2 and E8M0.
 type minifloat struct {
 	exp, man int
 	bias     int
@@ -28,6 +28,8 @@ var minifloats = map[DType]*minifloat{
 	Float8E5M2:     {exp: 5, man: 2, bias: 15, inf: true, nan: 0x7e, maxCode: 0x7b},
 	Float8E5M2FNUZ: {exp: 5, man: 2, bias: 16, nan: 0x80, fnuz: true, maxCode: 0x7f},
 	Float4E2M1:     {exp: 2, man: 1, bias: 1, noNaN: true, maxCode: 0x7},
+	Float6E2M3:     {exp: 2, man: 3, bias: 1, noNaN: true, maxCode: 0x1f},
+	Float6E3M2:     {exp: 3, man: 2, bias: 3, noNaN: true, maxCode: 0x1f},
 }
 
 func (m *minifloat) signBit() uint16 { return 1 << (m.exp + m.man) }

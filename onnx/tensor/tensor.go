@@ -53,8 +53,7 @@ func ByteSize(t DType, shape []int) (int, error) {
 		}
 		return n * (b / 8), nil
 	} else if b > 0 {
-		per := 8 / b
-		return n/per + (n%per+per-1)/per, nil
+		return n/8*b + (n%8*b+7)/8, nil
 	}
 	return 0, nil
 }
