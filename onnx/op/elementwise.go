@@ -1,0 +1,213 @@
+package op
+
+import (
+	"fmt"
+
+	"onnxopt/onnx/dim"
+	"onnxopt/onnx/tensor"
+)
+
+// unary completes d as an element-wise operator of one float input: f is
+// computed in float64 and rounded once.
+func unary(d *Def, f func(a *Attrs) func(x float64) float64) *Def {
+	d.Flags |= Elementwise
+	d.Infer = sameShape
+	d.Eval = func(e *Eval) error {
+		x := e.Tensor(0)
+		g, v := f(&e.Attrs), x.Floats()
+		for i := range v {
+			v[i] = g(v[i])
+		}
+		e.Set(0, tensor.FromFloats(x.Type, x.Shape, v))
+		return nil
+	}
+	return d
+}
+
+// plain adapts a function without attributes to unary.
+func plain(f func(float64) float64) func(*Attrs) func(float64) float64 {
+	return func(*Attrs) func(float64) float64 { return f }
+}
+
+// sameShape is the shape rule of operators whose output 0 has the shape of
+// input 0.
+func sameShape(f *Infer) error {
+	if s, ok := f.Shape(0); ok {
+		f.Set(0, s...)
+	}
+	return nil
+}
+
+// arithmetic completes d as a broadcasting operator of two inputs of one
+// type: floats are computed in float64 and rounded once, integers wrap.
+func arithmetic(d *Def, float func(a, b float64) float64, signed func(a, b int64) int64,
+	unsigned func(a, b uint64) uint64) *Def {
+	d.Flags |= Elementwise
+	d.Infer = inferBinary
+	d.Eval = func(e *Eval) error {
+		a, b, err := e.operands()
+		if err != nil {
+			return err
+		}
+		shape, err := tensor.Broadcast(a.Shape, b.Shape)
+		if err != nil {
+			return err
+		}
+		if err := e.Fits(a.Type, shape); err != nil {
+			return err
+		}
+		if a.Type.IsFloat() {
+			e.Set(0, tensor.FromFloats(a.Type, shape, mapPairs(shape, a, b, a.Floats(), b.Floats(), float)))
+			return nil
+		}
+		f := signed
+		if !a.Type.IsSigned() {
+			f = func(x, y int64) int64 { return int64(unsigned(uint64(x), uint64(y))) }
+		}
+		e.Set(0, tensor.FromInts(a.Type, shape, mapPairs(shape, a, b, a.Ints(), b.Ints(), f)))
+		return nil
+	}
+	return d
+}
+
+// operands is the two inputs of a binary operator. Before opset 7 the
+// attributes broadcast and axis aligned the second with the first.
+func (e *Eval) operands() (a, b *tensor.Tensor, err error) {
+	a, b = e.Tensor(0), e.Tensor(1)
+	if e.Since >= 7 || e.Int("broadcast") == 0 || b.Rank() >= a.Rank() {
+		return a, b, nil
+	}
+	axis := a.Rank() - b.Rank()
+	if e.Node.Attr("axis") != nil {
+		ok := false
+		if axis, ok = Axis(e.Int("axis"), a.Rank()); !ok || axis+b.Rank() > a.Rank() {
+			return nil, nil, fmt.Errorf("axis %d for shapes %v and %v", axis, a.Shape, b.Shape)
+		}
+	}
+	shape := append([]int{}, b.Shape...)
+	for i := axis + b.Rank(); i < a.Rank(); i++ {
+		shape = append(shape, 1)
+	}
+	return a, b.Reshaped(shape...), nil
+}
+
+// mapPairs applies f to the broadcast pairs of elements of a and b.
+func mapPairs[T, R any](shape []int, a, b *tensor.Tensor, av, bv []T, f func(x, y T) R) []R {
+	n, _ := tensor.Count(shape)
+	out := make([]R, n)
+	eachBroadcast(shape, [][]int{a.Shape, b.Shape}, func(o int, at []int) {
+		out[o] = f(av[at[0]], bv[at[1]])
+	})
+	return out
+}
+
+// eachBroadcast visits the elements of shape in order with the matching
+// linear indices into inputs of shapes in.
+func eachBroadcast(shape []int, in [][]int, f func(o int, at []int)) {
+	strides := make([][]int, len(in))
+	for k, s := range in {
+		strides[k] = make([]int, len(shape))
+		own := tensor.Strides(s)
+		for i, d := range s {
+			if d != 1 {
+				strides[k][len(shape)-len(s)+i] = own[i]
+			}
+		}
+	}
+	index, at := make([]int, len(shape)), make([]int, len(in))
+	n, _ := tensor.Count(shape)
+	for o := range n {
+		f(o, at)
+		for i := len(shape) - 1; i >= 0; i-- {
+			index[i]++
+			for k := range at {
+				at[k] += strides[k][i]
+			}
+			if index[i] < shape[i] {
+				break
+			}
+			for k := range at {
+				at[k] -= strides[k][i] * shape[i]
+			}
+			index[i] = 0
+		}
+	}
+}
+
+// inferBinary is the shape rule of broadcasting operators of two inputs, with
+// partial data for the integer arithmetic of shapes.
+func inferBinary(f *Infer) error {
+	if f.Since < 7 {
+		return sameShape(f)
+	}
+	a, ok := f.Shape(0)
+	b, ok2 := f.Shape(1)
+	if !ok || !ok2 {
+		return nil
+	}
+	shape, err := BroadcastDims(a, b)
+	if err != nil {
+		return err
+	}
+	f.Set(0, shape...)
+	return nil
+}
+
+// withShapeArithmetic adds the rule for partial data: g combines two elements
+// of integer inputs of rank 0 or 1.
+func withShapeArithmetic(d *Def, g func(a, b dim.Dim) dim.Dim) *Def {
+	infer := d.Infer
+	d.Infer = func(f *Infer) error {
+		if err := infer(f); err != nil {
+			return err
+		}
+		a, ok := f.InData(0)
+		b, ok2 := f.InData(1)
+		if !ok || !ok2 || !f.Type(0).Elem.IsInt() || len(a) != len(b) && len(a) != 1 && len(b) != 1 {
+			return nil
+		}
+		out := make([]dim.Dim, max(len(a), len(b)))
+		if len(a) == 0 || len(b) == 0 {
+			out = nil
+		}
+		for i := range out {
+			out[i] = g(a[min(i, len(a)-1)], b[min(i, len(b)-1)])
+		}
+		f.SetData(0, out)
+		return nil
+	}
+	return d
+}
+
+// compare completes d as a broadcasting comparison.
+func compare(d *Def, float func(a, b float64) bool, signed func(a, b int64) bool,
+	unsigned func(a, b uint64) bool) *Def {
+	d.Flags |= Elementwise
+	d.Check = Exact
+	d.Infer = inferBinary
+	d.Eval = func(e *Eval) error {
+		a, b, err := e.operands()
+		if err != nil {
+			return err
+		}
+		shape, err := tensor.Broadcast(a.Shape, b.Shape)
+		if err != nil {
+			return err
+		}
+		if err := e.Fits(tensor.Bool, shape); err != nil {
+			return err
+		}
+		var out []bool
+		switch {
+		case a.Type.IsFloat():
+			out = mapPairs(shape, a, b, a.Floats(), b.Floats(), float)
+		case a.Type.IsSigned():
+			out = mapPairs(shape, a, b, a.Ints(), b.Ints(), signed)
+		default:
+			out = mapPairs(shape, a, b, a.Ints(), b.Ints(), func(x, y int64) bool { return unsigned(uint64(x), uint64(y)) })
+		}
+		e.Set(0, tensor.FromBools(shape, out))
+		return nil
+	}
+	return d
+}

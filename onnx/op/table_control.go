@@ -1,0 +1,5 @@
+package op
+
+var controlTable = []*Def{
+	opIf,
+}

@@ -1,0 +1,9 @@
+package op
+
+var mathTable = []*Def{
+	opAdd,
+	opDiv,
+	opGreater,
+	opMul,
+	opSub,
+}

@@ -1,0 +1,6 @@
+package op
+
+var nnTable = []*Def{
+	opConv,
+	opRelu,
+}

@@ -1,0 +1,6 @@
+package op
+
+var tensorTable = []*Def{
+	opReshape,
+	opShape,
+}

@@ -1,0 +1,139 @@
+package op
+
+import (
+	"fmt"
+
+	"onnxopt/onnx/dim"
+)
+
+// window is the sliding-window geometry that convolutions and pools share:
+// the attributes auto_pad, pads, strides and dilations.
+type window struct {
+	auto               string
+	strides, dilations []int
+	before, after      []int // pads; of resolve's sizes when auto is set
+}
+
+func newWindow(a *Attrs, spatial int) (window, error) {
+	w := window{auto: a.Str("auto_pad"), strides: a.Ints("strides"), dilations: a.Ints("dilations")}
+	pads := a.Ints("pads")
+	if w.auto == "" {
+		w.auto = "NOTSET"
+	}
+	if w.auto != "NOTSET" {
+		pads = nil
+	}
+	for _, l := range []*[]int{&w.strides, &w.dilations} {
+		if *l == nil {
+			*l = ones(spatial)
+		}
+		if len(*l) != spatial {
+			return w, fmt.Errorf("%d strides or dilations for %d spatial dims", len(*l), spatial)
+		}
+		for _, v := range *l {
+			if v < 1 {
+				return w, fmt.Errorf("strides %v, dilations %v", w.strides, w.dilations)
+			}
+		}
+	}
+	if pads == nil {
+		pads = make([]int, 2*spatial)
+	}
+	if len(pads) != 2*spatial {
+		return w, fmt.Errorf("%d pads for %d spatial dims", len(pads), spatial)
+	}
+	w.before, w.after = pads[:spatial], pads[spatial:]
+	return w, nil
+}
+
+func ones(n int) []int {
+	o := make([]int, n)
+	for i := range o {
+		o[i] = 1
+	}
+	return o
+}
+
+// outDim is the output size of spatial axis i: floor or, with ceil, ceil of
+// (in + pads - (k-1)*d - 1)/s, plus 1.
+func (w *window) outDim(i int, in, kernel dim.Dim, ceil bool) dim.Dim {
+	s := dim.Of(int64(w.strides[i]))
+	switch w.auto {
+	case "SAME_UPPER", "SAME_LOWER":
+		return in.CeilDiv(s)
+	}
+	extent := kernel.Sub(dim.Of(1)).Mul(dim.Of(int64(w.dilations[i]))).Add(dim.Of(1))
+	span := in.Add(dim.Of(int64(w.before[i] + w.after[i]))).Sub(extent)
+	if !ceil {
+		return span.FloorDiv(s).Add(dim.Of(1))
+	}
+	out := span.CeilDiv(s).Add(dim.Of(1))
+	// The last window must start inside the input or its leading padding.
+	if o, ok := out.Const(); ok {
+		if n, ok := in.Const(); ok && (o-1)*int64(w.strides[i]) >= n+int64(w.before[i]) {
+			return dim.Of(o - 1)
+		}
+		return out
+	}
+	if w.strides[i] == 1 {
+		return out
+	}
+	return dim.Unknown
+}
+
+// resolve computes the output sizes and, for auto_pad, the pads.
+func (w *window) resolve(in, kernel []int, ceil bool) ([]int, error) {
+	out := make([]int, len(in))
+	for i := range in {
+		o, ok := w.outDim(i, dim.Of(int64(in[i])), dim.Of(int64(kernel[i])), ceil).Const()
+		if !ok || o < 0 {
+			return nil, fmt.Errorf("window %v does not fit input %v", kernel, in)
+		}
+		out[i] = int(o)
+	}
+	if w.auto != "SAME_UPPER" && w.auto != "SAME_LOWER" {
+		return out, nil
+	}
+	w.before, w.after = make([]int, len(in)), make([]int, len(in))
+	for i := range in {
+		total := max((out[i]-1)*w.strides[i]+(kernel[i]-1)*w.dilations[i]+1-in[i], 0)
+		w.before[i] = total / 2
+		if w.auto == "SAME_LOWER" {
+			w.before[i] = total - total/2
+		}
+		w.after[i] = total - w.before[i]
+	}
+	return out, nil
+}
+
+// eachTap visits every pair of output position o and kernel position k whose
+// input position i = o*stride - pad + k*dilation lies inside the input; all
+// are linear indices into the spatial dims.
+func (w *window) eachTap(in, out, kernel []int, f func(o, k, i int)) {
+	rank := len(in)
+	opos, kpos := make([]int, rank), make([]int, rank)
+	for o := range volume(out) {
+		unravel(o, out, opos)
+	taps:
+		for k := range volume(kernel) {
+			unravel(k, kernel, kpos)
+			at := 0
+			for d := range rank {
+				p := opos[d]*w.strides[d] - w.before[d] + kpos[d]*w.dilations[d]
+				if p < 0 || p >= in[d] {
+					continue taps
+				}
+				at = at*in[d] + p
+			}
+			f(o, k, at)
+		}
+	}
+}
+
+// unravel writes the coordinates of linear index i.
+func unravel(i int, shape, pos []int) {
+	for d := len(shape) - 1; d >= 0; d-- {
+		pos[d] = i % shape[d]
+		i /= shape[d]
+	}
+}
