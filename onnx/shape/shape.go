@@ -1,0 +1,352 @@
+// Package shape infers the types of all values of a model: element types,
+// symbolic shapes, and the contents of the small integer tensors that shapes
+// are computed with.
+package shape
+
+import (
+	"fmt"
+	"strconv"
+
+	"onnxopt/onnx/dim"
+	"onnxopt/onnx/graph"
+	"onnxopt/onnx/op"
+	"onnxopt/onnx/tensor"
+)
+
+// Limits of what is propagated: elements of a partially known tensor, and of
+// a constant that the reference evaluation may compute.
+const (
+	maxData  = 1024
+	maxConst = 4096
+	maxDepth = 64
+	// Loop bodies are visited several times; nested ones multiply.
+	maxVisits = 4 << 20
+)
+
+// Info is what is known of a model's values.
+type Info struct {
+	types  map[*graph.Value]graph.Type
+	data   map[*graph.Value][]dim.Dim
+	consts map[*graph.Value]*tensor.Tensor
+	// Conflicts lists what contradicts itself: a rule that fails on its input
+	// types, or a declared type that inference disproves.
+	Conflicts []error
+	seen      map[string]bool // conflicts
+	symbols   int
+	depth     int
+	visits    int
+	model     *graph.Model
+}
+
+// Infer infers all values of m, also in subgraphs. Declared types of inputs
+// are taken as given. Declared types of other values count only for the
+// outputs of operators that are not known here. Contradictions are collected,
+// not fatal.
+func Infer(m *graph.Model) *Info {
+	return InferInputs(m, nil)
+}
+
+// InferInputs is Infer with other types for some of the graph's inputs.
+func InferInputs(m *graph.Model, inputs map[string]graph.Type) *Info {
+	s := &Info{types: map[*graph.Value]graph.Type{}, data: map[*graph.Value][]dim.Dim{},
+		consts: map[*graph.Value]*tensor.Tensor{}, seen: map[string]bool{}, model: m}
+	for _, v := range m.Graph.Inputs() {
+		t, ok := inputs[v.Name]
+		if !ok {
+			t = v.Type
+		}
+		s.types[v] = t
+	}
+	s.graph(m.Graph, m.Opset)
+	return s
+}
+
+// Type is the inferred type of v; the zero Type when nothing is known.
+func (s *Info) Type(v *graph.Value) graph.Type {
+	if v == nil {
+		return graph.Type{}
+	}
+	return s.types[v]
+}
+
+// Data is the elements of an integer tensor of rank 0 or 1 as far as they are
+// known; false when not even their number is.
+func (s *Info) Data(v *graph.Value) ([]dim.Dim, bool) {
+	d, ok := s.data[v]
+	return d, ok
+}
+
+// Const is the value of v if it is an initializer or a small constant that
+// inference computed, else nil.
+func (s *Info) Const(v *graph.Value) *tensor.Tensor {
+	if v == nil {
+		return nil
+	}
+	if t := v.Const(); t != nil {
+		return t
+	}
+	return s.consts[v]
+}
+
+func (s *Info) conflict(err error) {
+	if text := err.Error(); !s.seen[text] {
+		s.seen[text] = true
+		s.Conflicts = append(s.Conflicts, err)
+	}
+}
+
+// graph infers the initializers and nodes of g; types of its inputs are set.
+func (s *Info) graph(g *graph.Graph, opset func(string) int64) {
+	for v := range g.Initializers() {
+		s.initializer(v)
+	}
+	for n := range g.Nodes() {
+		s.node(n, opset)
+	}
+}
+
+func (s *Info) initializer(v *graph.Value) {
+	switch {
+	case v.Data.Tensor != nil:
+		t := graph.TypeOf(v.Data.Tensor)
+		if v.IsInput() { // a caller may override it
+			if !s.types[v].Known() {
+				s.types[v] = v.Type
+			}
+			return
+		}
+		s.types[v] = t
+		s.constData(v, v.Data.Tensor)
+	case v.Data.Sparse != nil:
+		s.types[v] = graph.TensorOf(v.Data.Sparse.Values.Type, graph.Dims(v.Data.Sparse.Shape)...)
+	}
+	if v.Type.Conflict(s.types[v]) {
+		s.conflict(fmt.Errorf("initializer %s: declared %v, stored %v", v.Name, v.Type, s.types[v]))
+	}
+}
+
+// constData records the elements of a small constant for shape arithmetic.
+func (s *Info) constData(v *graph.Value, t *tensor.Tensor) {
+	if t.Rank() > 1 || t.Len() > maxData || t.Type != tensor.Int64 && t.Type != tensor.Int32 {
+		return
+	}
+	d := make([]dim.Dim, t.Len())
+	for i, x := range t.Ints() {
+		d[i] = dim.Of(x)
+	}
+	s.data[v] = d
+}
+
+func (s *Info) node(n *graph.Node, opset func(string) int64) {
+	if s.visits++; s.visits > maxVisits {
+		return
+	}
+	r, err := op.Resolve(n, opset)
+	if f := s.model.Function(n.Domain, n.Op, n.Overload); f != nil {
+		if err := s.call(n, f); err != nil {
+			s.conflict(fmt.Errorf("node %s: %w", n.Title(), err))
+		}
+		return
+	}
+	if err != nil { // opaque: what is declared is all that is known
+		for _, v := range n.Outputs() {
+			if v != nil {
+				s.types[v] = v.Type
+			}
+		}
+		s.enterSubgraphs(n, opset)
+		return
+	}
+	f := s.inputs(n)
+	f.Graph = func(g *graph.Graph, in []graph.Type) ([]graph.Type, error) { return s.subgraph(g, in, opset) }
+	if err := r.InferTypes(f); err != nil {
+		s.conflict(err)
+	}
+	for i, v := range n.Outputs() {
+		if v != nil {
+			s.output(n, v, f.Out[i], f.Data[i])
+		}
+	}
+	s.evaluate(n, r)
+}
+
+func (s *Info) inputs(n *graph.Node) *op.Infer {
+	f := &op.Infer{Attrs: op.Attrs{Node: n}}
+	for _, v := range n.Inputs() {
+		f.In = append(f.In, s.Type(v))
+	}
+	f.Const = func(i int) *tensor.Tensor { return s.Const(n.In(i)) }
+	f.InData = func(i int) ([]dim.Dim, bool) { return s.Data(n.In(i)) }
+	f.Symbol = s.symbol
+	return f
+}
+
+func (s *Info) symbol() dim.Dim {
+	s.symbols++
+	return dim.Sym("unk__" + strconv.Itoa(s.symbols))
+}
+
+func (s *Info) output(n *graph.Node, v *graph.Value, t graph.Type, data []dim.Dim) {
+	if v.Type.Conflict(t) {
+		s.conflict(fmt.Errorf("node %s: output %s is declared %v, inferred %v", n.Title(), v.Name, v.Type, t))
+	}
+	if !t.Known() { // an element type cannot be disproved here; a shape could be wrong
+		t = graph.Type{Kind: v.Type.Kind, Elem: v.Type.Elem, Of: v.Type.Of}
+	} else if t.Elem == 0 && t.Kind == graph.TensorKind {
+		t.Elem = v.Type.Elem
+	}
+	s.types[v] = t
+	if data == nil || len(data) > maxData {
+		return
+	}
+	s.data[v] = data
+}
+
+// evaluate runs the reference on small constants, so that shape computations
+// of any form are known.
+func (s *Info) evaluate(n *graph.Node, r op.Resolved) {
+	if r.Eval == nil || r.Flags&(op.Random|op.Control) != 0 || len(n.Outputs()) != 1 || n.Out(0) == nil {
+		return
+	}
+	out := n.Out(0)
+	t := s.types[out]
+	if shape, ok := t.Static(); t.Kind != graph.TensorKind || !ok || !small(shape) || !shapeType(t.Elem) {
+		return
+	}
+	if d, ok := s.data[out]; ok {
+		if c := constant(t, d); c != nil {
+			s.consts[out] = c
+		}
+		return
+	}
+	in := make([]tensor.Value, len(n.Inputs()))
+	for i, v := range n.Inputs() {
+		if v == nil {
+			continue
+		}
+		c := s.Const(v)
+		if c == nil || c.Len() > maxConst {
+			return
+		}
+		in[i] = c
+	}
+	got, err := r.Run(n, &op.Env{MaxBytes: 8 * maxConst}, in)
+	if err != nil {
+		return
+	}
+	if c, ok := got[0].(*tensor.Tensor); ok && c.Len() <= maxConst {
+		s.consts[out] = c
+		s.types[out] = graph.TypeOf(c)
+		s.constData(out, c)
+	}
+}
+
+func small(shape []int) bool {
+	n, err := tensor.Count(shape)
+	return err == nil && n <= maxConst
+}
+
+// shapeType is the element types that shape computations use.
+func shapeType(t tensor.DType) bool {
+	return t == tensor.Int64 || t == tensor.Int32 || t == tensor.Bool || t == tensor.Float32
+}
+
+// constant is the tensor of fully known data.
+func constant(t graph.Type, data []dim.Dim) *tensor.Tensor {
+	ints := make([]int64, len(data))
+	for i, d := range data {
+		n, ok := d.Const()
+		if !ok {
+			return nil
+		}
+		ints[i] = n
+	}
+	shape, _ := t.Static()
+	if n, err := tensor.Count(shape); err != nil || n != len(ints) || !t.Elem.IsInt() {
+		return nil
+	}
+	return tensor.FromInts(t.Elem, shape, ints)
+}
+
+func (s *Info) subgraph(g *graph.Graph, in []graph.Type, opset func(string) int64) ([]graph.Type, error) {
+	if s.depth++; s.depth > maxDepth {
+		s.depth--
+		return nil, fmt.Errorf("subgraphs nest deeper than %d", maxDepth)
+	}
+	defer func() { s.depth-- }()
+	if in != nil && len(in) != len(g.Inputs()) {
+		return nil, fmt.Errorf("graph %s has %d inputs, %d are given", g.Name, len(g.Inputs()), len(in))
+	}
+	for i, v := range g.Inputs() {
+		t := v.Type
+		if in != nil {
+			t = in[i]
+			if !t.Known() {
+				t = v.Type
+			}
+		}
+		s.types[v] = t
+		delete(s.data, v)
+		delete(s.consts, v)
+	}
+	s.forget(g)
+	s.graph(g, opset)
+	out := make([]graph.Type, len(g.Outputs()))
+	for i, v := range g.Outputs() {
+		out[i] = s.types[v]
+	}
+	return out, nil
+}
+
+// forget drops the constants of an earlier visit: a loop body is inferred
+// several times, with ever less known of its inputs.
+func (s *Info) forget(g *graph.Graph) {
+	for n := range g.Nodes() {
+		for _, v := range n.Outputs() {
+			delete(s.data, v)
+			delete(s.consts, v)
+		}
+	}
+}
+
+// enterSubgraphs infers the graphs of an opaque node as far as they go alone.
+func (s *Info) enterSubgraphs(n *graph.Node, opset func(string) int64) {
+	for g := range n.Subgraphs() {
+		if _, err := s.subgraph(g, nil, opset); err != nil {
+			s.conflict(fmt.Errorf("node %s: %w", n.Title(), err))
+		}
+	}
+}
+
+// call infers a model-local function with the types of one call.
+func (s *Info) call(n *graph.Node, f *graph.Function) error {
+	g, err := f.Instantiate(n)
+	if err != nil {
+		return err
+	}
+	for i, v := range g.Inputs() {
+		s.types[v] = s.Type(n.In(i))
+		if d, ok := s.data[n.In(i)]; ok && n.In(i) != nil {
+			s.data[v] = d
+		}
+		if c := s.Const(n.In(i)); c != nil {
+			s.consts[v] = c
+		}
+	}
+	if s.depth++; s.depth > maxDepth {
+		s.depth--
+		return fmt.Errorf("function %s calls itself or nests deeper than %d", f.Name, maxDepth)
+	}
+	s.graph(g, f.Opset)
+	s.depth--
+	for i, v := range n.Outputs() {
+		if v != nil && i < len(g.Outputs()) {
+			o := g.Outputs()[i]
+			s.output(n, v, s.types[o], s.data[o])
+			if c := s.consts[o]; c != nil {
+				s.consts[v] = c
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,68 @@
+package pass
+
+import (
+	"fmt"
+	"time"
+)
+
+// Action classes a ledger entry.
+type Action uint8
+
+const (
+	// Changed: the node was rewritten, removed or replaced.
+	Changed Action = iota
+	// Kept: the node was left alone, for the stated reason.
+	Kept
+	// Warning is about the whole model.
+	Warning
+)
+
+func (a Action) String() string { return [...]string{"changed", "kept", "warning"}[a] }
+
+// MarshalText writes the action's name.
+func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// Entry is one line of the ledger.
+type Entry struct {
+	Pass   string `json:"pass"`
+	Node   string `json:"node,omitempty"`
+	Op     string `json:"op,omitempty"`
+	Action Action `json:"action"`
+	Detail string `json:"detail"`
+}
+
+// PassStats is what one run of a pass cost and did.
+type PassStats struct {
+	Pass    string        `json:"pass"`
+	Effect  string        `json:"effect"`
+	Changes int           `json:"changes"`
+	Nodes   int           `json:"nodes"` // afterwards, with subgraphs
+	Time    time.Duration `json:"nanoseconds"`
+}
+
+// Ledger is everything that a pipeline did and did not do, in order.
+type Ledger struct {
+	Entries []Entry     `json:"entries"`
+	Passes  []PassStats `json:"passes"`
+}
+
+func (l *Ledger) add(e Entry) { l.Entries = append(l.Entries, e) }
+
+// Changes is the number of rewrites of a pass, of all passes if pass is "".
+func (l *Ledger) Changes(pass string) int {
+	n := 0
+	for _, e := range l.Entries {
+		if e.Action == Changed && (pass == "" || e.Pass == pass) {
+			n++
+		}
+	}
+	return n
+}
+
+// String is the entry as one line.
+func (e Entry) String() string {
+	if e.Node == "" {
+		return fmt.Sprintf("%s: %s: %s", e.Pass, e.Action, e.Detail)
+	}
+	return fmt.Sprintf("%s: %s %s %s: %s", e.Pass, e.Op, e.Node, e.Action, e.Detail)
+}

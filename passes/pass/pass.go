@@ -1,0 +1,200 @@
+// Package pass is the frame that passes run in: what a pass declares, the
+// context it works with, the runner, and the ledger of everything it did.
+package pass
+
+import (
+	"context"
+	"fmt"
+
+	"onnxopt/onnx/graph"
+	"onnxopt/onnx/shape"
+	"onnxopt/onnx/tensor"
+)
+
+// Pass is one transformation of a model.
+type Pass struct {
+	Name string
+	Doc  string // one line, printed by help
+	// Required passes cannot be turned off: later ones rely on them.
+	Required bool
+	Effect   Effect
+	Needs    Facts // must hold before
+	Gives    Facts // hold afterwards
+	Breaks   Facts // may no longer hold afterwards
+	Run      func(*Context, *graph.Model) error
+}
+
+// Effect is how far outputs may move: the tolerance of verification.
+type Effect uint8
+
+const (
+	// Exact keeps every bit of every output, NaN payloads aside.
+	Exact Effect = iota
+	// Close rounds differently: 1e-5 relative to the largest output.
+	Close
+	// Lossy gives up accuracy on purpose; it is measured, not verified.
+	Lossy
+)
+
+func (e Effect) String() string { return [...]string{"exact", "close", "lossy"}[e] }
+
+// Facts are properties of a model that passes need, give or break.
+type Facts uint16
+
+const (
+	// Inlined: no calls of model-local functions.
+	Inlined Facts = 1 << iota
+	// Folded: constant expressions are initializers.
+	Folded
+	// Calibrated: the context has activation ranges.
+	Calibrated
+	// Quantized: QuantizeLinear and DequantizeLinear are in place.
+	Quantized
+)
+
+// Context is what a pass works with.
+type Context struct {
+	context.Context
+	Settings Settings
+	Ledger   *Ledger
+	// Samples gives the calibration inputs; nil without data.
+	Samples Samples
+	// Progress reports work done of a long pass; never nil.
+	Progress func(done, total int)
+
+	model   *graph.Model
+	pass    string
+	shapes  *shape.Info
+	changes int // of the running pass
+	limit   int // rewrites still allowed; negative is unlimited
+	Ranges  Ranges
+}
+
+// Samples is a set of inputs that can be read any number of times.
+type Samples interface {
+	// Len is the number of samples.
+	Len() int
+	// Batch is samples [from, to) stacked along the first axis, by input name.
+	Batch(from, to int) (map[string]*tensor.Tensor, error)
+}
+
+// Ranges is the calibrated range of each value, by name.
+type Ranges map[string]Range
+
+// Range is the smallest and largest value that calibration chose.
+type Range struct{ Min, Max float32 }
+
+// Settings are the user's choices, over all passes. The zero value of a field
+// is its default.
+type Settings struct {
+	// MaxFold bounds, in bytes, a tensor that constant folding makes larger
+	// than its inputs; 0 is 64 KiB.
+	MaxFold int
+	// Opset raises the model to this version of ai.onnx; 0 keeps it.
+	Opset int64
+	// InputShapes fixes shapes of graph inputs, Dims fixes symbols.
+	InputShapes map[string][]int64
+	Dims        map[string]int64
+	Quant       QuantSettings
+	Prune       PruneSettings
+	Cluster     ClusterSettings
+	Seed        uint64
+	Threads     int // 0 is 1
+}
+
+// QuantSettings are the choices of quantization.
+type QuantSettings struct {
+	// Profile names the target: portable (default), onnxruntime, openvino,
+	// tensorrt, opencv, tract.
+	Profile string
+	// Method is minmax, moving-average, percentile, entropy, mse or auto
+	// (default).
+	Method     string
+	Percentile float64 // 0 is 99.99
+	// WeightBits is 8 (default) or 4; ActivationBits 8 (default) or 16.
+	WeightBits, ActivationBits int
+	PerTensor                  bool // weights get one scale instead of one per channel
+	SymmetricActivations       bool
+	ReduceRange                bool // 7-bit weights, for CPUs whose u8 x s8 products saturate
+	WeightOnly                 bool
+	Skip                       []string // node names or operators left alone
+	BatchSize                  int      // samples run at once in calibration; 0 chooses
+}
+
+// PruneSettings are the choices of magnitude pruning.
+type PruneSettings struct {
+	Threshold float64 // weights of at most this magnitude become zero
+	Sparsity  float64 // share of weights to make zero, in (0, 1)
+	Global    bool    // one threshold over all layers instead of one each
+}
+
+// ClusterSettings are the choices of weight clustering.
+type ClusterSettings struct {
+	Values int // size of a codebook, 2 to 256; 0 is 16 in preset small
+}
+
+// Model is the model that is being worked on.
+func (c *Context) Model() *graph.Model { return c.model }
+
+// Shapes is the inferred types of the model as it is now. They are computed
+// on first use and again after a reported change.
+func (c *Context) Shapes() *shape.Info {
+	if c.shapes == nil {
+		c.shapes = shape.Infer(c.model)
+	}
+	return c.shapes
+}
+
+// Allow asks whether one more rewrite may be done; a pass asks before every
+// single rewrite, which is what lets bisection find the one at fault.
+func (c *Context) Allow() bool {
+	if c.limit == 0 {
+		return false
+	}
+	if c.limit > 0 {
+		c.limit--
+	}
+	return true
+}
+
+// Changed records that a rewrite was done at a node and invalidates Shapes.
+func (c *Context) Changed(n *graph.Node, format string, args ...any) {
+	c.changes++
+	c.shapes = nil
+	c.Ledger.add(Entry{c.pass, nodeName(n), nodeOp(n), Changed, fmt.Sprintf(format, args...)})
+}
+
+// Kept records why a node was left as it is.
+func (c *Context) Kept(n *graph.Node, format string, args ...any) {
+	c.Ledger.add(Entry{c.pass, nodeName(n), nodeOp(n), Kept, fmt.Sprintf(format, args...)})
+}
+
+// Warn records something about the whole model that the user must know.
+func (c *Context) Warn(format string, args ...any) {
+	c.Ledger.add(Entry{c.pass, "", "", Warning, fmt.Sprintf(format, args...)})
+}
+
+// KeepShapes says that the changes since the last call of Shapes left all
+// types of the surviving values as they were, so that they need no new
+// inference.
+func (c *Context) KeepShapes(s *shape.Info) { c.shapes = s }
+
+func nodeName(n *graph.Node) string {
+	if n == nil {
+		return ""
+	}
+	if n.Name != "" {
+		return n.Name
+	}
+	if o := n.Out(0); o != nil {
+		return o.Name
+	}
+	return ""
+}
+
+func nodeOp(n *graph.Node) string {
+	if n == nil {
+		return ""
+	}
+	return n.Op
+}
