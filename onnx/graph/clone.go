@@ -33,23 +33,27 @@ func (g *Graph) CloneSubgraph(src *Graph, outer map[*Value]*Value) *Graph {
 
 func (g *Graph) cloneInto(names *nameSet, mapped map[*Value]*Value) *Graph {
 	c := &Graph{Name: g.Name, Doc: g.Doc, Metadata: slices.Clone(g.Metadata), Quant: slices.Clone(g.Quant),
-		Extra: g.Extra, names: names}
-	for _, v := range g.values {
-		if v.removed {
-			continue
-		}
-		w := v.copyTo(c)
-		mapped[v] = w
-		c.values = append(c.values, w)
-	}
+		Stray: g.Stray, Extra: g.Extra, names: names}
 	for _, v := range g.inputs {
+		mapped[v] = v.copyTo(c)
 		c.inputs = append(c.inputs, mapped[v])
+	}
+	for v := range g.Initializers() {
+		if !v.input {
+			mapped[v] = v.copyTo(c)
+		}
+		c.stored = append(c.stored, mapped[v])
 	}
 	for n := range g.Nodes() {
 		c.InsertBefore(nil, n.cloneInto(c, mapped))
 	}
 	for _, v := range g.outputs {
 		c.AddOutput(through(mapped, v))
+	}
+	for _, v := range g.Declared {
+		if v.Live() {
+			c.Declared = append(c.Declared, through(mapped, v))
+		}
 	}
 	return c
 }

@@ -53,8 +53,13 @@ func (g *Graph) AddInput(name string, t Type) *Value {
 	v := &Value{Name: name, Type: t, graph: g, input: true}
 	g.take(name)
 	g.inputs = append(g.inputs, v)
-	g.values = append(g.values, v)
 	return v
+}
+
+// SetDefault gives an input without one a default value.
+func (g *Graph) SetDefault(v *Value, d *Data) {
+	v.Data = d
+	g.stored = append(g.stored, v)
 }
 
 // AddInitializer appends a constant with a fresh name close to name.
@@ -71,7 +76,7 @@ func (g *Graph) LoadInitializer(name string, d *Data) *Value {
 
 func (g *Graph) addInitializer(name string, d *Data) *Value {
 	v := &Value{Name: name, Data: d, graph: g}
-	g.values = append(g.values, v)
+	g.stored = append(g.stored, v)
 	return v
 }
 
@@ -320,5 +325,15 @@ func (g *Graph) Order(nodes []*Node) {
 	for _, n := range nodes {
 		n.prev, n.next = nil, nil
 		g.link(nil, n)
+	}
+}
+
+// LoadInputs is SetInputs for readers of files: trailing absent inputs are
+// kept, so that the file can be written back as it was.
+func (n *Node) LoadInputs(in []*Value) {
+	n.SetInputs(in...)
+	for len(n.in) < len(in) {
+		n.in = append(n.in, nil)
+		n.usePos = append(n.usePos, 0)
 	}
 }

@@ -104,11 +104,13 @@ type Graph struct {
 	Name, Doc string
 	Metadata  []Prop
 	Quant     []QuantAnnotation
+	Declared  []*Value // values that value_info describes, in file order
+	Stray     [][]byte // ValueInfoProto of names that no value has
 	Extra     Extra
 
 	inputs  []*Value
 	outputs []*Value
-	values  []*Value // inputs and initializers first, in file order; may hold removed ones
+	stored  []*Value // values with data, in file order; may hold removed ones
 	first   *Node
 	last    *Node
 	count   int
@@ -183,6 +185,9 @@ type Node struct {
 	graph      *Graph
 	prev, next *Node
 }
+
+// Live reports that v still stands in its graph.
+func (v *Value) Live() bool { return !v.removed && (v.def == nil || v.def.graph != nil) }
 
 // Graph is the graph that the value belongs to.
 func (v *Value) Graph() *Graph { return v.graph }
@@ -371,7 +376,7 @@ func (n *Node) Subgraphs() iter.Seq[*Graph] {
 // Initializers visits the values of g that hold data, in file order.
 func (g *Graph) Initializers() iter.Seq[*Value] {
 	return func(yield func(*Value) bool) {
-		for _, v := range g.values {
+		for _, v := range g.stored {
 			if !v.removed && v.Data != nil && !yield(v) {
 				return
 			}
@@ -382,8 +387,13 @@ func (g *Graph) Initializers() iter.Seq[*Value] {
 // Values visits every value of g: inputs, initializers, node outputs.
 func (g *Graph) Values() iter.Seq[*Value] {
 	return func(yield func(*Value) bool) {
-		for _, v := range g.values {
-			if !v.removed && !yield(v) {
+		for _, v := range g.inputs {
+			if !yield(v) {
+				return
+			}
+		}
+		for _, v := range g.stored {
+			if !v.removed && !v.input && !yield(v) {
 				return
 			}
 		}

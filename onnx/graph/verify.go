@@ -41,8 +41,13 @@ func (g *Graph) verify(scope map[*Value]bool, names map[string]bool) error {
 			delete(scope, v)
 		}
 	}()
-	for _, v := range g.values {
-		if v.removed {
+	for _, v := range g.inputs {
+		if err := define(v); err != nil {
+			return err
+		}
+	}
+	for v := range g.Initializers() {
+		if v.input {
 			continue
 		}
 		if err := define(v); err != nil {
