@@ -211,3 +211,141 @@ func compare(d *Def, float func(a, b float64) bool, signed func(a, b int64) bool
 	}
 	return d
 }
+
+// unaryInt is unary for operators that also take integers.
+func unaryInt(d *Def, float func(float64) float64, signed func(int64) int64, unsigned func(uint64) uint64) *Def {
+	unary(d, plain(float))
+	floats := d.Eval
+	d.Eval = func(e *Eval) error {
+		x := e.Tensor(0)
+		if x.Type.IsFloat() {
+			return floats(e)
+		}
+		v := x.Ints()
+		for i := range v {
+			if x.Type.IsSigned() {
+				v[i] = signed(v[i])
+			} else {
+				v[i] = int64(unsigned(uint64(v[i])))
+			}
+		}
+		e.Set(0, tensor.FromInts(x.Type, x.Shape, v))
+		return nil
+	}
+	return d
+}
+
+// logical completes d as a broadcasting operator of two Bool inputs.
+func logical(d *Def, f func(a, b bool) bool) *Def {
+	d.Flags |= Elementwise
+	d.Check = Exact
+	d.Infer = inferBinary
+	d.Eval = func(e *Eval) error {
+		a, b, err := e.operands()
+		if err != nil {
+			return err
+		}
+		shape, err := tensor.Broadcast(a.Shape, b.Shape)
+		if err != nil {
+			return err
+		}
+		if err := e.Fits(tensor.Bool, shape); err != nil {
+			return err
+		}
+		e.Set(0, tensor.FromBools(shape, mapPairs(shape, a, b, a.Bools(), b.Bools(), f)))
+		return nil
+	}
+	return d
+}
+
+// predicate completes d as a test of each element of one float input.
+func predicate(d *Def, f func(a *Attrs) func(x float64) bool) *Def {
+	d.Flags |= Elementwise
+	d.Check = Exact
+	d.Infer = sameShape
+	d.Eval = func(e *Eval) error {
+		x := e.Tensor(0)
+		test, v := f(&e.Attrs), x.Floats()
+		out := make([]bool, len(v))
+		for i := range v {
+			out[i] = test(v[i])
+		}
+		e.Set(0, tensor.FromBools(x.Shape, out))
+		return nil
+	}
+	return d
+}
+
+// variadic completes d as a broadcasting reduction over its inputs; finish,
+// if any, ends it with the number of inputs.
+func variadic(d *Def, float func(a, b float64) float64, signed func(a, b int64) int64,
+	unsigned func(a, b uint64) uint64, finish func(v float64, n int) float64) *Def {
+	d.Flags |= Elementwise
+	d.Infer = inferVariadic
+	d.Eval = func(e *Eval) error {
+		in := e.Tensors(0)
+		shapes := make([][]int, len(in))
+		for i, t := range in {
+			shapes[i] = t.Shape
+		}
+		shape, err := tensor.Broadcast(shapes...)
+		if err != nil {
+			return err
+		}
+		typ := in[0].Type
+		if err := e.Fits(typ, shape); err != nil {
+			return err
+		}
+		if !typ.IsFloat() {
+			f := signed
+			if !typ.IsSigned() {
+				f = func(x, y int64) int64 { return int64(unsigned(uint64(x), uint64(y))) }
+			}
+			e.Set(0, tensor.FromInts(typ, shape, fold(shape, shapes, in, (*tensor.Tensor).Ints, f)))
+			return nil
+		}
+		v := fold(shape, shapes, in, (*tensor.Tensor).Floats, float)
+		for i := range v {
+			if finish != nil {
+				v[i] = finish(v[i], len(in))
+			}
+		}
+		e.Set(0, tensor.FromFloats(typ, shape, v))
+		return nil
+	}
+	return d
+}
+
+// fold combines the broadcast elements of all inputs from left to right.
+func fold[T any](shape []int, shapes [][]int, in []*tensor.Tensor, elems func(*tensor.Tensor) []T, f func(a, b T) T) []T {
+	n, _ := tensor.Count(shape)
+	out, values := make([]T, n), make([][]T, len(in))
+	for i, t := range in {
+		values[i] = elems(t)
+	}
+	eachBroadcast(shape, shapes, func(o int, at []int) {
+		acc := values[0][at[0]]
+		for k := 1; k < len(values); k++ {
+			acc = f(acc, values[k][at[k]])
+		}
+		out[o] = acc
+	})
+	return out
+}
+
+func inferVariadic(f *Infer) error {
+	shapes := make([][]dim.Dim, len(f.In))
+	for i := range f.In {
+		s, ok := f.Shape(i)
+		if !ok {
+			return nil
+		}
+		shapes[i] = s
+	}
+	shape, err := BroadcastDims(shapes...)
+	if err != nil {
+		return err
+	}
+	f.Set(0, shape...)
+	return nil
+}

@@ -1,0 +1,31 @@
+package op
+
+import "onnxopt/onnx/tensor"
+
+var opBitShift = &Def{
+	Name: "BitShift",
+	Versions: []Version{
+		{Since: 11, Schema: `X:T Y:T -> Z:T | direction:string! | T: uint`},
+		{Since: 28, Schema: `X:T Y:T -> Z:T | direction:string! | T: int uint`},
+	},
+	Flags: Elementwise,
+	Check: Exact,
+	Infer: inferBinary,
+	Eval:  evalBitShift,
+}
+
+func evalBitShift(e *Eval) error {
+	x, y := e.Tensor(0), e.Tensor(1)
+	shape, err := tensor.Broadcast(x.Shape, y.Shape)
+	if err != nil {
+		return err
+	}
+	left := e.Str("direction") == "LEFT"
+	e.Set(0, tensor.FromInts(x.Type, shape, mapPairs(shape, x, y, x.Ints(), y.Ints(), func(a, b int64) int64 {
+		if left {
+			return int64(uint64(a) << uint64(b))
+		}
+		return int64(uint64(a) >> uint64(b))
+	})))
+	return nil
+}

@@ -1,0 +1,11 @@
+package op
+
+import "math"
+
+var opCosh = unary(&Def{
+	Name: "Cosh",
+	Versions: []Version{
+		{Since: 9, Schema: `input:T -> output:T |  | T: fp`},
+		{Since: 22, Schema: `input:T -> output:T |  | T: fp bfloat16`},
+	},
+}, plain(math.Cosh))

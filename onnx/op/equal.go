@@ -1,0 +1,43 @@
+package op
+
+import "onnxopt/onnx/tensor"
+
+var opEqual = &Def{
+	Name: "Equal",
+	Versions: []Version{
+		{Since: 1, Schema: `A:T B:T -> C:T1 | axis:int broadcast:int=0 | T: bool int32 int64; T1: bool`},
+		{Since: 7, Schema: `A:T B:T -> C:T1 |  | T: bool int32 int64; T1: bool`},
+		{Since: 11, Schema: `A:T B:T -> C:T1 |  | T: num bool; T1: bool`},
+		{Since: 13, Schema: `A:T B:T -> C:T1 |  | T: num bool bfloat16; T1: bool`},
+		{Since: 19, Schema: `A:T B:T -> C:T1 |  | T: num bool bfloat16 string; T1: bool`},
+	},
+	Flags: Elementwise | Commutative,
+	Check: Exact,
+	Infer: inferBinary,
+	Eval:  evalEqual,
+}
+
+func evalEqual(e *Eval) error {
+	a, b, err := e.operands()
+	if err != nil {
+		return err
+	}
+	shape, err := tensor.Broadcast(a.Shape, b.Shape)
+	if err != nil {
+		return err
+	}
+	if err := e.Fits(tensor.Bool, shape); err != nil {
+		return err
+	}
+	var out []bool
+	switch {
+	case a.Type == tensor.String:
+		out = mapPairs(shape, a, b, a.Strings(), b.Strings(), func(x, y string) bool { return x == y })
+	case a.Type.IsFloat():
+		out = mapPairs(shape, a, b, a.Floats(), b.Floats(), func(x, y float64) bool { return x == y })
+	default:
+		out = mapPairs(shape, a, b, a.Ints(), b.Ints(), func(x, y int64) bool { return x == y })
+	}
+	e.Set(0, tensor.FromBools(shape, out))
+	return nil
+}

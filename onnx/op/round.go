@@ -1,0 +1,12 @@
+package op
+
+import "math"
+
+var opRound = unary(&Def{
+	Name: "Round",
+	Versions: []Version{
+		{Since: 11, Schema: `X:T -> Y:T |  | T: fp`},
+		{Since: 22, Schema: `X:T -> Y:T |  | T: fp bfloat16`},
+	},
+	Check: Exact,
+}, plain(math.RoundToEven))

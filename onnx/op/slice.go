@@ -1,0 +1,194 @@
+package op
+
+import (
+	"fmt"
+	"slices"
+
+	"onnxopt/onnx/dim"
+	"onnxopt/onnx/tensor"
+)
+
+var opSlice = &Def{
+	Name: "Slice",
+	Versions: []Version{
+		{Since: 1, Schema: `data:T -> output:T | axes:ints ends:ints! starts:ints! | T: all`},
+		{Since: 10, Schema: `data:T starts:Tind ends:Tind axes?:Tind steps?:Tind -> output:T |  | T: all; Tind: int32 int64`},
+		{Since: 11, Schema: `data:T starts:Tind ends:Tind axes?:Tind steps?:Tind -> output:T |  | T: all; Tind: int32 int64`},
+		{Since: 13, Schema: `data:T starts:Tind ends:Tind axes?:Tind steps?:Tind -> output:T |  | T: all bfloat16; Tind: int32 int64`},
+	},
+	Flags: DataMovement,
+	Check: Exact,
+	Quant: Quant{Kind: QuantSame},
+	Infer: inferSlice,
+	Eval:  evalSlice,
+}
+
+// sliceAxis is one axis of a slice, resolved for a size: start, count, step.
+func sliceAxis(start, end, step int64, size int) (first, count int) {
+	n := int64(size)
+	if start < 0 {
+		start += n
+	}
+	if end < 0 {
+		end += n
+	}
+	if step > 0 {
+		start, end = min(max(start, 0), n), min(max(end, 0), n)
+		return int(start), int(max(0, (end-start+step-1)/step))
+	}
+	start, end = min(max(start, -1), n-1), min(max(end, -1), n-1)
+	return int(start), int(max(0, (end-start+step+1)/step))
+}
+
+func inferSlice(f *Infer) error {
+	s, ok := f.Shape(0)
+	if !ok {
+		return nil
+	}
+	starts, ends, axes, steps, known := sliceParams(f, len(s))
+	if !known {
+		f.Set(0, Unknowns(len(s))...)
+		return nil
+	}
+	out := slices.Clone(s)
+	for i, a := range axes {
+		axis, ok := Axis(a, len(s))
+		if !ok || i >= len(starts) || i >= len(ends) || i >= len(steps) || steps[i].Is(0) {
+			return fmt.Errorf("slice of %v along axes %v", f.Type(0), axes)
+		}
+		out[axis] = sliceDim(s[axis], starts[i], ends[i], steps[i])
+	}
+	f.Set(0, out...)
+	return sliceData(f, starts, ends, steps)
+}
+
+// sliceDim is the size of a sliced axis as far as it is known.
+func sliceDim(size, start, end, step dim.Dim) dim.Dim {
+	a, ok := start.Const()
+	b, ok2 := end.Const()
+	k, ok3 := step.Const()
+	n, ok4 := size.Const()
+	if ok && ok2 && ok3 && ok4 {
+		_, count := sliceAxis(a, b, k, int(n))
+		return dim.Of(int64(count))
+	}
+	if !ok3 || k != 1 || !ok {
+		return dim.Unknown
+	}
+	// From a to the end, or up to -b from the end, of a symbolic size: exact
+	// only where the size is certainly large enough.
+	atLeast := func(n int64) bool { return size.Sub(dim.Of(n)).Add(dim.Of(1)).Positive() }
+	switch {
+	case a == 0 && ok2 && b >= 1<<31-1:
+		return size
+	case a == 0 && end.Equal(size):
+		return size
+	case a >= 0 && ok2 && b >= 1<<31-1 && atLeast(a):
+		return size.Sub(dim.Of(a))
+	case a >= 0 && ok2 && b < 0 && atLeast(a-b):
+		return size.Add(dim.Of(b - a))
+	case a >= 0 && ok2 && b >= a && b < 1<<31-1 && atLeast(b):
+		return dim.Of(b - a)
+	}
+	return dim.Unknown
+}
+
+func sliceData(f *Infer, starts, ends, steps []dim.Dim) error {
+	d, ok := f.InData(0)
+	if !ok || len(f.Out[0].Shape) != 1 || len(starts) != 1 {
+		return nil
+	}
+	a, ok := starts[0].Const()
+	b, ok2 := ends[0].Const()
+	k, ok3 := steps[0].Const()
+	if !ok || !ok2 || !ok3 {
+		return nil
+	}
+	first, count := sliceAxis(a, b, k, len(d))
+	out := make([]dim.Dim, count)
+	for i := range out {
+		out[i] = d[first+i*int(k)]
+	}
+	f.SetData(0, out)
+	return nil
+}
+
+// sliceParams reads starts, ends, axes and steps: attributes before opset 10,
+// then inputs.
+func sliceParams(f *Infer, rank int) (starts, ends []dim.Dim, axes []int, steps []dim.Dim, known bool) {
+	if f.Since < 10 {
+		for _, v := range f.Attrs.Ints("starts") {
+			starts = append(starts, dim.Of(int64(v)))
+		}
+		for _, v := range f.Attrs.Ints("ends") {
+			ends = append(ends, dim.Of(int64(v)))
+		}
+		axes = f.Attrs.Ints("axes")
+		known = true
+	} else {
+		var ok, ok2 bool
+		starts, ok = f.InData(1)
+		ends, ok2 = f.InData(2)
+		if known = ok && ok2; known && f.Given(3) {
+			axes, known = f.Ints(3)
+		}
+		if known && f.Given(4) {
+			steps, known = f.InData(4)
+		}
+	}
+	if axes == nil {
+		for i := range min(len(starts), rank) {
+			axes = append(axes, i)
+		}
+	}
+	if steps == nil {
+		for range starts {
+			steps = append(steps, dim.Of(1))
+		}
+	}
+	return starts, ends, axes, steps, known
+}
+
+func evalSlice(e *Eval) error {
+	x := e.Tensor(0)
+	var starts, ends, axes, steps []int64
+	if e.Since < 10 {
+		for name, list := range map[string]*[]int64{"starts": &starts, "ends": &ends, "axes": &axes} {
+			if a := e.Attr(name); a != nil {
+				*list = a.Ints
+			}
+		}
+	} else {
+		starts, ends = e.Tensor(1).Ints(), e.Tensor(2).Ints()
+		if t := e.Tensor(3); t != nil {
+			axes = t.Ints()
+		}
+		if t := e.Tensor(4); t != nil {
+			steps = t.Ints()
+		}
+	}
+	if len(starts) != len(ends) || axes != nil && len(axes) != len(starts) || steps != nil && len(steps) != len(starts) {
+		return fmt.Errorf("starts %v, ends %v, axes %v, steps %v", starts, ends, axes, steps)
+	}
+	shape, strides, base := slices.Clone(x.Shape), tensor.Strides(x.Shape), 0
+	own := tensor.Strides(x.Shape)
+	for i := range starts {
+		axis, step := i, int64(1)
+		if axes != nil {
+			axis = int(axes[i])
+		}
+		if steps != nil {
+			step = steps[i]
+		}
+		axis, ok := Axis(axis, x.Rank())
+		if !ok || step == 0 {
+			return fmt.Errorf("slice of %v: axes %v, steps %v", x, axes, steps)
+		}
+		first, count := sliceAxis(starts[i], ends[i], step, x.Shape[axis])
+		shape[axis], strides[axis] = count, own[axis]*int(step)
+		base += first * own[axis]
+	}
+	out, err := strided(x, shape, base, strides, e.Env.maxBytes())
+	e.Set(0, out)
+	return err
+}

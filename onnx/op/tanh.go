@@ -1,0 +1,13 @@
+package op
+
+import "math"
+
+var opTanh = unary(&Def{
+	Name: "Tanh",
+	Versions: []Version{
+		{Since: 1, Schema: `input:T -> output:T | consumed_inputs:ints | T: fp`},
+		{Since: 6, Schema: `input:T -> output:T |  | T: fp`},
+		{Since: 13, Schema: `input:T -> output:T |  | T: fp bfloat16`},
+	},
+	Quant: Quant{Kind: QuantEach},
+}, plain(math.Tanh))

@@ -1,0 +1,201 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"onnxopt/onnx"
+	"onnxopt/onnx/graph"
+	"onnxopt/onnx/tensor"
+)
+
+// TestConformance runs ONNX's own tests, written out by testdata/conformance.py
+// into the folder that ONNXOPT_CONFORMANCE names.
+func TestConformance(t *testing.T) {
+	root := os.Getenv("ONNXOPT_CONFORMANCE")
+	if root == "" {
+		if os.Getenv("CI") != "" {
+			t.Fatal("ONNXOPT_CONFORMANCE is not set: run make test")
+		}
+		t.Skip("ONNXOPT_CONFORMANCE is not set")
+	}
+	cases, err := filepath.Glob(filepath.Join(root, "*", "*", "model.onnx"))
+	if err != nil || len(cases) == 0 {
+		t.Fatalf("no cases in %s: %v", root, err)
+	}
+	for _, path := range cases {
+		dir := filepath.Dir(path)
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			if reason, ok := excluded[filepath.Base(dir)]; ok {
+				t.Skip(reason)
+			}
+			if err := runCase(dir, Options{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// excluded lists the cases that are not run, with the reason.
+var excluded = map[string]string{
+	"test_bernoulli":                 "random output",
+	"test_bernoulli_double":          "random output",
+	"test_bernoulli_double_expanded": "random output",
+	"test_bernoulli_expanded":        "random output",
+	"test_bernoulli_seed":            "random output",
+	"test_bernoulli_seed_expanded":   "random output",
+}
+
+func runCase(dir string, opts Options) error {
+	m, err := onnx.Load(filepath.Join(dir, "model.onnx"))
+	if err != nil {
+		return err
+	}
+	s, err := Compile(m, opts)
+	if err != nil {
+		return err
+	}
+	var tol struct{ Rtol, Atol float64 }
+	if b, err := os.ReadFile(filepath.Join(dir, "tolerance.json")); err != nil {
+		return err
+	} else if err := json.Unmarshal(b, &tol); err != nil {
+		return err
+	}
+	sets, err := filepath.Glob(filepath.Join(dir, "test_data_set_*"))
+	if err != nil {
+		return err
+	}
+	for _, set := range sets {
+		in, err := loadValues(set, "input", m.Graph.Inputs())
+		if err != nil {
+			return err
+		}
+		want, err := loadValues(set, "output", m.Graph.Outputs())
+		if err != nil {
+			return err
+		}
+		got, err := s.Run(context.Background(), in)
+		if err != nil {
+			return err
+		}
+		for i := range want {
+			if err := sameValue(got[i], want[i], tol.Rtol, tol.Atol); err != nil {
+				return fmt.Errorf("%s output %d: %w", filepath.Base(set), i, err)
+			}
+		}
+	}
+	return nil
+}
+
+func loadValues(set, prefix string, values []*graph.Value) ([]tensor.Value, error) {
+	out := make([]tensor.Value, len(values))
+	for i, v := range values {
+		path := filepath.Join(set, fmt.Sprintf("%s_%d.pb", prefix, i))
+		b, err := os.ReadFile(path)
+		if os.IsNotExist(err) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		if out[i], _, err = onnx.LoadValue(b, v.Type.Kind); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return out, nil
+}
+
+func sameValue(got, want tensor.Value, rtol, atol float64) error {
+	switch w := want.(type) {
+	case nil:
+		return nil
+	case *tensor.Tensor:
+		g, ok := got.(*tensor.Tensor)
+		if !ok {
+			return fmt.Errorf("got %T, want a tensor", got)
+		}
+		return sameTensor(g, w, rtol, atol)
+	case *tensor.Sequence:
+		g, ok := got.(*tensor.Sequence)
+		if !ok || len(g.Items) != len(w.Items) {
+			return fmt.Errorf("got %v, want a sequence of %d", got, len(w.Items))
+		}
+		for i := range w.Items {
+			if err := sameValue(g.Items[i], w.Items[i], rtol, atol); err != nil {
+				return fmt.Errorf("item %d: %w", i, err)
+			}
+		}
+		return nil
+	case *tensor.Optional:
+		g, ok := got.(*tensor.Optional)
+		if !ok {
+			return fmt.Errorf("got %T, want an optional", got)
+		}
+		if w.Value == nil || g.Value == nil {
+			if g.Value != w.Value {
+				return fmt.Errorf("got %v, want %v", g.Value, w.Value)
+			}
+			return nil
+		}
+		return sameValue(g.Value, w.Value, rtol, atol)
+	case *tensor.Map:
+		g, ok := got.(*tensor.Map)
+		if !ok || !g.Keys.Equal(w.Keys) {
+			return fmt.Errorf("got %v, want a map", got)
+		}
+		return sameTensor(g.Values, w.Values, rtol, atol)
+	}
+	return fmt.Errorf("cannot compare %T", want)
+}
+
+func sameTensor(got, want *tensor.Tensor, rtol, atol float64) error {
+	if got.Type != want.Type || !slices.Equal(got.Shape, want.Shape) {
+		return fmt.Errorf("got %v, want %v", got, want)
+	}
+	if want.Type == tensor.String {
+		if !slices.Equal(got.Strings(), want.Strings()) {
+			return fmt.Errorf("got %q, want %q", got.Strings(), want.Strings())
+		}
+		return nil
+	}
+	if want.Type.IsComplex() {
+		g, w := got.Complexes(), want.Complexes()
+		for i := range w {
+			if !near(real(g[i]), real(w[i]), rtol, atol) || !near(imag(g[i]), imag(w[i]), rtol, atol) {
+				return fmt.Errorf("element %d: got %v, want %v", i, g[i], w[i])
+			}
+		}
+		return nil
+	}
+	if !want.Type.IsFloat() {
+		g, w := got.Ints(), want.Ints()
+		if !slices.Equal(g, w) {
+			return fmt.Errorf("got %v, want %v", clip(g), clip(w))
+		}
+		return nil
+	}
+	if want.Type == tensor.BFloat16 {
+		rtol = max(rtol, 1.0/64)
+	}
+	g, w := got.Floats(), want.Floats()
+	for i := range w {
+		if !near(g[i], w[i], rtol, atol) {
+			return fmt.Errorf("element %d of %v: got %v, want %v", i, want, g[i], w[i])
+		}
+	}
+	return nil
+}
+
+func clip[T any](v []T) []T { return v[:min(len(v), 20)] }
+
+func near(a, b, rtol, atol float64) bool {
+	if math.IsNaN(b) || math.IsInf(b, 0) || math.IsInf(a, 0) {
+		return a == b || math.IsNaN(a) && math.IsNaN(b)
+	}
+	return math.Abs(a-b) <= atol+rtol*math.Abs(b)
+}
