@@ -20,10 +20,16 @@ func evalBitShift(e *Eval) error {
 	if err != nil {
 		return err
 	}
-	left := e.Str("direction") == "LEFT"
+	left, bits := e.Str("direction") == "LEFT", int64(x.Type.Bits())
 	e.Set(0, tensor.FromInts(x.Type, shape, mapPairs(shape, x, y, x.Ints(), y.Ints(), func(a, b int64) int64 {
-		if left {
+		if b < 0 || b > bits { // shifts everything out
+			b = bits
+		}
+		switch {
+		case left:
 			return int64(uint64(a) << uint64(b))
+		case x.Type.IsSigned():
+			return a >> uint64(b)
 		}
 		return int64(uint64(a) >> uint64(b))
 	})))

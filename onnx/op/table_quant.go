@@ -1,3 +1,11 @@
 package op
 
-var quantTable = []*Def{}
+var quantTable = []*Def{
+	opConvInteger,
+	opDequantizeLinear,
+	opDynamicQuantizeLinear,
+	opMatMulInteger,
+	opQLinearConv,
+	opQLinearMatMul,
+	opQuantizeLinear,
+}

@@ -1,0 +1,31 @@
+package op
+
+import "onnxopt/onnx/tensor"
+
+var opConvInteger = &Def{
+	Name: "ConvInteger",
+	Versions: []Version{
+		{Since: 10, Schema: `x:T1 w:T2 x_zero_point?:T1 w_zero_point?:T2 -> y:T3 | auto_pad:string="NOTSET" dilations:ints group:int=1 kernel_shape:ints pads:ints strides:ints | T1: int8 uint8; T2: int8 uint8; T3: int32`},
+	},
+	Check: Exact,
+	Infer: inferConv,
+	Eval:  evalConvInteger,
+}
+
+func evalConvInteger(e *Eval) error {
+	x, w := e.Tensor(0), e.Tensor(1)
+	geo, err := newConvGeometry(&e.Attrs, x.Shape, w.Shape)
+	if err != nil {
+		return err
+	}
+	xv, err := minusZeroPoint(x, e.Tensor(2), -1)
+	if err != nil {
+		return err
+	}
+	wv, err := minusZeroPoint(w, e.Tensor(3), 0)
+	if err != nil {
+		return err
+	}
+	e.Set(0, tensor.FromInts(tensor.Int32, geo.out, convolve(geo, xv, wv, nil)))
+	return nil
+}

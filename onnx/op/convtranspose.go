@@ -1,0 +1,145 @@
+package op
+
+import (
+	"fmt"
+	"slices"
+
+	"onnxopt/onnx/dim"
+	"onnxopt/onnx/tensor"
+)
+
+var opConvTranspose = &Def{
+	Name: "ConvTranspose",
+	Versions: []Version{
+		{Since: 1, Schema: `X:T W:T B?:T -> Y:T | auto_pad:string="NOTSET" dilations:ints group:int=1 kernel_shape:ints output_padding:ints output_shape:ints pads:ints strides:ints | T: fp`},
+		{Since: 11, Schema: `X:T W:T B?:T -> Y:T | auto_pad:string="NOTSET" dilations:ints group:int=1 kernel_shape:ints output_padding:ints output_shape:ints pads:ints strides:ints | T: fp`},
+		{Since: 22, Schema: `X:T W:T B?:T -> Y:T | auto_pad:string="NOTSET" dilations:ints group:int=1 kernel_shape:ints output_padding:ints output_shape:ints pads:ints strides:ints | T: fp bfloat16`},
+	},
+	Quant: Quant{Kind: QuantInteger, Weight: 1, Bias: 2, Axis: 1},
+	Infer: inferConvTranspose,
+	Eval:  evalConvTranspose,
+}
+
+func inferConvTranspose(f *Infer) error {
+	x, ok := f.Shape(0)
+	w, ok2 := f.Shape(1)
+	if !ok || !ok2 {
+		return nil
+	}
+	if len(x) < 3 || len(w) != len(x) {
+		return fmt.Errorf("input %v and weight %v", f.Type(0), f.Type(1))
+	}
+	out := Unknowns(len(x))
+	out[0], out[1] = x[0], w[1].Mul(dim.Of(int64(f.Int("group"))))
+	win, err := newWindow(&f.Attrs, len(x)-2)
+	if err != nil {
+		return err
+	}
+	kernel := kernelDims(&f.Attrs, w, len(x)-2)
+	given, extra := f.Attrs.Ints("output_shape"), f.Attrs.Ints("output_padding")
+	for i := range kernel {
+		s := dim.Of(int64(win.strides[i]))
+		switch {
+		case len(given) >= len(kernel):
+			out[2+i] = dim.Of(int64(given[len(given)-len(kernel)+i]))
+		case win.auto == "SAME_UPPER" || win.auto == "SAME_LOWER":
+			out[2+i] = x[2+i].Mul(s)
+		default:
+			o := x[2+i].Sub(dim.Of(1)).Mul(s).Add(kernel[i].Sub(dim.Of(1)).Mul(dim.Of(int64(win.dilations[i])))).Add(dim.Of(1))
+			o = o.Sub(dim.Of(int64(win.before[i] + win.after[i])))
+			if i < len(extra) {
+				o = o.Add(dim.Of(int64(extra[i])))
+			}
+			out[2+i] = o
+		}
+	}
+	f.Set(0, out...)
+	return nil
+}
+
+// evalConvTranspose adds X[n,c,i]*W[c,m,k] at output position
+// i*stride - pad + k*dilation.
+func evalConvTranspose(e *Eval) error {
+	x, w := e.Tensor(0), e.Tensor(1)
+	win, out, err := transposeGeometry(e, x, w)
+	if err != nil {
+		return err
+	}
+	group := e.Int("group")
+	perIn, perOut := x.Shape[1]/group, w.Shape[1]
+	shape := append([]int{x.Shape[0], perOut * group}, out...)
+	if err := e.Fits(tensor.Float64, shape); err != nil {
+		return err
+	}
+	inPlane, outPlane, taps := volume(x.Shape[2:]), volume(out), volume(w.Shape[2:])
+	xv, wv, y := x.Floats(), w.Floats(), make([]float64, volume(shape))
+	// The input is the output of the convolution that this is the transpose of.
+	win.eachTap(out, x.Shape[2:], w.Shape[2:], func(i, k, o int) {
+		for n := range x.Shape[0] {
+			for c := range x.Shape[1] {
+				v := xv[(n*x.Shape[1]+c)*inPlane+i]
+				for m := range perOut {
+					y[((n*group+c/perIn)*perOut+m)*outPlane+o] += v * wv[(c*perOut+m)*taps+k]
+				}
+			}
+		}
+	})
+	if b := e.Tensor(2); b != nil {
+		bias := b.Floats()
+		if len(bias) != shape[1] {
+			return fmt.Errorf("bias %v for %d channels", b, shape[1])
+		}
+		for i := range y {
+			y[i] += bias[i/outPlane%shape[1]]
+		}
+	}
+	e.Set(0, tensor.FromFloats(x.Type, shape, y))
+	return nil
+}
+
+func transposeGeometry(e *Eval, x, w *tensor.Tensor) (window, []int, error) {
+	rank := x.Rank() - 2
+	group := e.Int("group")
+	if rank < 1 || w.Rank() != x.Rank() || group < 1 || x.Shape[1] != w.Shape[0] || x.Shape[1]%group != 0 {
+		return window{}, nil, fmt.Errorf("input %v and weight %v in %d groups", x, w, group)
+	}
+	win, err := newWindow(&e.Attrs, rank)
+	if err != nil {
+		return win, nil, err
+	}
+	given, extra := e.Attrs.Ints("output_shape"), e.Attrs.Ints("output_padding")
+	if extra == nil {
+		extra = make([]int, rank)
+	}
+	if given != nil && len(given) < rank || len(extra) != rank {
+		return win, nil, fmt.Errorf("output_shape %v, output_padding %v for rank %d", given, extra, rank)
+	}
+	same := win.auto == "SAME_UPPER" || win.auto == "SAME_LOWER"
+	win.before, win.after = slices.Clone(win.before), slices.Clone(win.after)
+	out := make([]int, rank)
+	for i := range out {
+		full := (x.Shape[2+i]-1)*win.strides[i] + extra[i] + (w.Shape[2+i]-1)*win.dilations[i] + 1
+		switch {
+		case given != nil:
+			out[i] = given[len(given)-rank+i]
+		case same:
+			out[i] = x.Shape[2+i] * win.strides[i]
+		default:
+			out[i] = full - win.before[i] - win.after[i]
+		}
+		if given != nil || same {
+			total := max(full-out[i], 0)
+			win.before[i] = total / 2
+			if win.auto != "SAME_UPPER" {
+				win.before[i] = total - total/2
+			}
+			if win.auto == "NOTSET" {
+				win.before[i] = total / 2
+			}
+		}
+		if out[i] < 0 {
+			return win, nil, fmt.Errorf("output size %d", out[i])
+		}
+	}
+	return win, out, nil
+}

@@ -1,0 +1,8 @@
+package op
+
+var opCumProd = cumulative(&Def{
+	Name: "CumProd",
+	Versions: []Version{
+		{Since: 26, Schema: `x:T axis:T2 -> y:T | exclusive:int=0 reverse:int=0 | T: fp uint32 uint64 int32 int64 bfloat16; T2: int32 int64`},
+	},
+}, 1, func(a, b float64) float64 { return a * b }, func(a, b int64) int64 { return a * b })

@@ -1,0 +1,12 @@
+package op
+
+var opReduceLogSumExp = reduction(&Def{
+	Name: "ReduceLogSumExp",
+	Versions: []Version{
+		{Since: 1, Schema: `data:T -> reduced:T | axes:ints keepdims:int=1 | T: fp uint32 uint64 int32 int64`},
+		{Since: 11, Schema: `data:T -> reduced:T | axes:ints keepdims:int=1 | T: fp uint32 uint64 int32 int64`},
+		{Since: 13, Schema: `data:T -> reduced:T | axes:ints keepdims:int=1 | T: fp uint32 uint64 int32 int64 bfloat16`},
+		{Since: 18, Schema: `data:T axes?:int64 -> reduced:T | keepdims:int=1 noop_with_empty_axes:int=0 | T: fp uint32 uint64 int32 int64 bfloat16`},
+		{Since: 28, Schema: `data:T axes?:int64 -> reduced:T | keepdims:int=1 noop_with_empty_axes:int=0 | T: fp bfloat16`},
+	},
+}, logSumExp, nil)

@@ -1,0 +1,11 @@
+package op
+
+var opSoftmax = alongAxis(&Def{
+	Name: "Softmax",
+	Versions: []Version{
+		{Since: 1, Schema: `input:T -> output:T | axis:int=1 | T: fp`},
+		{Since: 11, Schema: `input:T -> output:T | axis:int=1 | T: fp`},
+		{Since: 13, Schema: `input:T -> output:T | axis:int=-1 | T: fp bfloat16`},
+	},
+	Quant: Quant{Kind: QuantEach},
+}, softmax)
