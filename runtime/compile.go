@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"fmt"
+	"slices"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/op"
@@ -49,16 +50,21 @@ func (s *Session) compile(g *graph.Graph, opset func(string) int64) (*program, e
 	for _, v := range g.Inputs() {
 		b.inputs = append(b.inputs, b.slotFor(v))
 	}
+	l := &lowerer{s, g, opset}
 	for n := range g.Nodes() {
 		st, err := s.compileNode(b, n)
 		if err != nil {
 			return nil, err
+		}
+		if f := l.lower(n); f != nil {
+			st = b.fastStep(st, f)
 		}
 		b.steps = append(b.steps, st)
 	}
 	for _, v := range g.Outputs() {
 		b.outputs = append(b.outputs, b.slotFor(v))
 	}
+	b.dropUnused(s)
 	b.setFree()
 	b.program.index = b.slot
 	return b.program, nil
@@ -123,6 +129,66 @@ func (s *Session) compileCall(st *step, fn *graph.Function) error {
 		return out, nil
 	}
 	return nil
+}
+
+// fastStep puts a fast path in place of the step of its last node. A fast path
+// of that node alone falls back to the reference.
+func (b *builder) fastStep(reference step, f *lowered) step {
+	st := step{node: reference.node, run: f.run}
+	for _, v := range f.in {
+		st.ins = append(st.ins, b.slotFor(v))
+	}
+	for _, v := range f.out {
+		st.outs = append(st.outs, b.slotFor(v))
+	}
+	if slices.Equal(st.ins, reference.ins) {
+		st.run = func(fr *frame, in []tensor.Value) ([]tensor.Value, error) {
+			out, err := f.run(fr, in)
+			if err == errFallback {
+				return reference.run(fr, in)
+			}
+			return out, err
+		}
+	}
+	return st
+}
+
+// dropUnused removes steps whose results nothing needs: what fused steps have
+// taken over.
+func (b *builder) dropUnused(s *Session) {
+	need := make([]bool, b.slots)
+	for _, i := range b.outputs {
+		need[i] = true
+	}
+	keep := make([]bool, len(b.steps))
+	for i := len(b.steps) - 1; i >= 0; i-- {
+		st := &b.steps[i]
+		for k, slot := range st.outs {
+			if slot >= 0 && (need[slot] || b.graph == s.model.Graph && s.watches(st.node.Out(k))) {
+				keep[i] = true
+			}
+		}
+		if !keep[i] {
+			continue
+		}
+		for _, slot := range st.ins {
+			if slot >= 0 {
+				need[slot] = true
+			}
+		}
+		st.node.Captures(func(v *graph.Value) {
+			if slot, ok := b.slot[v]; ok {
+				need[slot] = true
+			}
+		})
+	}
+	kept := b.steps[:0]
+	for i, st := range b.steps {
+		if keep[i] {
+			kept = append(kept, st)
+		}
+	}
+	b.steps = kept
 }
 
 // setFree marks each slot to be forgotten after its last reader. Values that

@@ -44,7 +44,7 @@ func evalAveragePool(e *Eval) error {
 	return nil
 }
 
-// countPadding counts the window positions inside the padded input.
+// countPadding counts the Window positions inside the padded input.
 func (p *pool) countPadding(in []int, count []float64) {
 	opos, kpos := make([]int, len(in)), make([]int, len(in))
 	for o := range count {
@@ -54,8 +54,8 @@ func (p *pool) countPadding(in []int, count []float64) {
 		for k := range volume(p.kernel) {
 			unravel(k, p.kernel, kpos)
 			for d := range in {
-				at := opos[d]*p.win.strides[d] + kpos[d]*p.win.dilations[d]
-				if at >= in[d]+p.win.before[d]+p.win.after[d] {
+				at := opos[d]*p.win.Strides[d] + kpos[d]*p.win.Dilations[d]
+				if at >= in[d]+p.win.Before[d]+p.win.After[d] {
 					continue taps
 				}
 			}

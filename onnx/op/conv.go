@@ -72,7 +72,7 @@ func evalConv(e *Eval) error {
 	if x.Rank() < 3 || w.Rank() != x.Rank() {
 		return fmt.Errorf("input %v and weight %v", x, w)
 	}
-	geo, err := newConvGeometry(&e.Attrs, x.Shape, w.Shape)
+	geo, err := NewConvGeometry(&e.Attrs, x.Shape, w.Shape)
 	if err != nil {
 		return err
 	}
@@ -90,16 +90,16 @@ func evalConv(e *Eval) error {
 	return nil
 }
 
-// convGeometry is a convolution with every size known: input [N,C,D...],
+// ConvGeometry is a convolution with every size known: input [N,C,D...],
 // weight [M,C/group,K...], output [N,M,O...].
-type convGeometry struct {
+type ConvGeometry struct {
 	in, weight, out []int
 	group           int
-	win             window
+	win             Window
 }
 
-func newConvGeometry(a *Attrs, x, w []int) (convGeometry, error) {
-	g := convGeometry{in: x, weight: w, group: a.Int("group")}
+func NewConvGeometry(a *Attrs, x, w []int) (ConvGeometry, error) {
+	g := ConvGeometry{in: x, weight: w, group: a.Int("group")}
 	if g.group < 1 || x[1] != w[1]*g.group || w[0]%g.group != 0 {
 		return g, fmt.Errorf("input %v has not the channels of weight %v in %d groups", x, w, g.group)
 	}
@@ -119,7 +119,7 @@ func newConvGeometry(a *Attrs, x, w []int) (convGeometry, error) {
 type number interface{ ~float64 | ~int64 | ~int32 }
 
 // convolve is the direct sum Y[n,m,o] = B[m] + sum_{c,k} X[n,c,o*s-p+k*d] * W[m,c,k].
-func convolve[T number](g convGeometry, x, w, bias []T) []T {
+func convolve[T number](g ConvGeometry, x, w, bias []T) []T {
 	total, _ := tensor.Count(g.out)
 	y := make([]T, total)
 	inPlane, outPlane, taps := volume(g.in[2:]), volume(g.out[2:]), volume(g.weight[2:])
@@ -151,3 +151,12 @@ func volume(shape []int) int {
 	}
 	return n
 }
+
+// Window is the sliding window, with pads resolved.
+func (g *ConvGeometry) Window() *Window { return &g.win }
+
+// Out is the shape of the output.
+func (g *ConvGeometry) Out() []int { return g.out }
+
+// Group is the number of groups.
+func (g *ConvGeometry) Group() int { return g.group }

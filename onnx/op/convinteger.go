@@ -14,7 +14,7 @@ var opConvInteger = &Def{
 
 func evalConvInteger(e *Eval) error {
 	x, w := e.Tensor(0), e.Tensor(1)
-	geo, err := newConvGeometry(&e.Attrs, x.Shape, w.Shape)
+	geo, err := NewConvGeometry(&e.Attrs, x.Shape, w.Shape)
 	if err != nil {
 		return err
 	}

@@ -38,15 +38,15 @@ func inferConvTranspose(f *Infer) error {
 	kernel := kernelDims(&f.Attrs, w, len(x)-2)
 	given, extra := f.Attrs.Ints("output_shape"), f.Attrs.Ints("output_padding")
 	for i := range kernel {
-		s := dim.Of(int64(win.strides[i]))
+		s := dim.Of(int64(win.Strides[i]))
 		switch {
 		case len(given) >= len(kernel):
 			out[2+i] = dim.Of(int64(given[len(given)-len(kernel)+i]))
 		case win.auto == "SAME_UPPER" || win.auto == "SAME_LOWER":
 			out[2+i] = x[2+i].Mul(s)
 		default:
-			o := x[2+i].Sub(dim.Of(1)).Mul(s).Add(kernel[i].Sub(dim.Of(1)).Mul(dim.Of(int64(win.dilations[i])))).Add(dim.Of(1))
-			o = o.Sub(dim.Of(int64(win.before[i] + win.after[i])))
+			o := x[2+i].Sub(dim.Of(1)).Mul(s).Add(kernel[i].Sub(dim.Of(1)).Mul(dim.Of(int64(win.Dilations[i])))).Add(dim.Of(1))
+			o = o.Sub(dim.Of(int64(win.Before[i] + win.After[i])))
 			if i < len(extra) {
 				o = o.Add(dim.Of(int64(extra[i])))
 			}
@@ -97,11 +97,11 @@ func evalConvTranspose(e *Eval) error {
 	return nil
 }
 
-func transposeGeometry(e *Eval, x, w *tensor.Tensor) (window, []int, error) {
+func transposeGeometry(e *Eval, x, w *tensor.Tensor) (Window, []int, error) {
 	rank := x.Rank() - 2
 	group := e.Int("group")
 	if rank < 1 || w.Rank() != x.Rank() || group < 1 || x.Shape[1] != w.Shape[0] || x.Shape[1]%group != 0 {
-		return window{}, nil, fmt.Errorf("input %v and weight %v in %d groups", x, w, group)
+		return Window{}, nil, fmt.Errorf("input %v and weight %v in %d groups", x, w, group)
 	}
 	win, err := newWindow(&e.Attrs, rank)
 	if err != nil {
@@ -115,26 +115,26 @@ func transposeGeometry(e *Eval, x, w *tensor.Tensor) (window, []int, error) {
 		return win, nil, fmt.Errorf("output_shape %v, output_padding %v for rank %d", given, extra, rank)
 	}
 	same := win.auto == "SAME_UPPER" || win.auto == "SAME_LOWER"
-	win.before, win.after = slices.Clone(win.before), slices.Clone(win.after)
+	win.Before, win.After = slices.Clone(win.Before), slices.Clone(win.After)
 	out := make([]int, rank)
 	for i := range out {
-		full := (x.Shape[2+i]-1)*win.strides[i] + extra[i] + (w.Shape[2+i]-1)*win.dilations[i] + 1
+		full := (x.Shape[2+i]-1)*win.Strides[i] + extra[i] + (w.Shape[2+i]-1)*win.Dilations[i] + 1
 		switch {
 		case given != nil:
 			out[i] = given[len(given)-rank+i]
 		case same:
-			out[i] = x.Shape[2+i] * win.strides[i]
+			out[i] = x.Shape[2+i] * win.Strides[i]
 		default:
-			out[i] = full - win.before[i] - win.after[i]
+			out[i] = full - win.Before[i] - win.After[i]
 		}
 		if given != nil || same {
 			total := max(full-out[i], 0)
-			win.before[i] = total / 2
+			win.Before[i] = total / 2
 			if win.auto != "SAME_UPPER" {
-				win.before[i] = total - total/2
+				win.Before[i] = total - total/2
 			}
 			if win.auto == "NOTSET" {
-				win.before[i] = total / 2
+				win.Before[i] = total / 2
 			}
 		}
 		if out[i] < 0 {

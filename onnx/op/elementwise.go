@@ -95,15 +95,15 @@ func (e *Eval) operands() (a, b *tensor.Tensor, err error) {
 func mapPairs[T, R any](shape []int, a, b *tensor.Tensor, av, bv []T, f func(x, y T) R) []R {
 	n, _ := tensor.Count(shape)
 	out := make([]R, n)
-	eachBroadcast(shape, [][]int{a.Shape, b.Shape}, func(o int, at []int) {
+	EachBroadcast(shape, [][]int{a.Shape, b.Shape}, func(o int, at []int) {
 		out[o] = f(av[at[0]], bv[at[1]])
 	})
 	return out
 }
 
-// eachBroadcast visits the elements of shape in order with the matching
+// EachBroadcast visits the elements of shape in order with the matching
 // linear indices into inputs of shapes in.
-func eachBroadcast(shape []int, in [][]int, f func(o int, at []int)) {
+func EachBroadcast(shape []int, in [][]int, f func(o int, at []int)) {
 	strides := make([][]int, len(in))
 	for k, s := range in {
 		strides[k] = make([]int, len(shape))
@@ -323,7 +323,7 @@ func fold[T any](shape []int, shapes [][]int, in []*tensor.Tensor, elems func(*t
 	for i, t := range in {
 		values[i] = elems(t)
 	}
-	eachBroadcast(shape, shapes, func(o int, at []int) {
+	EachBroadcast(shape, shapes, func(o int, at []int) {
 		acc := values[0][at[0]]
 		for k := 1; k < len(values); k++ {
 			acc = f(acc, values[k][at[k]])

@@ -71,7 +71,7 @@ func evalGemm(e *Eval) error {
 			return fmt.Errorf("C %v does not broadcast to %v", c, shape)
 		}
 		v := c.Floats()
-		eachBroadcast(shape, [][]int{c.Shape}, func(o int, at []int) { y[o] += beta * v[at[0]] })
+		EachBroadcast(shape, [][]int{c.Shape}, func(o int, at []int) { y[o] += beta * v[at[0]] })
 	}
 	e.Set(0, tensor.FromFloats(a.Type, shape, y))
 	return nil

@@ -78,7 +78,7 @@ func scaleShift(shape []int, v []float64, scale, bias *tensor.Tensor) error {
 			return fmt.Errorf("parameter %v for %v", t, shape)
 		}
 		p := t.Floats()
-		eachBroadcast(shape, [][]int{t.Shape}, func(o int, at []int) {
+		EachBroadcast(shape, [][]int{t.Shape}, func(o int, at []int) {
 			if k == 0 {
 				v[o] *= p[at[0]]
 			} else {

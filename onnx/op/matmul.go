@@ -102,7 +102,7 @@ func matMul[T number](as, bs []int, a, b []T) []T {
 	batchA, batchB := as[:len(as)-2], bs[:len(bs)-2]
 	batch, _ := tensor.Broadcast(batchA, batchB)
 	out := make([]T, volume(batch)*m*n)
-	eachBroadcast(batch, [][]int{batchA, batchB}, func(o int, at []int) {
+	EachBroadcast(batch, [][]int{batchA, batchB}, func(o int, at []int) {
 		x, w, y := a[at[0]*m*k:], b[at[1]*k*n:], out[o*m*n:]
 		for i := range m {
 			for c := range k {

@@ -54,7 +54,7 @@ func minusZeroPoint(x, zp *tensor.Tensor, axis int) ([]int64, error) {
 		if err != nil || !slices.Equal(shape, x.Shape) {
 			return nil, fmt.Errorf("zero point %v for %v", zp, x)
 		}
-		eachBroadcast(shape, [][]int{zp.Shape}, func(o int, at []int) { v[o] -= z[at[0]] })
+		EachBroadcast(shape, [][]int{zp.Shape}, func(o int, at []int) { v[o] -= z[at[0]] })
 		return v, nil
 	}
 	if axis < 0 || zp.Len() != x.Shape[axis] {

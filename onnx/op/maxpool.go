@@ -60,7 +60,7 @@ func evalMaxPool(e *Eval) error {
 		if at >= 0 {
 			put(i, at)
 		} else {
-			putLowest(i, 0) // the window lies in the padding alone
+			putLowest(i, 0) // the Window lies in the padding alone
 		}
 	}
 	e.Set(0, out)
@@ -101,7 +101,7 @@ func maxIndices(from []int, shape []int, columnMajor bool) []int64 {
 
 // pool is the geometry of a pooling operator.
 type pool struct {
-	win         window
+	win         Window
 	kernel, out []int
 }
 
@@ -141,4 +141,11 @@ func inferPool(f *Infer) error {
 	f.Set(0, out...)
 	f.Set(1, out...)
 	return nil
+}
+
+// NewPoolGeometry resolves the window of a pooling operator over an input of
+// shape [N,C,D...] and the spatial output sizes.
+func NewPoolGeometry(a *Attrs, x []int) (*Window, []int, error) {
+	p, err := newPool(&Eval{Attrs: *a}, x)
+	return &p.win, p.out, err
 }

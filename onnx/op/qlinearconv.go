@@ -27,7 +27,7 @@ func inferQLinearConv(f *Infer) error {
 
 func evalQLinearConv(e *Eval) error {
 	x, w := e.Tensor(0), e.Tensor(3)
-	geo, err := newConvGeometry(&e.Attrs, x.Shape, w.Shape)
+	geo, err := NewConvGeometry(&e.Attrs, x.Shape, w.Shape)
 	if err != nil {
 		return err
 	}

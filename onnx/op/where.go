@@ -62,7 +62,7 @@ func evalWhere(e *Eval) error {
 		return err
 	}
 	cond, fromX, fromY := c.Bools(), tensor.Copier(out, x), tensor.Copier(out, y)
-	eachBroadcast(shape, [][]int{c.Shape, x.Shape, y.Shape}, func(o int, at []int) {
+	EachBroadcast(shape, [][]int{c.Shape, x.Shape, y.Shape}, func(o int, at []int) {
 		if cond[at[0]] {
 			fromX(o, at[1])
 		} else {

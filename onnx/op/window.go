@@ -6,16 +6,16 @@ import (
 	"onnxopt/onnx/dim"
 )
 
-// window is the sliding-window geometry that convolutions and pools share:
+// Window is the sliding-window geometry that convolutions and pools share:
 // the attributes auto_pad, pads, strides and dilations.
-type window struct {
+type Window struct {
 	auto               string
-	strides, dilations []int
-	before, after      []int // pads; of resolve's sizes when auto is set
+	Strides, Dilations []int
+	Before, After      []int // pads; set by resolve when auto is set
 }
 
-func newWindow(a *Attrs, spatial int) (window, error) {
-	w := window{auto: a.Str("auto_pad"), strides: a.Ints("strides"), dilations: a.Ints("dilations")}
+func newWindow(a *Attrs, spatial int) (Window, error) {
+	w := Window{auto: a.Str("auto_pad"), Strides: a.Ints("strides"), Dilations: a.Ints("dilations")}
 	pads := a.Ints("pads")
 	if w.auto == "" {
 		w.auto = "NOTSET"
@@ -23,7 +23,7 @@ func newWindow(a *Attrs, spatial int) (window, error) {
 	if w.auto != "NOTSET" {
 		pads = nil
 	}
-	for _, l := range []*[]int{&w.strides, &w.dilations} {
+	for _, l := range []*[]int{&w.Strides, &w.Dilations} {
 		if *l == nil {
 			*l = ones(spatial)
 		}
@@ -32,7 +32,7 @@ func newWindow(a *Attrs, spatial int) (window, error) {
 		}
 		for _, v := range *l {
 			if v < 1 {
-				return w, fmt.Errorf("strides %v, dilations %v", w.strides, w.dilations)
+				return w, fmt.Errorf("strides %v, dilations %v", w.Strides, w.Dilations)
 			}
 		}
 	}
@@ -42,7 +42,7 @@ func newWindow(a *Attrs, spatial int) (window, error) {
 	if len(pads) != 2*spatial {
 		return w, fmt.Errorf("%d pads for %d spatial dims", len(pads), spatial)
 	}
-	w.before, w.after = pads[:spatial], pads[spatial:]
+	w.Before, w.After = pads[:spatial], pads[spatial:]
 	return w, nil
 }
 
@@ -56,33 +56,33 @@ func ones(n int) []int {
 
 // outDim is the output size of spatial axis i: floor or, with ceil, ceil of
 // (in + pads - (k-1)*d - 1)/s, plus 1.
-func (w *window) outDim(i int, in, kernel dim.Dim, ceil bool) dim.Dim {
-	s := dim.Of(int64(w.strides[i]))
+func (w *Window) outDim(i int, in, kernel dim.Dim, ceil bool) dim.Dim {
+	s := dim.Of(int64(w.Strides[i]))
 	switch w.auto {
 	case "SAME_UPPER", "SAME_LOWER":
 		return in.CeilDiv(s)
 	}
-	extent := kernel.Sub(dim.Of(1)).Mul(dim.Of(int64(w.dilations[i]))).Add(dim.Of(1))
-	span := in.Add(dim.Of(int64(w.before[i] + w.after[i]))).Sub(extent)
+	extent := kernel.Sub(dim.Of(1)).Mul(dim.Of(int64(w.Dilations[i]))).Add(dim.Of(1))
+	span := in.Add(dim.Of(int64(w.Before[i] + w.After[i]))).Sub(extent)
 	if !ceil {
 		return span.FloorDiv(s).Add(dim.Of(1))
 	}
 	out := span.CeilDiv(s).Add(dim.Of(1))
-	// The last window must start inside the input or its leading padding.
+	// The last Window must start inside the input or its leading padding.
 	if o, ok := out.Const(); ok {
-		if n, ok := in.Const(); ok && (o-1)*int64(w.strides[i]) >= n+int64(w.before[i]) {
+		if n, ok := in.Const(); ok && (o-1)*int64(w.Strides[i]) >= n+int64(w.Before[i]) {
 			return dim.Of(o - 1)
 		}
 		return out
 	}
-	if w.strides[i] == 1 {
+	if w.Strides[i] == 1 {
 		return out
 	}
 	return dim.Unknown
 }
 
 // resolve computes the output sizes and, for auto_pad, the pads.
-func (w *window) resolve(in, kernel []int, ceil bool) ([]int, error) {
+func (w *Window) resolve(in, kernel []int, ceil bool) ([]int, error) {
 	out := make([]int, len(in))
 	for i := range in {
 		o, ok := w.outDim(i, dim.Of(int64(in[i])), dim.Of(int64(kernel[i])), ceil).Const()
@@ -94,14 +94,14 @@ func (w *window) resolve(in, kernel []int, ceil bool) ([]int, error) {
 	if w.auto != "SAME_UPPER" && w.auto != "SAME_LOWER" {
 		return out, nil
 	}
-	w.before, w.after = make([]int, len(in)), make([]int, len(in))
+	w.Before, w.After = make([]int, len(in)), make([]int, len(in))
 	for i := range in {
-		total := max((out[i]-1)*w.strides[i]+(kernel[i]-1)*w.dilations[i]+1-in[i], 0)
-		w.before[i] = total / 2
+		total := max((out[i]-1)*w.Strides[i]+(kernel[i]-1)*w.Dilations[i]+1-in[i], 0)
+		w.Before[i] = total / 2
 		if w.auto == "SAME_LOWER" {
-			w.before[i] = total - total/2
+			w.Before[i] = total - total/2
 		}
-		w.after[i] = total - w.before[i]
+		w.After[i] = total - w.Before[i]
 	}
 	return out, nil
 }
@@ -109,7 +109,7 @@ func (w *window) resolve(in, kernel []int, ceil bool) ([]int, error) {
 // eachTap visits every pair of output position o and kernel position k whose
 // input position i = o*stride - pad + k*dilation lies inside the input; all
 // are linear indices into the spatial dims.
-func (w *window) eachTap(in, out, kernel []int, f func(o, k, i int)) {
+func (w *Window) eachTap(in, out, kernel []int, f func(o, k, i int)) {
 	rank := len(in)
 	opos, kpos := make([]int, rank), make([]int, rank)
 	for o := range volume(out) {
@@ -119,7 +119,7 @@ func (w *window) eachTap(in, out, kernel []int, f func(o, k, i int)) {
 			unravel(k, kernel, kpos)
 			at := 0
 			for d := range rank {
-				p := opos[d]*w.strides[d] - w.before[d] + kpos[d]*w.dilations[d]
+				p := opos[d]*w.Strides[d] - w.Before[d] + kpos[d]*w.Dilations[d]
 				if p < 0 || p >= in[d] {
 					continue taps
 				}

@@ -1,0 +1,11 @@
+//go:build !amd64 || noasm
+
+package kernel
+
+const useAVX2 = false
+
+var sgemmTiles, igemmTiles struct{}
+
+func gemm[I, O any](m, n, k int, a []I, lda int, packed []I, panel int, c []O, ldc, step int, tiles *struct{}) {
+	panic("kernel: no assembly")
+}
