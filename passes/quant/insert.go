@@ -35,14 +35,16 @@ type inserter struct {
 	params map[*graph.Value]activation   // chosen scale of a float value
 	pairs  map[*graph.Value]*graph.Value // float value to its dequantized form
 	weight map[weightKey]*quantWeight    // shared weights are quantized once
+	scales map[float32]*graph.Value      // scalars that several nodes share
+	zeros  map[uint8]*graph.Value
+
+	weightZeros map[string]*graph.Value
 }
 
+// activation is the uint8 parameters of a float value.
 type activation struct {
-	scale       float32
-	zero        uint8
-	scaleValue  *graph.Value
-	zeroValue   *graph.Value
-	dequantized *graph.Value
+	scale float32
+	zero  uint8
 }
 
 type weightKey struct {
@@ -62,7 +64,8 @@ func insert(c *pass.Context, m *graph.Model) error {
 	}
 	p := newPlan(m, s, c.Shapes(), c.Kept)
 	in := &inserter{c: c, p: p, g: m.Graph, params: map[*graph.Value]activation{},
-		pairs: map[*graph.Value]*graph.Value{}, weight: map[weightKey]*quantWeight{}}
+		pairs: map[*graph.Value]*graph.Value{}, weight: map[weightKey]*quantWeight{}, scales: map[float32]*graph.Value{}, zeros: map[uint8]*graph.Value{},
+		weightZeros: map[string]*graph.Value{}}
 	if err := in.chooseParams(); err != nil {
 		return err
 	}
@@ -146,13 +149,34 @@ func (in *inserter) pair(v *graph.Value) *graph.Value {
 		return d
 	}
 	a := in.params[v]
-	scale := in.g.AddInitializer(v.Name+"_scale", &graph.Data{Tensor: tensor.Scalar(a.scale)})
-	zero := in.g.AddInitializer(v.Name+"_zero_point", &graph.Data{Tensor: tensor.Scalar(a.zero)})
 	at := in.after(v)
-	q := in.g.Add(at, "QuantizeLinear", v.Name+"_quantized", []*graph.Value{v, scale, zero})
-	d := in.g.Add(at, "DequantizeLinear", v.Name+"_dequantized", []*graph.Value{q, scale, zero})
+	params := []*graph.Value{in.scale(a.scale), in.zero(a.zero)}
+	q := in.node1(at, "QuantizeLinear", "q", append([]*graph.Value{v}, params...))
+	d := in.node1(at, "DequantizeLinear", "d", append([]*graph.Value{q}, params...))
 	in.pairs[v] = d
 	return d
+}
+
+// node1 inserts a node without a name, which is optional and would cost space,
+// and returns its one output, briefly named.
+func (in *inserter) node1(at *graph.Node, op, name string, inputs []*graph.Value, attrs ...*graph.Attr) *graph.Value {
+	n := in.g.NewNode(op, inputs, []string{in.g.Fresh(name)}, attrs...)
+	in.g.InsertBefore(at, n)
+	return n.Out(0)
+}
+
+func (in *inserter) scale(x float32) *graph.Value {
+	if in.scales[x] == nil {
+		in.scales[x] = in.g.AddInitializer("s", &graph.Data{Tensor: tensor.Scalar(x)})
+	}
+	return in.scales[x]
+}
+
+func (in *inserter) zero(z uint8) *graph.Value {
+	if in.zeros[z] == nil {
+		in.zeros[z] = in.g.AddInitializer("z", &graph.Data{Tensor: tensor.Scalar(z)})
+	}
+	return in.zeros[z]
 }
 
 // after is the node before which readers of v can be inserted.

@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -96,14 +97,22 @@ func (in *inserter) storeWeight(n *graph.Node, w *graph.Value, q *tensor.Tensor,
 	} else {
 		attrs = append(attrs, graph.Int("axis", int64(axis)))
 	}
-	zero := tensor.New(tensor.Int8, shape...)
-	values := []*graph.Value{
-		in.g.AddInitializer(w.Name+"_quantized", &graph.Data{Tensor: q}),
-		in.g.AddInitializer(w.Name+"_scale", &graph.Data{Tensor: tensor.Of(shape, scale)}),
-		in.g.AddInitializer(w.Name+"_zero_point", &graph.Data{Tensor: zero}),
-	}
-	d := in.g.Add(n, "DequantizeLinear", w.Name+"_dequantized", values, attrs...)
+	d := in.node1(n, "DequantizeLinear", "d", []*graph.Value{
+		in.g.AddInitializer(w.Name+"_q", &graph.Data{Tensor: q}),
+		in.g.AddInitializer("s", &graph.Data{Tensor: tensor.Of(shape, scale)}),
+		in.weightZero(shape),
+	}, attrs...)
 	return &quantWeight{d, scale}
+}
+
+// weightZero is the zero point 0 of a symmetric weight. The operator's default
+// would be the same, but onnxruntime runs Gemm in integers only if it is given.
+func (in *inserter) weightZero(shape []int) *graph.Value {
+	key := fmt.Sprint(shape)
+	if in.weightZeros[key] == nil {
+		in.weightZeros[key] = in.g.AddInitializer("z", &graph.Data{Tensor: tensor.New(tensor.Int8, shape...)})
+	}
+	return in.weightZeros[key]
 }
 
 // bias becomes int32 in units of x_scale * w_scale.
@@ -125,11 +134,9 @@ func (in *inserter) bias(n *graph.Node, qw *quantWeight, xScale float32) {
 	if len(scale) == 1 && len(v) != 1 {
 		shape, attrs = nil, nil
 	}
-	zero := tensor.New(tensor.Int32, shape...)
-	d := in.g.Add(n, "DequantizeLinear", b.Name+"_dequantized", []*graph.Value{
-		in.g.AddInitializer(b.Name+"_quantized", &graph.Data{Tensor: tensor.Of([]int{len(q)}, q)}),
-		in.g.AddInitializer(b.Name+"_scale", &graph.Data{Tensor: tensor.Of(shape, scale)}),
-		in.g.AddInitializer(b.Name+"_zero_point", &graph.Data{Tensor: zero}),
+	d := in.node1(n, "DequantizeLinear", "d", []*graph.Value{
+		in.g.AddInitializer(b.Name+"_q", &graph.Data{Tensor: tensor.Of([]int{len(q)}, q)}),
+		in.g.AddInitializer("s", &graph.Data{Tensor: tensor.Of(shape, scale)}),
 	}, attrs...)
 	n.SetIn(2, d)
 }
