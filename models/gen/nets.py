@@ -67,7 +67,7 @@ class MBNet(nn.Module):
         for cin, cout, stride in [(16, 64, 1), (64, 128, 2), (128, 256, 2), (256, 256, 1), (256, 256, 1)]:
             layers += [nn.Conv2d(cin, cin, 3, stride, 1, groups=cin, bias=False), nn.BatchNorm2d(cin), nn.ReLU6(),
                        nn.Conv2d(cin, cout, 1, bias=False), nn.BatchNorm2d(cout), nn.ReLU6()]
-        self.features, self.fc = nn.Sequential(*layers), nn.Linear(128, 10)
+        self.features, self.fc = nn.Sequential(*layers), nn.Linear(256, 10)
 
     def forward(self, x):
         return self.fc(self.features(x).mean((2, 3)))
