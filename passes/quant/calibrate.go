@@ -43,22 +43,19 @@ func calibrateRanges(c *pass.Context, m *graph.Model) error {
 	if err != nil {
 		return err
 	}
-	size := c.Settings.Quant.BatchSize
-	if size == 0 {
-		size = 50
-	}
+	size := pass.BatchSize(c.Samples, c.Settings.Quant.BatchSize)
 	total := c.Samples.Len()
 	for at := 0; at < total; at += size {
 		in, err := c.Samples.Batch(at, min(at+size, total))
 		if err != nil {
 			return err
 		}
-		for _, v := range m.Graph.Inputs() {
-			if t := in[v.Name]; t != nil && p.values[v] {
-				observe(v, t)
+		for i, v := range m.Graph.Inputs() {
+			if i < len(in) && in[i] != nil && p.values[v] {
+				observe(v, in[i])
 			}
 		}
-		if _, err := s.RunNamed(c, in); err != nil {
+		if _, err := s.Run(c, in); err != nil {
 			return err
 		}
 		c.Progress(min(at+size, total), total)
