@@ -169,6 +169,13 @@ func (c *Context) Kept(n *graph.Node, format string, args ...any) {
 	c.Ledger.add(Entry{c.pass, nodeName(n), nodeOp(n), Kept, fmt.Sprintf(format, args...)})
 }
 
+// ChangedValue records a change of an initializer.
+func (c *Context) ChangedValue(v *graph.Value, format string, args ...any) {
+	c.changes++
+	c.shapes = nil
+	c.Ledger.add(Entry{c.pass, v.Name, "", Changed, fmt.Sprintf(format, args...)})
+}
+
 // Warn records something about the whole model that the user must know.
 func (c *Context) Warn(format string, args ...any) {
 	c.Ledger.add(Entry{c.pass, "", "", Warning, fmt.Sprintf(format, args...)})
