@@ -18,13 +18,11 @@ import (
 func modelFiles(t *testing.T) []string {
 	t.Helper()
 	var files []string
-	for _, dir := range []string{"../models", os.Getenv("ONNXOPT_ONNX_DATA")} {
-		if dir == "" {
-			if os.Getenv("CI") != "" {
-				t.Fatal("ONNXOPT_ONNX_DATA is not set: run make test")
-			}
-			continue
-		}
+	given := os.Getenv("ONNXOPT_ONNX_DATA")
+	if given == "" && os.Getenv("CI") != "" {
+		t.Fatal("ONNXOPT_ONNX_DATA is not set: run make test")
+	}
+	for _, dir := range append([]string{"../models"}, filepath.SplitList(given)...) {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err == nil && strings.HasSuffix(path, ".onnx") {
 				files = append(files, path)
