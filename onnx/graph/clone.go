@@ -50,6 +50,10 @@ func (g *Graph) cloneInto(names *nameSet, mapped map[*Value]*Value) *Graph {
 	for _, v := range g.outputs {
 		c.AddOutput(through(mapped, v))
 	}
+	for i, d := range g.outInfo {
+		e := *d
+		c.DescribeOutput(i, &e)
+	}
 	for _, v := range g.Declared {
 		if v.Live() {
 			c.Declared = append(c.Declared, through(mapped, v))
