@@ -1,6 +1,10 @@
 package op
 
-import "onnxopt/onnx/tensor"
+import (
+	"fmt"
+
+	"onnxopt/onnx/tensor"
+)
 
 var opBernoulli = &Def{
 	Name: "Bernoulli",
@@ -16,9 +20,12 @@ var opBernoulli = &Def{
 // evalBernoulli is 1 with the probability that the input has, else 0.
 func evalBernoulli(e *Eval) error {
 	x := e.Tensor(0)
-	t := e.typeLike(x)
-	if err := e.fitsNumeric(t, x.Shape); err != nil {
+	t, err := e.typeLike(x)
+	if err != nil {
 		return err
+	}
+	if !t.IsFloat() && !t.IsInt() && t != tensor.Bool {
+		return fmt.Errorf("dtype %v", t)
 	}
 	r, v := e.random(), x.Floats()
 	for i, p := range v {

@@ -50,8 +50,8 @@ func evalMelWeightMatrix(e *Eval) error {
 		return err
 	}
 	bins := length/2 + 1
-	typ := tensor.DType(e.Int("output_datatype"))
-	if err := e.fitsNumeric(typ, []int{bins, mels}); err != nil {
+	typ, err := e.fitsNumeric("output_datatype", []int{bins, mels})
+	if err != nil {
 		return err
 	}
 	corners, err := melCorners(mels, bins, float64(length), rate, low, high)

@@ -45,7 +45,11 @@ func evalMultinomial(e *Eval) error {
 	if samples < 1 {
 		return fmt.Errorf("sample_size %d", samples)
 	}
-	t, shape := tensor.DType(e.Int("dtype")), []int{x.Shape[0], samples}
+	shape := []int{x.Shape[0], samples}
+	t, err := e.elemType("dtype")
+	if err != nil {
+		return err
+	}
 	if t != tensor.Int32 && t != tensor.Int64 {
 		return fmt.Errorf("dtype %v", t)
 	}

@@ -45,7 +45,11 @@ func randomShape(d *Def, f draw) *Def {
 		return nil
 	}
 	d.Eval = func(e *Eval) error {
-		return e.fillRandom(tensor.DType(e.Int("dtype")), e.Ints("shape"), f)
+		t, err := e.elemType("dtype")
+		if err != nil {
+			return err
+		}
+		return e.fillRandom(t, e.Ints("shape"), f)
 	}
 	return d
 }
@@ -57,7 +61,11 @@ func randomLike(d *Def, f draw) *Def {
 	d.Infer = inferLike
 	d.Eval = func(e *Eval) error {
 		x := e.Tensor(0)
-		return e.fillRandom(e.typeLike(x), x.Shape, f)
+		t, err := e.typeLike(x)
+		if err != nil {
+			return err
+		}
+		return e.fillRandom(t, x.Shape, f)
 	}
 	return d
 }
@@ -73,11 +81,12 @@ func inferLike(f *Infer) error {
 	return sameShape(f)
 }
 
-func (e *Eval) typeLike(x *tensor.Tensor) tensor.DType {
+// typeLike is the attribute dtype, else the type of x.
+func (e *Eval) typeLike(x *tensor.Tensor) (tensor.DType, error) {
 	if e.Has("dtype") {
-		return tensor.DType(e.Int("dtype"))
+		return e.elemType("dtype")
 	}
-	return x.Type
+	return x.Type, nil
 }
 
 func (e *Eval) fillRandom(t tensor.DType, shape []int, f draw) error {

@@ -193,7 +193,7 @@ func logSumExp(v []float64) float64 {
 func maxFloats(v []float64) float64 {
 	m := math.Inf(-1)
 	for _, x := range v {
-		m = math.Max(m, x)
+		m = max(m, x)
 	}
 	return m
 }
@@ -201,7 +201,7 @@ func maxFloats(v []float64) float64 {
 func minFloats(v []float64) float64 {
 	m := math.Inf(1)
 	for _, x := range v {
-		m = math.Min(m, x)
+		m = min(m, x)
 	}
 	return m
 }

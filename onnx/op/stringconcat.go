@@ -18,8 +18,7 @@ var opStringConcat = &Def{
 }
 
 func evalStringConcat(e *Eval) error {
-	a, b := e.Tensor(0), e.Tensor(1)
-	shape, err := tensor.Broadcast(a.Shape, b.Shape)
+	a, b, shape, err := e.operands()
 	if err != nil {
 		return err
 	}

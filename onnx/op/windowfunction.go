@@ -24,8 +24,8 @@ func windowFunction(d *Def, a0, a1, a2 float64) *Def {
 		if err != nil {
 			return err
 		}
-		typ := tensor.DType(e.Int("output_datatype"))
-		if err := e.fitsNumeric(typ, []int{n}); err != nil {
+		typ, err := e.fitsNumeric("output_datatype", []int{n})
+		if err != nil {
 			return err
 		}
 		period := float64(n)
@@ -43,13 +43,17 @@ func windowFunction(d *Def, a0, a1, a2 float64) *Def {
 	return d
 }
 
-// fitsNumeric is Fits for a tensor of a real type that an attribute names and
-// that is computed in float64 first.
-func (e *Eval) fitsNumeric(t tensor.DType, shape []int) error {
-	if !t.IsFloat() && !t.IsInt() && t != tensor.Bool {
-		return fmt.Errorf("element type %v", t)
+// fitsNumeric is the real element type that an attribute names; it fails if
+// the shape is too large for computing it in float64.
+func (e *Eval) fitsNumeric(attr string, shape []int) (tensor.DType, error) {
+	t, err := e.elemType(attr)
+	if err == nil && !t.IsFloat() && !t.IsInt() && t != tensor.Bool {
+		err = fmt.Errorf("%s %v", attr, t)
 	}
-	return e.Fits(tensor.Float64, shape)
+	if err != nil {
+		return 0, err
+	}
+	return t, e.Fits(tensor.Float64, shape)
 }
 
 // scalarInt is integer input i, of one element.
@@ -68,16 +72,6 @@ func (e *Eval) scalarFloat(i int) (float64, error) {
 		return 0, fmt.Errorf("input %d is %v, want one number", i, t)
 	}
 	return t.Floats()[0], nil
-}
-
-// setElemAttr sets the element type of output 0 from an attribute.
-func (f *Infer) setElemAttr(name string) error {
-	t := tensor.DType(f.Int(name))
-	if int(t) != f.Int(name) || !t.Valid() {
-		return fmt.Errorf("%s %d", name, f.Int(name))
-	}
-	f.SetElem(0, t)
-	return nil
 }
 
 // size is integer input i of one element as a size; unknown if it is not known
