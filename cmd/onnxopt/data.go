@@ -60,7 +60,7 @@ func (d *dataFlags) truth(set *samples.Set) ([]int, error) {
 	if d.labels == "" {
 		return set.Labels()
 	}
-	l, err := set.ReadLabels(d.labels)
+	l, err := samples.Labels(d.labels, set)
 	if err == nil && len(l) != set.Len() {
 		err = fmt.Errorf("%s: %d labels for the %d samples of %s", d.labels, len(l), set.Len(), d.data)
 	}

@@ -61,7 +61,7 @@ func (r *runner) run(c *call) error {
 	p := &progress{c: c}
 	for at := 0; at < src.Len(); at += size {
 		to := min(at+size, src.Len())
-		in, err := src.Batch(at, to)
+		in, err := src.Values(at, to)
 		if err != nil {
 			return err
 		}

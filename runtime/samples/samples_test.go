@@ -23,18 +23,18 @@ func TestMNIST(t *testing.T) {
 		if s.Len() != c.n || s.BatchSize() != 0 {
 			t.Errorf("%d samples, batch size %d", s.Len(), s.BatchSize())
 		}
-		last, err := s.Batch(c.n-3, c.n)
+		last, err := s.Values(c.n-3, c.n)
 		if err != nil {
 			t.Fatal(err)
 		}
-		first, err := s.Batch(0, 64)
+		first, err := s.Values(0, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := first["x"].String(); got != "float[64 1 28 28]" {
+		if got := first[0].(*tensor.Tensor).String(); got != "float[64 1 28 28]" {
 			t.Error(got)
 		}
-		if got := last["x"].String(); got != "float[3 1 28 28]" {
+		if got := last[0].(*tensor.Tensor).String(); got != "float[3 1 28 28]" {
 			t.Error(got)
 		}
 		labels, err := s.Labels()
