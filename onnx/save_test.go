@@ -122,21 +122,31 @@ func TestSaveRefuses(t *testing.T) {
 	}
 }
 
-func TestSaveThroughLink(t *testing.T) {
+// TestSaveOverLink: the folder of a model is that of its name, so the link is
+// replaced and what it leads to stays.
+func TestSaveOverLink(t *testing.T) {
 	dir := t.TempDir()
-	real, link := filepath.Join(dir, "real.onnx"), filepath.Join(dir, "link.onnx")
-	if err := os.WriteFile(real, nil, 0o600); err != nil {
+	real, link := filepath.Join(dir, "sub", "real.onnx"), filepath.Join(dir, "link.onnx")
+	if err := os.Mkdir(filepath.Dir(real), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("real.onnx", link); err != nil {
+	if err := os.WriteFile(real, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(real, link); err != nil {
 		t.Skip(err)
 	}
-	if err := Save(weights(1, 4, 1), link, SaveOptions{}); err != nil {
+	if err := Save(weights(2, 4000, 1), link, SaveOptions{External: true}); err != nil {
 		t.Fatal(err)
 	}
-	info, err := os.Lstat(real)
-	if err != nil || info.Size() == 0 || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v %v", info, err)
+	if _, err := Load(link); err != nil {
+		t.Error(err)
+	}
+	if b, _ := os.ReadFile(real); string(b) != "old" {
+		t.Error("the target of the link changed")
+	}
+	if info, err := os.Stat(link); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("permissions %v %v", info.Mode(), err)
 	}
 }
 
