@@ -9,6 +9,7 @@ import (
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/shape"
 	"onnxopt/onnx/tensor"
+	"onnxopt/runtime/calibrate"
 )
 
 // Pass is one transformation of a model.
@@ -94,10 +95,7 @@ func BatchSize(s Samples, wish int) int {
 }
 
 // Ranges is the calibrated range of each value, by name.
-type Ranges map[string]Range
-
-// Range is the smallest and largest value that calibration chose.
-type Range struct{ Min, Max float32 }
+type Ranges map[string]calibrate.Range
 
 // Settings are the user's choices, over all passes. The zero value of a field
 // is its default.
