@@ -14,8 +14,6 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/runtime/protoiface"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/onnxpb"
@@ -114,14 +112,6 @@ func diagnose(b []byte, cause error) error {
 		rest = rest[n:]
 	}
 	return fmt.Errorf("not an ONNX model, or a damaged one: malformed protobuf")
-}
-
-// unmarshal decodes without copying byte fields.
-func unmarshal(b []byte, m proto.Message) error {
-	r := m.ProtoReflect()
-	_, err := r.ProtoMethods().Unmarshal(protoiface.UnmarshalInput{
-		Message: r, Buf: b, Flags: protoiface.UnmarshalAliasBuffer, Depth: maxNesting})
-	return err
 }
 
 // Marshal is the model as one file, with external data taken in.

@@ -1,7 +1,6 @@
 package onnx
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"math"
@@ -28,7 +27,7 @@ var marshal = proto.MarshalOptions{Deterministic: true, AllowPartial: true}
 func restore[M proto.Message](m M, e graph.Extra) M {
 	if len(e) > 0 {
 		// rest wrote these bytes; others are dropped.
-		_ = unmarshal(bytes.Clone(e), m)
+		_ = proto.Unmarshal(e, m)
 	}
 	return m
 }
@@ -131,7 +130,7 @@ func writeTensor(f io.Writer, t *onnxpb.TensorProto) error {
 
 func propProto(p graph.Prop) *onnxpb.StringStringEntryProto {
 	e := &onnxpb.StringStringEntryProto{}
-	if p.Wire != "" && unmarshal([]byte(p.Wire), e) == nil && e.GetKey() == p.Key && e.GetValue() == p.Value {
+	if p.Wire != "" && proto.Unmarshal([]byte(p.Wire), e) == nil && e.GetKey() == p.Key && e.GetValue() == p.Value {
 		return e
 	}
 	return &onnxpb.StringStringEntryProto{Key: &p.Key, Value: &p.Value}
@@ -147,7 +146,7 @@ func propsProto(in []graph.Prop) []*onnxpb.StringStringEntryProto {
 
 func opsetProto(o graph.Opset) *onnxpb.OperatorSetIdProto {
 	e := &onnxpb.OperatorSetIdProto{}
-	if o.Wire != "" && unmarshal([]byte(o.Wire), e) == nil && e.GetDomain() == o.Domain && e.GetVersion() == o.Version {
+	if o.Wire != "" && proto.Unmarshal([]byte(o.Wire), e) == nil && e.GetDomain() == o.Domain && e.GetVersion() == o.Version {
 		return e
 	}
 	return &onnxpb.OperatorSetIdProto{Domain: &o.Domain, Version: &o.Version}

@@ -153,7 +153,8 @@ func (p *printer) graph(g *Graph) {
 	p.nodes(g)
 }
 
-// infos writes the initializers and the described values.
+// infos writes the initializers and the described values on a line of their
+// own.
 func (p *printer) infos(g *Graph, stored []*Value) {
 	var described []*Value
 	for _, v := range g.Declared {
@@ -162,6 +163,7 @@ func (p *printer) infos(g *Graph, stored []*Value) {
 		}
 	}
 	if len(stored)+len(described) == 0 {
+		p.add(" ")
 		return
 	}
 	p.indent++
@@ -237,7 +239,7 @@ func dimText(d dim.Dim) string {
 }
 
 func (p *printer) nodes(g *Graph) {
-	p.add(" {")
+	p.add("{")
 	p.indent++
 	for n := range g.Nodes() {
 		p.newline()
@@ -392,7 +394,8 @@ func (p *printer) elements(t *tensor.Tensor) {
 }
 
 // elementText gives element i of t. Floats of 16, 8 and 4 bits are written by
-// their bits, as the syntax wants.
+// their bits, as the syntax wants; Parse also takes values, if one of them is
+// written as a float.
 func elementText(t *tensor.Tensor) func(i int) string {
 	switch t.Type {
 	case tensor.String:
