@@ -112,7 +112,7 @@ func (s *Sketch) Choose(o Options) (Choice, error) {
 		return Choice{}, fmt.Errorf("limit %v is not positive", o.Limit)
 	}
 	d := s.distribution(o.Limit)
-	c := Choice{Method: o.Method, Excluded: s.Counts().Finite - uint64(d.n)}
+	c := Choice{Method: o.Method, Excluded: d.excluded}
 	c.Degenerate = d.min == 0 && d.max == 0
 	switch {
 	case c.Degenerate:

@@ -24,7 +24,7 @@ func (e QuantError) SQNR() float64 {
 // spread evenly within a bin, so that the error of a tensor with few distinct
 // values, all of them representable, is overestimated: as scale^2/12.
 func (s *Sketch) QuantError(f Format, scale float32, zeroPoint int) QuantError {
-	d := s.distribution(0)
+	d := s.distribution(math.Inf(1))
 	return d.quantError(f, scale, zeroPoint)
 }
 
@@ -121,16 +121,22 @@ func (d *distribution) leastError(f Format) (lo, hi float64) {
 
 // leastRatio returns the ratio within [2^-10, 1] with the least f, the greatest
 // among equals: on a grid of 2^(1/4), refined around the best by factors of 4.
+// The grid ends early where f is 16 times the least: most of that is clipping,
+// which only grows as the range shrinks.
 func leastRatio(refinements int, f func(float64) float64) float64 {
 	best, least := 1.0, f(1)
-	try := func(r float64) {
-		if v := f(r); v < least {
+	try := func(r float64) float64 {
+		v := f(r)
+		if v < least {
 			best, least = r, v
 		}
+		return v
 	}
 	step := 0.25
 	for i := 1; i <= 40; i++ {
-		try(math.Exp2(-step * float64(i)))
+		if try(math.Exp2(-step*float64(i))) > 16*least {
+			break
+		}
 	}
 	for range refinements + 1 {
 		center := best
