@@ -17,12 +17,15 @@ import (
 // varints or little-endian words; names ascend. Equal sets have equal files.
 const (
 	magic   = "ONNXCAL\x01" // the last byte is the version
-	maxFile = 1 << 30
-	maxName = 1 << 16
+	maxFile = 1 << 28
+	maxName = 1 << 16 // bytes in a name or hash
 )
 
 // WriteTo writes the set. Equal sets give equal bytes.
 func (s *Set) WriteTo(w io.Writer) (int64, error) {
+	if err := s.check(); err != nil {
+		return 0, fmt.Errorf("write calibration: %w", err)
+	}
 	buf := s.append([]byte(magic))
 	digest := sha256.Sum256(buf)
 	n, err := w.Write(append(buf, digest[:]...))
@@ -32,9 +35,22 @@ func (s *Set) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), nil
 }
 
+// check returns an error if ReadFrom would refuse the set.
+func (s *Set) check() error {
+	if s.Total < 0 || s.Total > math.MaxInt32 {
+		return fmt.Errorf("%d samples", s.Total)
+	}
+	for _, name := range slices.Concat([]string{s.Model, s.Data}, s.Names(), s.ChannelNames()) {
+		if len(name) > maxName {
+			return fmt.Errorf("name %.80q has %d bytes", name, len(name))
+		}
+	}
+	return nil
+}
+
 // ReadFrom replaces the set by one that WriteTo wrote, reading r to its end.
-// On error, the set stays as it was. Memory is bounded by a multiple of the
-// bytes read, and files over 1 GiB are refused.
+// On error, the set stays as it was. Files over 256 MiB are refused, and
+// memory is at most about 64 times what was read.
 func (s *Set) ReadFrom(r io.Reader) (int64, error) {
 	buf, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	n := int64(len(buf))
@@ -52,7 +68,7 @@ func (s *Set) ReadFrom(r io.Reader) (int64, error) {
 func decode(buf []byte) (*Set, error) {
 	switch {
 	case len(buf) > maxFile:
-		return nil, errors.New("larger than 1 GiB")
+		return nil, errors.New("larger than 256 MiB")
 	case len(buf) < len(magic) || string(buf[:len(magic)-1]) != magic[:len(magic)-1]:
 		return nil, errors.New("not a calibration file")
 	case buf[len(magic)-1] != magic[len(magic)-1]:
@@ -165,13 +181,10 @@ func (s *Sketch) append(buf []byte) []byte {
 
 func (d *decoder) sketch(s *Sketch) {
 	s.nan, s.posInf, s.negInf, s.observed = d.uvarint(), d.uvarint(), d.uvarint(), d.uvarint()
-	if s.nan|s.posInf|s.negInf|s.observed == 0 {
-		return
-	}
-	s.init()
 	if s.observed == 0 {
 		return
 	}
+	s.init()
 	s.min, s.max = d.float(), d.float()
 	for _, a := range [...]*sum{&s.sumMin, &s.sumMax} {
 		for i := range a {

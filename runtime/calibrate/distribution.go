@@ -118,14 +118,15 @@ func (d *distribution) fold() distribution {
 }
 
 // quantile returns the value at rank q*(n-1) of n sorted values, 0 <= q <= 1,
-// with the values of a bin spread evenly over it.
+// with the values of a bin spread evenly over it. Conversions keep products
+// from being fused with sums, so that the result is the same on every CPU.
 func (d *distribution) quantile(q float64) float64 {
-	rank := q * (d.n - 1)
+	rank := float64(q * (d.n - 1))
 	var before float64
 	for _, b := range d.bins {
 		if rank <= before+b.n-0.5 {
 			at := min(max((rank-before+0.5)/b.n, 0), 1)
-			return b.lo + at*(b.hi-b.lo)
+			return b.lo + float64(at*(b.hi-b.lo))
 		}
 		before += b.n
 	}
@@ -195,4 +196,38 @@ func (s *Sketch) Moments() (mean, deviation float64) {
 		deviation += b.n / d.n * (lo*lo + lo*hi + hi*hi) / 3
 	}
 	return mean, math.Sqrt(deviation)
+}
+
+// maskGap is how many empty octaves set a mask apart, and maskBulk the least
+// share of the nonzero values below them that makes those the tensor's proper
+// values, rather than stray small ones.
+const (
+	maskGap  = 7
+	maskBulk = 0.01
+)
+
+// MaskLimit returns the magnitude of values that look like an attention mask: a
+// finite stand-in for infinity, at least 2^7 times as large as any of the
+// tensor's other values. It is 0 if there are none. As Options.Limit, it
+// excludes them.
+func (s *Sketch) MaskLimit() float64 {
+	d := s.distribution(math.Inf(1))
+	f := d.fold()
+	var below, nonzero float64
+	for _, b := range f.bins {
+		if b.hi > 0 {
+			nonzero += b.n
+		}
+	}
+	end := 0.0
+	for _, b := range f.bins {
+		if below > maskBulk*nonzero && b.lo >= math.Ldexp(end, maskGap) {
+			return b.lo
+		}
+		if b.hi > 0 {
+			below += b.n
+			end = b.hi
+		}
+	}
+	return 0
 }

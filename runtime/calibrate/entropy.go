@@ -39,7 +39,7 @@ func (d *distribution) entropy(f Format) (lo, hi float64) {
 	k := newDivergence(d, lo, hi, 1<<bits)
 	a, b := k.search()
 	width := (hi - lo) / float64(len(k.count)-1)
-	return lo + float64(a)*width, lo + float64(b)*width
+	return lo + float64(float64(a)*width), lo + float64(float64(b)*width)
 }
 
 // A divergence holds running sums over a linear histogram: element i is the
@@ -97,12 +97,13 @@ func (k *divergence) search() (a, b int) {
 }
 
 // bestLength returns the length within [from, to] with the least f, the
-// greatest among equals. It tries every length up to 512, longer ones in steps
-// of 1/256, and then those between the best and its neighbours.
+// greatest among those that agree to 9 decimals. It tries every length up to
+// 512, longer ones in steps of 1/256, and then those between the best and its
+// neighbours.
 func bestLength(from, to int, f func(int) float64) int {
 	best, least := to, math.Inf(1)
 	try := func(length int) {
-		if v := f(length); v < least || v == least && length > best {
+		if v := math.Round(f(length) * 1e9); v < least || v == least && length > best {
 			best, least = length, v
 		}
 	}

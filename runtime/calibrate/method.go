@@ -71,6 +71,8 @@ type Options struct {
 	// Limit excludes values of at least this magnitude, as if they were
 	// infinite: attention masks are often finite stand-ins for infinity. 0
 	// means DefaultLimit. Exclusion is by whole bins, 1/64 of a value wide.
+	// QuantizeLinear clips excluded values to the end of the range: a mask
+	// does not survive that, and its tensor is better left unquantized.
 	Limit float64
 }
 
@@ -167,7 +169,7 @@ func (s *Sketch) auto(d *distribution, o Options) (Range, Method) {
 			continue
 		}
 		scale, zeroPoint := o.Format.Params(r)
-		if e := d.quantError(o.Format, scale, zeroPoint).MSE; e < least {
+		if e := d.quantError(o.Format, scale, zeroPoint).MSE; less(e, least) {
 			best, method, least = r, m, e
 		}
 	}

@@ -267,7 +267,7 @@ func TestMethods(t *testing.T) {
 					!f.Symmetric && (r.Min < lo || r.Min > 0 || r.Max < 0 || r.Max > hi || r.Min == r.Max) {
 					t.Errorf("%s as %s by %v: range %v of values %v to %v", name, fname, m, r, lo, hi)
 				}
-				if m == Auto && c.Error.MSE != least {
+				if m == Auto && less(least, c.Error.MSE) {
 					t.Errorf("%s as %s: auto took %v with error %v, least is %v", name, fname, c.Method, c.Error.MSE, least)
 				}
 				least = min(least, c.Error.MSE)
@@ -348,5 +348,29 @@ func TestMethodNames(t *testing.T) {
 	}
 	if _, err := ParseMethod("best"); err == nil {
 		t.Error("best is accepted")
+	}
+}
+
+func TestMaskLimit(t *testing.T) {
+	for name, draws := range tensors {
+		if got := sketchOf(draw(random(61), 10_000, draws)).MaskLimit(); got != 0 {
+			t.Errorf("%s: mask from %v", name, got)
+		}
+	}
+	for _, mask := range []float32{-1e4, -65504, -1e9, -math.MaxFloat32} {
+		x := draw(random(61), 1000, tensors["normal"])
+		bulk := max(-slices.Min(x), slices.Max(x))
+		for i := range 100 {
+			x = append(x, mask+x[i])
+		}
+		s := sketchOf(x)
+		limit := s.MaskLimit()
+		c, err := s.Choose(Options{Format: int8Symmetric, Limit: limit})
+		if err != nil || c.Excluded != 100 || math.Abs(float64(c.Range.Max/bulk)-1) > 1./binsPerOctave {
+			t.Errorf("mask %v: limit %v leaves %+v of values up to %v, %v", mask, limit, c, bulk, err)
+		}
+	}
+	if got := (&Sketch{}).MaskLimit(); got != 0 {
+		t.Errorf("empty: mask from %v", got)
 	}
 }

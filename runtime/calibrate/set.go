@@ -88,6 +88,12 @@ func (s *Set) Begin(sample int) error {
 // Sketch returns the sketch of a tensor, a new one at first.
 func (s *Set) Sketch(name string) *Sketch { return entry(&s.sketches, name) }
 
+// Lookup returns the sketch of a tensor, if there is one.
+func (s *Set) Lookup(name string) (*Sketch, bool) {
+	sketch, ok := s.sketches[name]
+	return sketch, ok
+}
+
 // Channels returns the per-channel extremes of a tensor, new ones at first.
 func (s *Set) Channels(name string) *Channels { return entry(&s.channels, name) }
 

@@ -287,3 +287,43 @@ func FuzzRead(f *testing.F) {
 		s.Missing()
 	})
 }
+
+// A sketch has a fixed size, in memory and in a file, whatever it has seen.
+func TestSizeIsFixed(t *testing.T) {
+	typical := map[string]int{}
+	for name, draws := range tensors {
+		var s Sketch
+		r := random(67)
+		for range 20 {
+			s.Add(draw(r, 50_000, draws))
+		}
+		typical[name] = len(s.append(nil))
+	}
+	t.Logf("bytes in a file after 1,000,000 values: %v", typical)
+	var s Sketch
+	r := random(71)
+	for range 100 {
+		s.Add(draw(r, 10_000, wide))
+	}
+	if n := len(s.blocks); n > slotFirstKept+2*maxOctaves {
+		t.Errorf("%d blocks", n)
+	}
+	if n := len(s.append(nil)); n > 2*maxOctaves*(9+2*binsPerOctave)+200 {
+		t.Errorf("%d bytes in a file after 1,000,000 values", n)
+	}
+	x := draw(r, 10_000, wide)
+	if n := testing.AllocsPerRun(10, func() { s.Add(x) }); n > 0 {
+		t.Errorf("%v allocations in Add", n)
+	}
+}
+
+func TestWriteRefusesWhatReadWould(t *testing.T) {
+	long := strings.Repeat("x", maxName+1)
+	named := NewSet("", "", 1)
+	named.Sketch(long)
+	for _, s := range []*Set{NewSet(long, "", 1), NewSet("", "", -1), named} {
+		if _, err := s.WriteTo(io.Discard); err == nil {
+			t.Errorf("%.20v is written", s)
+		}
+	}
+}
