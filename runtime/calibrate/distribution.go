@@ -11,8 +11,8 @@ import (
 type bin struct{ lo, hi, n float64 }
 
 // A distribution is what a sketch knows of the finite values, as bins in
-// ascending order. Bins do not overlap, but for the tiny values of a folded
-// distribution, whose two signs may end at different octaves.
+// ascending order. Bins do not overlap, except in a folded distribution where
+// the two signs have different tiny values or extremes.
 type distribution struct {
 	bins     []bin
 	n        float64

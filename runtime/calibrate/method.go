@@ -18,7 +18,7 @@ const (
 	// independent of their order, unlike the exponential moving average of
 	// Jacob et al., "Quantization and Training of Neural Networks for
 	// Efficient Integer-Arithmetic-Only Inference" (2018), section 3.1, that
-	// it stands for.
+	// it stands for. It is cut to the values that Options.Limit leaves.
 	MovingAverage
 
 	// Percentile cuts off a share of the values: of the magnitudes for a
