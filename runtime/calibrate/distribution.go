@@ -1,6 +1,7 @@
 package calibrate
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -10,12 +11,13 @@ import (
 type bin struct{ lo, hi, n float64 }
 
 // A distribution is what a sketch knows of the finite values, as bins in
-// ascending order. Bins do not overlap, but for the tiny values of a folded
-// distribution, whose two signs may end at different octaves.
+// ascending order. Bins do not overlap, except in a folded distribution where
+// the two signs have different tiny values or extremes.
 type distribution struct {
 	bins     []bin
 	n        float64
 	min, max float64
+	excluded uint64 // values beyond the limit, in no bin
 }
 
 // edge returns the magnitude at which bin i of an octave begins.
@@ -23,26 +25,33 @@ func edge(octave, i int) float64 {
 	return math.Ldexp(1+float64(i)/binsPerOctave, octave%signOctave-127)
 }
 
-// distribution returns the finite values of magnitude below limit; all of them
-// if limit is 0. The outermost bins end at the exact extremes, unless the
-// limit cut them.
+// bins returns the non-empty bins of the finite values, ascending, as wide as
+// they are counted.
+func (s *Sketch) bins() []bin {
+	if s.observed == 0 {
+		return nil
+	}
+	var bins []bin
+	s.magnitudes(1, func(b bin) { bins = append(bins, bin{-b.hi, -b.lo, b.n}) })
+	slices.Reverse(bins)
+	if n := s.blocks[slotZero].total(); n > 0 {
+		bins = append(bins, bin{0, 0, float64(n)})
+	}
+	s.magnitudes(0, func(b bin) { bins = append(bins, b) })
+	return bins
+}
+
+// distribution returns the finite values of magnitude below limit. The
+// outermost bins end at the exact extremes, unless the limit cut them.
 func (s *Sketch) distribution(limit float64) distribution {
 	var d distribution
-	if s.observed == 0 {
-		return d
-	}
-	if limit == 0 {
-		limit = math.Inf(1)
-	}
-	s.magnitudes(1, func(b bin) {
-		d.bins = append(d.bins, bin{-b.hi, -b.lo, b.n})
+	d.bins = slices.DeleteFunc(s.bins(), func(b bin) bool {
+		beyond := b.lo >= limit || b.hi <= -limit
+		if beyond {
+			d.excluded += uint64(b.n)
+		}
+		return beyond
 	})
-	slices.Reverse(d.bins)
-	if n := s.blocks[slotZero].total(); n > 0 {
-		d.bins = append(d.bins, bin{0, 0, float64(n)})
-	}
-	s.magnitudes(0, func(b bin) { d.bins = append(d.bins, b) })
-	d.bins = slices.DeleteFunc(d.bins, func(b bin) bool { return b.lo >= limit || b.hi <= -limit })
 	d.clip(float64(s.min), float64(s.max))
 	return d
 }
@@ -93,9 +102,9 @@ func (d *distribution) fold() distribution {
 	}
 	slices.SortStableFunc(all, func(a, b bin) int {
 		if a.lo != b.lo {
-			return cmpFloat(a.lo, b.lo)
+			return cmp.Compare(a.lo, b.lo)
 		}
-		return cmpFloat(a.hi, b.hi)
+		return cmp.Compare(a.hi, b.hi)
 	})
 	for _, b := range all {
 		if last := len(f.bins) - 1; last >= 0 && f.bins[last].lo == b.lo && f.bins[last].hi == b.hi {
@@ -108,25 +117,16 @@ func (d *distribution) fold() distribution {
 	return f
 }
 
-func cmpFloat(a, b float64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
 // quantile returns the value at rank q*(n-1) of n sorted values, 0 <= q <= 1,
-// with the values of a bin spread evenly over it.
+// with the values of a bin spread evenly over it. Conversions keep products
+// from being fused with sums, so that the result is the same on every CPU.
 func (d *distribution) quantile(q float64) float64 {
-	rank := q * (d.n - 1)
+	rank := float64(q * (d.n - 1))
 	var before float64
 	for _, b := range d.bins {
 		if rank <= before+b.n-0.5 {
 			at := min(max((rank-before+0.5)/b.n, 0), 1)
-			return b.lo + at*(b.hi-b.lo)
+			return b.lo + float64(at*(b.hi-b.lo))
 		}
 		before += b.n
 	}
@@ -165,7 +165,7 @@ func (d *distribution) linear(lo, hi float64, n int) []float64 {
 // width between lo and hi, for plots: the counts are estimates where these
 // bins cut those of the sketch. It returns zeros unless lo < hi.
 func (s *Sketch) Histogram(lo, hi float64, n int) []float64 {
-	d := s.distribution(0)
+	d := s.distribution(math.Inf(1))
 	return d.linear(lo, hi, n)
 }
 
@@ -173,7 +173,7 @@ func (s *Sketch) Histogram(lo, hi float64, n int) []float64 {
 // 0 <= p <= 100, to within one bin: 1/64 of the value. It is 0 for a sketch
 // without finite values.
 func (s *Sketch) Percentile(p float64) float64 {
-	d := s.distribution(0)
+	d := s.distribution(math.Inf(1))
 	if d.n == 0 {
 		return 0
 	}
@@ -184,7 +184,7 @@ func (s *Sketch) Percentile(p float64) float64 {
 // the bins give them: each value is displaced by less than 1/64 of itself, and
 // displacements cancel where a bin's values are spread over it.
 func (s *Sketch) Moments() (mean, deviation float64) {
-	d := s.distribution(0)
+	d := s.distribution(math.Inf(1))
 	if d.n == 0 {
 		return 0, 0
 	}
@@ -196,4 +196,38 @@ func (s *Sketch) Moments() (mean, deviation float64) {
 		deviation += b.n / d.n * (lo*lo + lo*hi + hi*hi) / 3
 	}
 	return mean, math.Sqrt(deviation)
+}
+
+// maskGap is how many empty octaves set a mask apart, and maskBulk the least
+// share of the nonzero values below them that makes those the tensor's proper
+// values, rather than stray small ones.
+const (
+	maskGap  = 7
+	maskBulk = 0.01
+)
+
+// MaskLimit returns the magnitude of values that look like an attention mask: a
+// finite stand-in for infinity, at least 2^7 times as large as any of the
+// tensor's other values. It is 0 if there are none. As Options.Limit, it
+// excludes them.
+func (s *Sketch) MaskLimit() float64 {
+	d := s.distribution(math.Inf(1))
+	f := d.fold()
+	var below, nonzero float64
+	for _, b := range f.bins {
+		if b.hi > 0 {
+			nonzero += b.n
+		}
+	}
+	end := 0.0
+	for _, b := range f.bins {
+		if below > maskBulk*nonzero && b.lo >= math.Ldexp(end, maskGap) {
+			return b.lo
+		}
+		if b.hi > 0 {
+			below += b.n
+			end = b.hi
+		}
+	}
+	return 0
 }

@@ -39,7 +39,7 @@ func (d *distribution) entropy(f Format) (lo, hi float64) {
 	k := newDivergence(d, lo, hi, 1<<bits)
 	a, b := k.search()
 	width := (hi - lo) / float64(len(k.count)-1)
-	return lo + float64(a)*width, lo + float64(b)*width
+	return lo + float64(float64(a)*width), lo + float64(float64(b)*width)
 }
 
 // A divergence holds running sums over a linear histogram: element i is the
@@ -81,37 +81,39 @@ func xlogx(x float64) float64 {
 
 // search returns the window [a, b) of bins with the least divergence, widest
 // first among equals, that contains zero and is at least as many bins as there
-// are levels. It moves one end at a time until neither moves.
+// are levels. It moves one end at a time until neither moves, four times at most.
 func (k *divergence) search() (a, b int) {
 	n := len(k.count) - 1
 	a, b = 0, n
 	for range 4 {
-		wasA, wasB := a, b
-		b = k.line(max(k.zero, a+k.levels), n, func(b int) float64 { return k.at(a, b) })
-		a = n - k.line(n-min(k.zero, b-k.levels), n, func(i int) float64 { return k.at(n-i, b) })
-		if a == wasA && b == wasB {
+		b = a + bestLength(max(k.zero-a, k.levels), n-a, func(length int) float64 { return k.at(a, a+length) })
+		was := a
+		a = b - bestLength(max(b-k.zero, k.levels), b, func(length int) float64 { return k.at(b-length, b) })
+		if a == was {
 			break
 		}
 	}
 	return a, b
 }
 
-// line returns the i within [from, to] with the least f, the greatest among
-// equals: of every step-th i first, then of those around the best.
-func (k *divergence) line(from, to int, f func(int) float64) int {
-	const coarse = 480
-	step := (to-from)/coarse + 1
+// bestLength returns the length within [from, to] with the least f, the
+// greatest among those that agree to 9 decimals. It tries every length up to
+// 512, longer ones in steps of 1/256, and then those between the best and its
+// neighbours.
+func bestLength(from, to int, f func(int) float64) int {
 	best, least := to, math.Inf(1)
-	try := func(i int) {
-		if v := f(i); v < least || v == least && i > best {
-			best, least = i, v
+	try := func(length int) {
+		if v := math.Round(f(length) * 1e9); v < least || v == least && length > best {
+			best, least = length, v
 		}
 	}
-	for i := to; i >= from; i -= step {
-		try(i)
+	step := func(length int) int { return max(length/256, 1) }
+	for length := to; length >= from; length -= step(length) {
+		try(length)
 	}
-	for i, end := min(best+step-1, to), max(best-step+1, from); i >= end; i-- {
-		try(i)
+	around := step(best)
+	for length := max(best-around, from); length <= min(best+around, to); length++ {
+		try(length)
 	}
 	return best
 }

@@ -18,7 +18,7 @@ const (
 	// independent of their order, unlike the exponential moving average of
 	// Jacob et al., "Quantization and Training of Neural Networks for
 	// Efficient Integer-Arithmetic-Only Inference" (2018), section 3.1, that
-	// it stands for.
+	// it stands for. It is cut to the values that Options.Limit leaves.
 	MovingAverage
 
 	// Percentile cuts off a share of the values: of the magnitudes for a
@@ -71,6 +71,8 @@ type Options struct {
 	// Limit excludes values of at least this magnitude, as if they were
 	// infinite: attention masks are often finite stand-ins for infinity. 0
 	// means DefaultLimit. Exclusion is by whole bins, 1/64 of a value wide.
+	// QuantizeLinear clips excluded values to the end of the range: a mask
+	// does not survive that, and its tensor is better left unquantized.
 	Limit float64
 }
 
@@ -112,7 +114,7 @@ func (s *Sketch) Choose(o Options) (Choice, error) {
 		return Choice{}, fmt.Errorf("limit %v is not positive", o.Limit)
 	}
 	d := s.distribution(o.Limit)
-	c := Choice{Method: o.Method, Excluded: s.Counts().Finite - uint64(d.n)}
+	c := Choice{Method: o.Method, Excluded: d.excluded}
 	c.Degenerate = d.min == 0 && d.max == 0
 	switch {
 	case c.Degenerate:
@@ -167,7 +169,7 @@ func (s *Sketch) auto(d *distribution, o Options) (Range, Method) {
 			continue
 		}
 		scale, zeroPoint := o.Format.Params(r)
-		if e := d.quantError(o.Format, scale, zeroPoint).MSE; e < least {
+		if e := d.quantError(o.Format, scale, zeroPoint).MSE; less(e, least) {
 			best, method, least = r, m, e
 		}
 	}

@@ -170,7 +170,7 @@ func exactHistogram(x []float32, lo, hi float64, n int, magnitudes bool) []float
 func TestDivergenceAgainstSteps(t *testing.T) {
 	for name, draws := range tensors {
 		s := sketchOf(draw(random(29), 5000, draws))
-		d := s.distribution(0)
+		d := s.distribution(math.Inf(1))
 		k := newDivergence(&d, min(d.min, 0), max(d.max, 0), 256)
 		n := len(k.count) - 1
 		counts := make([]float64, n)
@@ -221,5 +221,156 @@ func TestEntropyAgainstBruteForce(t *testing.T) {
 		if got > 1.05*least {
 			t.Errorf("%s: threshold %.4f of the largest has divergence %.4g, brute force %.4f has %.4g", name, float64(b)/n, got, float64(best)/n, least)
 		}
+	}
+}
+
+func TestMinMaxAndMovingAverage(t *testing.T) {
+	var s Sketch
+	s.Add([]float32{-1, 0, 4})
+	s.Add([]float32{float32(math.NaN())}) // no observation
+	s.Add([]float32{-2, 0, 8, float32(math.Inf(1))})
+	s.Add([]float32{-6, 3})
+	tests := []struct {
+		method Method
+		format Format
+		want   Range
+	}{
+		{MinMax, uint8Asymmetric, Range{-6, 8}},
+		{MinMax, int8Symmetric, Range{-8, 8}},
+		{MovingAverage, uint8Asymmetric, Range{-3, 5}},
+		{MovingAverage, int8Symmetric, Range{-5, 5}},
+	}
+	for _, test := range tests {
+		if got, err := s.Range(Options{Method: test.method, Format: test.format}); err != nil || got != test.want {
+			t.Errorf("%v as %+v: %v, %v; want %v", test.method, test.format, got, err, test.want)
+		}
+	}
+}
+
+// Every method on every tensor and format gives a range within the extremes
+// that contains zero and is symmetric if asked; Auto has the least error.
+func TestMethods(t *testing.T) {
+	for name, draws := range tensors {
+		x := draw(random(41), 10_000, draws)
+		s := sketchOf(x)
+		lo, hi := min(slices.Min(x), 0), max(slices.Max(x), 0)
+		largest := max(-lo, hi)
+		for fname, f := range formats {
+			least := math.Inf(1)
+			for m := MinMax; m <= Auto; m++ {
+				c, err := s.Choose(Options{Method: m, Format: f})
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := c.Range
+				if f.Symmetric && (r.Min != -r.Max || r.Max <= 0 || r.Max > largest) ||
+					!f.Symmetric && (r.Min < lo || r.Min > 0 || r.Max < 0 || r.Max > hi || r.Min == r.Max) {
+					t.Errorf("%s as %s by %v: range %v of values %v to %v", name, fname, m, r, lo, hi)
+				}
+				if m == Auto && less(least, c.Error.MSE) {
+					t.Errorf("%s as %s: auto took %v with error %v, least is %v", name, fname, c.Method, c.Error.MSE, least)
+				}
+				least = min(least, c.Error.MSE)
+			}
+		}
+	}
+}
+
+func TestChooseOnOddTensors(t *testing.T) {
+	inf := float32(math.Inf(1))
+	mask := draw(random(43), 1000, tensors["normal"])
+	for i := range 300 {
+		mask[i] = -math.MaxFloat32
+	}
+	tests := []struct {
+		name       string
+		x          []float32
+		degenerate bool
+		lo, hi     float32 // bounds of the range
+	}{
+		{"empty", nil, true, 0, 0},
+		{"not finite", []float32{inf, -inf, float32(math.NaN())}, true, 0, 0},
+		{"zeros", make([]float32, 9), true, 0, 0},
+		{"subnormal", []float32{1e-40, -1e-41}, true, 0, 0},
+		{"constant", []float32{3, 3, 3}, false, -3, 3},
+		{"one", []float32{-7}, false, -7, 7},
+		{"smallest normal", []float32{0x1p-126}, false, -0x1p-126, 0x1p-126},
+		{"mask", mask, false, -5, 5},
+		{"only mask", mask[:300], true, 0, 0},
+		{"infinite mask", append([]float32{-inf, -inf}, mask[300:]...), false, -5, 5},
+	}
+	for _, test := range tests {
+		s := sketchOf(test.x)
+		for fname, f := range formats {
+			for m := MinMax; m <= Auto; m++ {
+				c, err := s.Choose(Options{Method: m, Format: f})
+				r := c.Range
+				if err != nil || c.Degenerate != test.degenerate || r.Min < test.lo || r.Max > test.hi || !test.degenerate && r.Min == r.Max {
+					t.Errorf("%s as %s by %v: %+v, %v", test.name, fname, m, c, err)
+				}
+				if c.Scale < minNormal || math.IsNaN(c.Error.MSE) || math.IsInf(c.Error.MSE, 0) {
+					t.Errorf("%s as %s by %v: scale %v, error %v", test.name, fname, m, c.Scale, c.Error)
+				}
+			}
+		}
+	}
+	if c, _ := sketchOf(mask).Choose(Options{Format: uint8Asymmetric}); c.Excluded != 300 {
+		t.Errorf("%d values are excluded, want 300", c.Excluded)
+	}
+	if c, _ := sketchOf(mask).Choose(Options{Format: uint8Asymmetric, Limit: math.Inf(1)}); c.Excluded != 0 || c.Range.Min != -math.MaxFloat32 {
+		t.Errorf("without a limit: %+v", c)
+	}
+}
+
+func TestChooseErrors(t *testing.T) {
+	s := sketchOf([]float32{1})
+	for _, o := range []Options{
+		{},
+		{Format: Format{Bits: 17}},
+		{Format: Format{Bits: 2, ReduceRange: true}},
+		{Format: uint8Asymmetric, Percent: 101},
+		{Format: uint8Asymmetric, Percent: -1},
+		{Format: uint8Asymmetric, Percent: math.NaN()},
+		{Format: uint8Asymmetric, Limit: -1},
+		{Format: uint8Asymmetric, Method: Auto + 1},
+	} {
+		if _, err := s.Choose(o); err == nil {
+			t.Errorf("%+v is accepted", o)
+		}
+	}
+}
+
+func TestMethodNames(t *testing.T) {
+	for m := MinMax; m <= Auto; m++ {
+		if got, err := ParseMethod(m.String()); err != nil || got != m {
+			t.Errorf("%v parses as %v, %v", m, got, err)
+		}
+	}
+	if _, err := ParseMethod("best"); err == nil {
+		t.Error("best is accepted")
+	}
+}
+
+func TestMaskLimit(t *testing.T) {
+	for name, draws := range tensors {
+		if got := sketchOf(draw(random(61), 10_000, draws)).MaskLimit(); got != 0 {
+			t.Errorf("%s: mask from %v", name, got)
+		}
+	}
+	for _, mask := range []float32{-1e4, -65504, -1e9, -math.MaxFloat32} {
+		x := draw(random(61), 1000, tensors["normal"])
+		bulk := max(-slices.Min(x), slices.Max(x))
+		for i := range 100 {
+			x = append(x, mask+x[i])
+		}
+		s := sketchOf(x)
+		limit := s.MaskLimit()
+		c, err := s.Choose(Options{Format: int8Symmetric, Limit: limit})
+		if err != nil || c.Excluded != 100 || math.Abs(float64(c.Range.Max/bulk)-1) > 1./binsPerOctave {
+			t.Errorf("mask %v: limit %v leaves %+v of values up to %v, %v", mask, limit, c, bulk, err)
+		}
+	}
+	if got := (&Sketch{}).MaskLimit(); got != 0 {
+		t.Errorf("empty: mask from %v", got)
 	}
 }

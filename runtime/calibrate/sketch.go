@@ -56,7 +56,7 @@ type block [binsPerOctave]uint64
 //
 // Subnormal values count as zeros: no normal scale tells them apart.
 type Sketch struct {
-	slot   [octaves]uint8
+	slot   *[octaves]uint8 // nil, as blocks are, before the first value
 	kept   [2]int
 	blocks []block
 
@@ -68,7 +68,8 @@ type Sketch struct {
 }
 
 func (s *Sketch) init() {
-	s.blocks = make([]block, slotFirstKept, slotFirstKept+maxOctaves/2)
+	s.slot = new([octaves]uint8)
+	s.blocks = make([]block, slotFirstKept, slotFirstKept+4)
 	s.slot[0], s.slot[signOctave] = slotZero, slotZero
 }
 
@@ -79,7 +80,7 @@ func (s *Sketch) Add(values []float32) {
 	if s.blocks == nil {
 		s.init()
 	}
-	blocks := s.blocks
+	slot, blocks := s.slot, s.blocks
 	inf := float32(math.Inf(1))
 	lo, hi := inf, -inf
 	for _, v := range values {
@@ -90,7 +91,7 @@ func (s *Sketch) Add(values []float32) {
 			hi = v
 		}
 		b := math.Float32bits(v)
-		k := s.slot[b>>23]
+		k := slot[b>>23]
 		if k == slotUnseen {
 			k = s.open(b)
 			blocks = s.blocks
@@ -197,7 +198,10 @@ func (b *block) total() uint64 {
 // Merge adds what o has seen to s. The result is the same as if s had seen it
 // all, in any order.
 func (s *Sketch) Merge(o *Sketch) {
-	if o.blocks == nil {
+	s.nan += o.nan
+	s.posInf += o.posInf
+	s.negInf += o.negInf
+	if o.observed == 0 {
 		return
 	}
 	if s.blocks == nil {
@@ -218,15 +222,10 @@ func (s *Sketch) Merge(o *Sketch) {
 	for k := slotZero; k < slotFirstKept; k++ {
 		s.blocks[k][0] += o.blocks[k].total()
 	}
-	s.nan += o.nan
-	s.posInf += o.posInf
-	s.negInf += o.negInf
-	if o.observed > 0 {
-		s.widen(o.min, o.max)
-		s.observed += o.observed
-		s.sumMin.merge(&o.sumMin)
-		s.sumMax.merge(&o.sumMax)
-	}
+	s.widen(o.min, o.max)
+	s.observed += o.observed
+	s.sumMin.merge(&o.sumMin)
+	s.sumMax.merge(&o.sumMax)
 }
 
 // Counts says what kinds of values a sketch has seen.

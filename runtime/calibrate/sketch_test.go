@@ -140,7 +140,7 @@ func TestBinsContainValues(t *testing.T) {
 	for range 50 {
 		x := draw(r, 1+r.IntN(100), wide)
 		s := sketchOf(x)
-		d := s.distribution(0)
+		d := s.distribution(math.Inf(1))
 		want := make([]float64, len(d.bins))
 		for _, v := range x {
 			v := float64(v)
