@@ -48,18 +48,20 @@ func (s *Set) openFolder(dir string, opt *Options) error {
 			return s.openFile(filepath.Join(dir, name), opt)
 		}
 	}
-	for _, f := range folders { // train, val and so on of a dataset
-		if slices.Contains([]string{"calib", "calibration", "train", "test", "val", "validation"}, strings.ToLower(f)) {
-			name, err := choose(dir, folders, opt.Role)
-			if err != nil {
-				return err
-			}
-			s.path = filepath.Join(dir, name)
-			return s.openFolder(s.path, opt)
+	isSplit := func(f string) bool { return slices.Contains(splits, strings.ToLower(f)) }
+	if len(folders) > 0 && !slices.ContainsFunc(folders, func(f string) bool { return !isSplit(f) }) {
+		name, err := choose(dir, folders, opt.Role)
+		if err != nil {
+			return err
 		}
+		s.path = filepath.Join(dir, name)
+		return s.openFolder(s.path, opt)
 	}
 	return s.openImageFolder(dir, opt)
 }
+
+// splits are the folders that divide a dataset rather than name classes.
+var splits = []string{"calib", "calibration", "train", "test", "val", "validation"}
 
 // choose is the one name that there is, or the one that the role prefers.
 func choose(dir string, names []string, role Role) (string, error) {
@@ -154,7 +156,7 @@ func testDataSets(dir string) []string {
 	entries, _ := os.ReadDir(dir)
 	var sets []string
 	for _, e := range entries {
-		if e.IsDir() && strings.HasPrefix(e.Name(), "test_data") {
+		if e.IsDir() && strings.HasPrefix(e.Name(), "test_data_set_") {
 			sets = append(sets, filepath.Join(dir, e.Name()))
 		}
 	}

@@ -30,9 +30,8 @@ func Random(inputs []Input, n int, seed uint64) (*Set, error) {
 	for _, in := range inputs {
 		shape := slices.Clone(in.Shape)
 		for i, d := range shape {
-			shape[i] = max(d, 1)
-			if d == 0 {
-				shape[i] = 0
+			if d < 0 {
+				shape[i] = 1
 			}
 		}
 		as := whole
@@ -77,7 +76,7 @@ func (r *randomSource) batch(from, to int) ([]tensor.Value, error) {
 		if r.as[k] == rows {
 			shape = append([]int{to - from}, shape...)
 		}
-		var vals []float64
+		vals := make([]float64, 0, (to-from)*n)
 		for i := from; i < to; i++ {
 			rng := rand.New(rand.NewPCG(r.seed, uint64(i)<<16+uint64(k)))
 			for range n {

@@ -154,7 +154,7 @@ func (s *Set) openFile(path string, opt *Options) error {
 func (s *Set) Len() int { return s.n }
 
 // BatchSize is the number of rows that Values and Batch make for the model: 0 when
-// it takes any number.
+// it takes any number, 1 when samples cannot be stacked.
 func (s *Set) BatchSize() int { return s.size }
 
 // Values reads samples from <= i < to, stacked along axis 0: one value for each
