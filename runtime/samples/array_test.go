@@ -57,7 +57,7 @@ func TestNumpyTypes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, want := fmt.Sprint(b[key].Len()), "6"
+		var got, want string
 		switch x := b[key]; {
 		case d.IsComplex():
 			got, want = fmt.Sprint(x.Complexes()[5]), "(9+0i)"
