@@ -41,7 +41,7 @@ func (s *Set) openFolder(dir string, opt *Options) error {
 	}
 	for _, list := range [][]string{idx, arrays} {
 		if len(list) > 0 {
-			name, err := choose(dir, list, opt.Role)
+			name, err := byRole(dir, list, opt.Role)
 			if err != nil {
 				return err
 			}
@@ -50,7 +50,7 @@ func (s *Set) openFolder(dir string, opt *Options) error {
 	}
 	isSplit := func(f string) bool { return slices.Contains(splits, strings.ToLower(f)) }
 	if len(folders) > 0 && !slices.ContainsFunc(folders, func(f string) bool { return !isSplit(f) }) {
-		name, err := choose(dir, folders, opt.Role)
+		name, err := byRole(dir, folders, opt.Role)
 		if err != nil {
 			return err
 		}
@@ -63,8 +63,8 @@ func (s *Set) openFolder(dir string, opt *Options) error {
 // splits are the folders that divide a dataset rather than name classes.
 var splits = []string{"calib", "calibration", "train", "test", "val", "validation"}
 
-// choose is the one name that there is, or the one that the role prefers.
-func choose(dir string, names []string, role Role) (string, error) {
+// byRole is the one name that there is, or the one that the role prefers.
+func byRole(dir string, names []string, role Role) (string, error) {
 	if len(names) == 1 {
 		return names[0], nil
 	}

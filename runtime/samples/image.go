@@ -118,10 +118,7 @@ type imageSource struct {
 // bindImages makes the set's source from images for input number at.
 func (s *Set) bindImages(at int, f frames, opt *Options) error {
 	in := s.inputs[at]
-	p := &imageSource{frames: f, path: s.path, in: in, inputs: len(s.inputs), at: at, opt: opt.Image, maxBytes: opt.maxBytes(), dtype: in.Type}
-	if p.dtype == tensor.Undefined {
-		p.dtype = tensor.Float32
-	}
+	p := &imageSource{frames: f, path: s.path, in: in, inputs: len(s.inputs), at: at, opt: opt.Image, maxBytes: opt.maxBytes(), dtype: elemType(in.Type)}
 	if err := p.checkType(opt.Cast); err != nil {
 		return fmt.Errorf("%s: %w", s.path, err)
 	}

@@ -25,7 +25,8 @@ type Input struct {
 	Type tensor.DType
 	// Shape has -1 for a size that may vary. Nil accepts any rank.
 	Shape []int
-	// Optional inputs, those with a default, may be absent from a source.
+	// Optional inputs, those with a default or of an optional type, may be
+	// absent from a source.
 	Optional bool
 }
 
