@@ -158,7 +158,7 @@ func convert(t *tensor.Tensor, e element, want tensor.DType) (*tensor.Tensor, er
 	case want == tensor.Undefined || t.Type == want:
 		return t, nil
 	case e.dtype == tensor.Undefined && want.Bits() < 8:
-		return packCodes(want, t.Shape, t.Bytes())
+		return packCodes(want, t.Shape, t.Bytes()), nil
 	case e.dtype == tensor.Undefined:
 		return t.As(want), nil
 	case t.Type.IsFloat():
@@ -171,14 +171,12 @@ func convert(t *tensor.Tensor, e element, want tensor.DType) (*tensor.Tensor, er
 		return tensor.FromFloats(want, t.Shape, f), nil
 	case !want.IsInt():
 		return tensor.FromFloats(want, t.Shape, t.Floats()), nil
-	case t.Type == tensor.Uint64 || want == tensor.Uint64:
-		if err := checkRange(t.Floats(), want); err != nil {
-			return nil, err
-		}
-		return tensor.FromInts(want, t.Shape, t.Ints()), nil
 	}
 	ints := t.Ints()
 	lo, hi := want.IntRange()
+	if t.Type == tensor.Uint64 {
+		lo = max(lo, 0) // above MaxInt64 they wrapped
+	}
 	for _, v := range ints {
 		if v < lo || v > hi {
 			return nil, fmt.Errorf("%d is outside the range of %v", v, want)
@@ -187,14 +185,14 @@ func convert(t *tensor.Tensor, e element, want tensor.DType) (*tensor.Tensor, er
 	return tensor.FromInts(want, t.Shape, ints), nil
 }
 
-// checkRange reports a value that an integer type does not hold.
+// checkRange reports a value that an integer type does not hold, truncated.
 func checkRange(v []float64, want tensor.DType) error {
 	lo, hi := -math.Ldexp(1, want.Bits()-1), math.Ldexp(1, want.Bits()-1)
 	if !want.IsSigned() {
 		lo, hi = 0, math.Ldexp(1, want.Bits())
 	}
 	for _, x := range v {
-		if !(x > lo-1 && x < hi) || x < lo && want.Bits() == 64 {
+		if n := math.Trunc(x); !(n >= lo && n < hi) {
 			return fmt.Errorf("%v is outside the range of %v", x, want)
 		}
 	}
@@ -203,7 +201,7 @@ func checkRange(v []float64, want tensor.DType) error {
 
 // packCodes packs one storage code a byte into d, whose elements are narrower:
 // the low bits of each, low bits first.
-func packCodes(d tensor.DType, shape []int, codes []byte) (*tensor.Tensor, error) {
+func packCodes(d tensor.DType, shape []int, codes []byte) *tensor.Tensor {
 	t := tensor.New(d, shape...)
 	b, w := t.Bytes(), d.Bits()
 	for i, c := range codes {
@@ -214,7 +212,7 @@ func packCodes(d tensor.DType, shape []int, codes []byte) (*tensor.Tensor, error
 			b[at+1] |= byte(bits >> 8)
 		}
 	}
-	return t, nil
+	return t
 }
 
 // unpackCodes is the inverse of packCodes.

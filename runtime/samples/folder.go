@@ -41,28 +41,30 @@ func (s *Set) openFolder(dir string, opt *Options) error {
 	}
 	for _, list := range [][]string{idx, arrays} {
 		if len(list) > 0 {
-			name, err := choose(dir, list, opt.Role)
+			name, err := byRole(dir, list, opt.Role)
 			if err != nil {
 				return err
 			}
 			return s.openFile(filepath.Join(dir, name), opt)
 		}
 	}
-	for _, f := range folders { // train, val and so on of a dataset
-		if slices.Contains([]string{"calib", "calibration", "train", "test", "val", "validation"}, strings.ToLower(f)) {
-			name, err := choose(dir, folders, opt.Role)
-			if err != nil {
-				return err
-			}
-			s.path = filepath.Join(dir, name)
-			return s.openFolder(s.path, opt)
+	isSplit := func(f string) bool { return slices.Contains(splits, strings.ToLower(f)) }
+	if len(folders) > 0 && !slices.ContainsFunc(folders, func(f string) bool { return !isSplit(f) }) {
+		name, err := byRole(dir, folders, opt.Role)
+		if err != nil {
+			return err
 		}
+		s.path = filepath.Join(dir, name)
+		return s.openFolder(s.path, opt)
 	}
 	return s.openImageFolder(dir, opt)
 }
 
-// choose is the one name that there is, or the one that the role prefers.
-func choose(dir string, names []string, role Role) (string, error) {
+// splits are the folders that divide a dataset rather than name classes.
+var splits = []string{"calib", "calibration", "train", "test", "val", "validation"}
+
+// byRole is the one name that there is, or the one that the role prefers.
+func byRole(dir string, names []string, role Role) (string, error) {
 	if len(names) == 1 {
 		return names[0], nil
 	}
@@ -154,7 +156,7 @@ func testDataSets(dir string) []string {
 	entries, _ := os.ReadDir(dir)
 	var sets []string
 	for _, e := range entries {
-		if e.IsDir() && strings.HasPrefix(e.Name(), "test_data") {
+		if e.IsDir() && strings.HasPrefix(e.Name(), "test_data_set_") {
 			sets = append(sets, filepath.Join(dir, e.Name()))
 		}
 	}

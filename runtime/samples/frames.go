@@ -82,7 +82,7 @@ func (f *stored) load(i int) (raster, error) {
 	size := f.h * f.w * f.c
 	pix := make([]byte, size)
 	if err := f.readBytes(pix, i*size); err != nil {
-		return raster{}, fmt.Errorf("%s: %w", f.title, err)
+		return raster{}, err
 	}
 	return raster{f.w, f.h, f.c, pix}, nil
 }

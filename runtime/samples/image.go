@@ -21,7 +21,8 @@ type Image struct {
 	// Scale is 1/255 when 0. Inputs of integer type take the pixels as they
 	// are when Scale, Mean and Std are not set.
 	Scale float64
-	// Mean and Std have one value for each channel, or one for all.
+	// Mean and Std have one value for each channel, in the order of the
+	// input's channels, or one for all.
 	Mean, Std []float64
 	// Layout is the order of the axes; the default is told from the input's
 	// shape, NCHW where that leaves both open.
@@ -99,6 +100,7 @@ type frames interface {
 // imageSource makes values of one input from images.
 type imageSource struct {
 	frames
+	path     string
 	in       Input
 	inputs   int // of the model
 	at       int // in is inputs[at]
@@ -116,10 +118,7 @@ type imageSource struct {
 // bindImages makes the set's source from images for input number at.
 func (s *Set) bindImages(at int, f frames, opt *Options) error {
 	in := s.inputs[at]
-	p := &imageSource{frames: f, in: in, inputs: len(s.inputs), at: at, opt: opt.Image, maxBytes: opt.maxBytes(), dtype: in.Type}
-	if p.dtype == tensor.Undefined {
-		p.dtype = tensor.Float32
-	}
+	p := &imageSource{frames: f, path: s.path, in: in, inputs: len(s.inputs), at: at, opt: opt.Image, maxBytes: opt.maxBytes(), dtype: elemType(in.Type)}
 	if err := p.checkType(opt.Cast); err != nil {
 		return fmt.Errorf("%s: %w", s.path, err)
 	}
@@ -257,7 +256,7 @@ func (p *imageSource) batch(from, to int) ([]tensor.Value, error) {
 			r, got, err = p.fit(r)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", title(i, p.name(i)), err)
+			return nil, fmt.Errorf("%s: %w", p.title(i), err)
 		}
 		n := len(r.pix)
 		if shape == nil {
@@ -269,7 +268,7 @@ func (p *imageSource) batch(from, to int) ([]tensor.Value, error) {
 			}
 		} else if !slices.Equal(shape, got) {
 			return nil, fmt.Errorf("%s: shape %v, the others of the batch have %v (--resize makes them equal)",
-				title(i, p.name(i)), got, shape)
+				p.title(i), got, shape)
 		}
 		if f32 != nil {
 			fill(f32[(i-from)*n:][:n], r, p)
@@ -292,6 +291,14 @@ func (p *imageSource) batch(from, to int) ([]tensor.Value, error) {
 	out := make([]tensor.Value, p.inputs)
 	out[p.at] = t
 	return out, nil
+}
+
+// title names image i in errors.
+func (p *imageSource) title(i int) string {
+	if name := p.name(i); name != "" {
+		return title(i, name)
+	}
+	return title(i, p.path)
 }
 
 // repeat fills v from index end on with the row before it, count times.

@@ -58,7 +58,7 @@ func labelsIn(dir string) (string, error) {
 	if len(found) == 0 {
 		return "", fmt.Errorf("%s: no file with labels in its name", dir)
 	}
-	name, err := choose(dir, found, Evaluation)
+	name, err := byRole(dir, found, Evaluation)
 	return filepath.Join(dir, name), err
 }
 

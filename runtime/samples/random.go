@@ -30,9 +30,8 @@ func Random(inputs []Input, n int, seed uint64) (*Set, error) {
 	for _, in := range inputs {
 		shape := slices.Clone(in.Shape)
 		for i, d := range shape {
-			shape[i] = max(d, 1)
-			if d == 0 {
-				shape[i] = 0
+			if d < 0 {
+				shape[i] = 1
 			}
 		}
 		as := whole
@@ -42,7 +41,7 @@ func Random(inputs []Input, n int, seed uint64) (*Set, error) {
 		if as == whole || in.Shape[0] == 1 {
 			s.size = 1
 		}
-		size, err := tensor.ByteSize(typeOr(in.Type), shape)
+		size, err := tensor.ByteSize(elemType(in.Type), shape)
 		if err == nil && size > defaultMaxBytes {
 			err = fmt.Errorf("%d bytes, the limit is %d", size, defaultMaxBytes)
 		}
@@ -55,7 +54,8 @@ func Random(inputs []Input, n int, seed uint64) (*Set, error) {
 	return s, nil
 }
 
-func typeOr(d tensor.DType) tensor.DType {
+// elemType is the element type for an input that accepts any.
+func elemType(d tensor.DType) tensor.DType {
 	if d == tensor.Undefined {
 		return tensor.Float32
 	}
@@ -77,14 +77,14 @@ func (r *randomSource) batch(from, to int) ([]tensor.Value, error) {
 		if r.as[k] == rows {
 			shape = append([]int{to - from}, shape...)
 		}
-		var vals []float64
+		vals := make([]float64, 0, (to-from)*n)
 		for i := from; i < to; i++ {
 			rng := rand.New(rand.NewPCG(r.seed, uint64(i)<<16+uint64(k)))
 			for range n {
-				vals = append(vals, drawValue(rng, typeOr(in.Type)))
+				vals = append(vals, drawValue(rng, elemType(in.Type)))
 			}
 		}
-		if out[k], err = randomTensor(typeOr(in.Type), shape, vals); err != nil {
+		if out[k], err = randomTensor(elemType(in.Type), shape, vals); err != nil {
 			return nil, err
 		}
 	}

@@ -25,7 +25,8 @@ type Input struct {
 	Type tensor.DType
 	// Shape has -1 for a size that may vary. Nil accepts any rank.
 	Shape []int
-	// Optional inputs, those with a default, may be absent from a source.
+	// Optional inputs, those with a default or of an optional type, may be
+	// absent from a source.
 	Optional bool
 }
 
@@ -154,7 +155,7 @@ func (s *Set) openFile(path string, opt *Options) error {
 func (s *Set) Len() int { return s.n }
 
 // BatchSize is the number of rows that Values makes for the model: 0 when it
-// takes any number.
+// takes any number, 1 when samples cannot be stacked.
 func (s *Set) BatchSize() int { return s.size }
 
 // Values reads samples from <= i < to, stacked along axis 0: one value for each
