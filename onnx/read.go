@@ -208,7 +208,7 @@ func valueInfos(list []*onnxpb.ValueInfoProto, g *graph.Graph, s *scope) error {
 			described = !bytes.Equal(now, wire)
 		}
 		if v == nil || described {
-			g.Stray = append(g.Stray, wire)
+			g.Stray = append(g.Stray, graph.Stray{After: len(g.Declared), Wire: wire})
 			continue
 		}
 		if err := declare(v, p); err != nil {

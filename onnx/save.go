@@ -35,7 +35,7 @@ const minExternal = 1 << 10
 
 // Save writes m to path. A temporary file beside it is synced and renamed over
 // it when it is complete, so path never holds a part, and a model that was
-// loaded from path stays valid. External data goes into one file beside it,
+// loaded from path stays valid; a symbolic link at path is replaced. External data goes into one file beside it,
 // named path.HASH.data after its content: a run that is killed leaves either
 // the old model with the old data or the new one with the new. Data files of
 // that pattern that belonged to an earlier model at path are removed. The same
@@ -43,9 +43,6 @@ const minExternal = 1 << 10
 func Save(m *graph.Model, path string, o SaveOptions) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s: not a regular file", path)
-	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
 	}
 	w := &writer{}
 	if blobs := w.plan(m, o); len(blobs) > 0 {

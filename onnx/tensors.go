@@ -158,6 +158,10 @@ func (r *reader) sparse(p *onnxpb.SparseTensorProto) (*graph.Data, error) {
 		return nil, fmt.Errorf("indices: %w", err)
 	}
 	put(&p.Indices.Name, indices.Name)
+	for t, d := range map[*onnxpb.TensorProto]*graph.Data{p.Values: values, p.Indices: indices} {
+		put(&t.DocString, d.Doc)
+		t.MetadataProps = propsProto(d.Metadata)
+	}
 	shape, err := shapeOf(takeAll(&p.Dims))
 	if err != nil {
 		return nil, err

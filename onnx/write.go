@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 
@@ -191,14 +192,20 @@ func (w *writer) graph(g *graph.Graph) *onnxpb.GraphProto {
 
 func valueInfoProtos(g *graph.Graph) []*onnxpb.ValueInfoProto {
 	var out []*onnxpb.ValueInfoProto
-	for _, v := range g.Declared {
+	stray := g.Stray
+	strays := func(at int) {
+		for len(stray) > 0 && stray[0].After <= at {
+			out = append(out, restore(&onnxpb.ValueInfoProto{}, stray[0].Wire))
+			stray = stray[1:]
+		}
+	}
+	for i, v := range g.Declared {
+		strays(i)
 		if v.Live() {
 			out = append(out, valueProto(v))
 		}
 	}
-	for _, b := range g.Stray {
-		out = append(out, restore(&onnxpb.ValueInfoProto{}, b))
-	}
+	strays(math.MaxInt)
 	return out
 }
 

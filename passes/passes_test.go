@@ -57,7 +57,7 @@ func (im images) Len() int { return len(im.data) / 784 }
 
 func (im images) BatchSize() int { return 0 }
 
-func (im images) Batch(from, to int) ([]tensor.Value, error) {
+func (im images) Values(from, to int) ([]tensor.Value, error) {
 	return []tensor.Value{tensor.Of([]int{to - from, 1, 28, 28}, im.data[from*784:to*784])}, nil
 }
 
@@ -67,7 +67,7 @@ func logits(t *testing.T, m *graph.Model, im images, o runtime.Options) []float3
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, _ := im.Batch(0, im.Len())
+	in, _ := im.Values(0, im.Len())
 	out, err := s.Run(context.Background(), in)
 	if err != nil {
 		t.Fatal(err)

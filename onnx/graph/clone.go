@@ -107,7 +107,7 @@ func (n *Node) cloneInto(g *Graph, mapped map[*Value]*Value) *Node {
 			in[i] = through(mapped, v)
 		}
 	}
-	c.SetInputs(in...)
+	c.LoadInputs(in)
 	for i, v := range n.out {
 		if v == nil {
 			c.out = append(c.out, nil)

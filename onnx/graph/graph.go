@@ -109,7 +109,7 @@ type Graph struct {
 	Metadata  []Prop
 	Quant     []QuantAnnotation
 	Declared  []*Value // values that value_info describes, in file order
-	Stray     [][]byte // ValueInfoProto of names that no value has
+	Stray     []Stray  // other value_info
 	Extra     Extra
 
 	inputs  []*Value
@@ -121,6 +121,13 @@ type Graph struct {
 	count   int
 	parent  *Node // the node whose attribute holds this graph
 	names   *nameSet
+}
+
+// Stray is a ValueInfoProto that names no value, or one that is described
+// otherwise elsewhere. It follows the first After values of Graph.Declared.
+type Stray struct {
+	After int
+	Wire  []byte
 }
 
 // QuantAnnotation is a TensorAnnotation.

@@ -77,9 +77,9 @@ type Samples interface {
 	// BatchSize is the number of samples that the model takes at once, 0 for
 	// any number.
 	BatchSize() int
-	// Batch is samples [from, to) stacked along the first axis, in the order of
+	// Values is samples [from, to) stacked along the first axis, in the order of
 	// the graph inputs. With a BatchSize it is filled up by repeating the last.
-	Batch(from, to int) ([]tensor.Value, error)
+	Values(from, to int) ([]tensor.Value, error)
 }
 
 // BatchSize is how many samples to run at once.

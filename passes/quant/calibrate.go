@@ -46,7 +46,7 @@ func calibrateRanges(c *pass.Context, m *graph.Model) error {
 	size := pass.BatchSize(c.Samples, c.Settings.Quant.BatchSize)
 	total := c.Samples.Len()
 	for at := 0; at < total; at += size {
-		in, err := c.Samples.Batch(at, min(at+size, total))
+		in, err := c.Samples.Values(at, min(at+size, total))
 		if err != nil {
 			return err
 		}

@@ -20,9 +20,9 @@ type Source interface {
 	Len() int
 	// BatchSize is the number of samples that a batch must have, 0 for any.
 	BatchSize() int
-	// Batch is samples [from, to) stacked along the first axis, in the order of
+	// Values is samples [from, to) stacked along the first axis, in the order of
 	// the graph inputs, filled up to BatchSize by repeating the last.
-	Batch(from, to int) ([]tensor.Value, error)
+	Values(from, to int) ([]tensor.Value, error)
 }
 
 // Options of Run. The zero value is right for most uses.
@@ -241,7 +241,7 @@ func (r *runner) inner() error {
 		return err
 	}
 	for at := 0; at < min(r.o.Tensors, r.src.Len()); at += r.o.Batch {
-		in, err := r.src.Batch(at, min(at+r.o.Batch, r.src.Len()))
+		in, err := r.src.Values(at, min(at+r.o.Batch, r.src.Len()))
 		if err != nil {
 			return err
 		}
@@ -293,7 +293,7 @@ func (r *runner) outputs() error {
 	total := r.src.Len()
 	for at := 0; at < total; at += r.o.Batch {
 		to := min(at+r.o.Batch, total)
-		in, err := r.src.Batch(at, to)
+		in, err := r.src.Values(at, to)
 		if err != nil {
 			return err
 		}
@@ -391,7 +391,7 @@ func ranking(score []float32) []int {
 
 // latency times single samples, the models in turn.
 func (r *runner) latency() error {
-	in, err := r.src.Batch(0, 1)
+	in, err := r.src.Values(0, 1)
 	if err != nil {
 		return err
 	}
