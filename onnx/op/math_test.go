@@ -90,6 +90,8 @@ func TestMathVersions(t *testing.T) {
 		{"sign of the dividend", "Mod", 13, vals{tensor.Vector[int8](-7, 7), tensor.Vector[int8](3, -3)}, []*graph.Attr{graph.Int("fmod", 1)}, []float64{-1, 1}},
 		{"dropout infers", "Dropout", 6, vals{tensor.Vector[float32](1, 2)}, []*graph.Attr{graph.Int("is_test", 1)}, []float64{1, 2}},
 		{"exact integers", "Gemm", 13, vals{tensor.Of([]int{1, 1}, []int64{1<<60 + 1}), tensor.Of([]int{1, 1}, []int64{1}), tensor.Scalar[int64](-1 << 60)}, nil, []float64{1}},
+		{"the whole of int64", "Range", 11, vals{tensor.Scalar[int64](math.MinInt64), tensor.Scalar[int64](math.MaxInt64), tensor.Scalar[int64](1 << 62)}, nil, []float64{-1 << 63, -1 << 62, 0, 1 << 62}},
+		{"downward", "Range", 11, vals{tensor.Scalar[int64](5), tensor.Scalar[int64](0), tensor.Scalar[int64](-2)}, nil, []float64{5, 3, 1}},
 		{"trace", "Einsum", 12, vals{tensor.Of([]int{2, 2}, []int64{1<<60 + 1, 0, 0, -1 << 60})}, []*graph.Attr{graph.Str("equation", "ii")}, []float64{1}},
 	} {
 		t.Run(c.op+" "+c.name, func(t *testing.T) {
@@ -261,6 +263,8 @@ func TestMathHostile(t *testing.T) {
 		{"Multinomial", 7, vals{tensor.New(tensor.Float32, 1, 2)}, []*graph.Attr{graph.Int("sample_size", 1<<40)}},
 		{"TfIdfVectorizer", 9, vals{one}, []*graph.Attr{graph.Str("mode", "TF"), graph.Int("min_gram_length", 1), graph.Int("max_gram_length", 1),
 			graph.Int("max_skip_count", 0), graph.Ints("ngram_counts", 0), graph.Ints("ngram_indexes", 1<<40), graph.Ints("pool_int64s", 1)}},
+		{"Range", 11, vals{tensor.Scalar[int64](math.MinInt64), tensor.Scalar[int64](math.MaxInt64), tensor.Scalar[int64](1)}, nil},
+		{"Range", 11, vals{tensor.Scalar[int64](0), tensor.Scalar[int64](1), tensor.Scalar[int64](0)}, nil},
 		{"RegexFullMatch", 20, vals{stringVector("a")}, []*graph.Attr{graph.Str("pattern", "(")}},
 		{"QuantizeLinear", 21, vals{scale, scale, nil}, []*graph.Attr{graph.Int("output_dtype", 8)}},
 		{"QuantizeLinear", 13, vals{tensor.New(tensor.Float32, 2), tensor.New(tensor.Float32, 2), zero}, []*graph.Attr{graph.Int("axis", 0)}},
