@@ -50,22 +50,6 @@ func castTarget(a *Attrs) (tensor.DType, error) {
 	return to, nil
 }
 
-// elemType is an attribute that names an element type by its number.
-func (a *Attrs) elemType(name string) (tensor.DType, error) {
-	t := tensor.DType(a.Int(name))
-	if int(t) != a.Int(name) || !t.Valid() {
-		return 0, fmt.Errorf("%s: no element type %d", name, a.Int(name))
-	}
-	return t, nil
-}
-
-// setElemAttr sets the element type of output 0 from an attribute.
-func (f *Infer) setElemAttr(name string) error {
-	t, err := f.elemType(name)
-	f.SetElem(0, t)
-	return err
-}
-
 func inferCastTo(f *Infer, to tensor.DType) error {
 	f.SetElem(0, to)
 	if err := sameShape(f); err != nil {

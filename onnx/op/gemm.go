@@ -71,7 +71,7 @@ func evalGemm(e *Eval) error {
 	}
 	if c != nil {
 		if s, err := tensor.Broadcast(c.Shape, shape); err != nil || !slices.Equal(s, shape) {
-			return fmt.Errorf("C %v does not broadcast to %v", c, shape)
+			return fmt.Errorf("addend %v does not broadcast to %v", c, shape)
 		}
 	}
 	alpha, beta := e.Float("alpha"), e.Float("beta")

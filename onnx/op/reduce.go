@@ -125,6 +125,10 @@ func inferReduce(f *Infer, axesInput int64) error {
 	if !known {
 		if keep {
 			f.Set(0, Unknowns(len(s))...)
+		} else if count, ok := f.Shape(1); ok && len(count) == 1 {
+			if n, isConst := count[0].Const(); isConst && n > 0 && n <= int64(len(s)) {
+				f.Set(0, Unknowns(len(s)-int(n))...)
+			}
 		}
 		return nil
 	}

@@ -148,6 +148,7 @@ func newGrams(a *Attrs, pool []string) (*grams, error) {
 			g.id[key], next = next, next+1
 		}
 	}
+	g.longest = min(g.longest, len(starts)) // the pool has no longer ones
 	if next > len(g.column) || g.weight != nil && next > len(g.weight) {
 		return nil, errors.New("fewer ngram_indexes or weights than n-grams")
 	}
