@@ -169,6 +169,26 @@ func (s *Set) Values(from, to int) ([]tensor.Value, error) {
 	return s.source.batch(from, to)
 }
 
+// Batch is Values by input name, for models whose inputs are all tensors.
+func (s *Set) Batch(from, to int) (map[string]*tensor.Tensor, error) {
+	list, err := s.Values(from, to)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]*tensor.Tensor, len(list))
+	for i, v := range list {
+		if v == nil {
+			continue
+		}
+		t, ok := v.(*tensor.Tensor)
+		if !ok {
+			return nil, fmt.Errorf("%s: model input %q is a %T, not a tensor", s.path, s.inputs[i].Name, v)
+		}
+		out[s.inputs[i].Name] = t
+	}
+	return out, nil
+}
+
 // Expected is the recorded outputs for the same samples, in the order of
 // Options.Outputs: nil where there is none. They are never filled up.
 func (s *Set) Expected(from, to int) ([]tensor.Value, error) {
