@@ -29,6 +29,10 @@ var Constants = pass.Pass{
 // about what the node itself took in the file.
 const slack = 256
 
+// foldedName is what folded constants are called, with a number: the names of
+// the computations that they replace mean nothing any more, and cost space.
+const foldedName = "c"
+
 type folder struct {
 	c      *pass.Context
 	m      *graph.Model
@@ -52,7 +56,7 @@ func (f *folder) graph(g *graph.Graph) {
 		}
 		for i, v := range n.Outputs() {
 			if v != nil {
-				v.ReplaceAll(g.AddInitializer(v.Name, &graph.Data{Tensor: values[i]}))
+				v.ReplaceAll(g.AddInitializer(foldedName, &graph.Data{Tensor: values[i]}))
 			}
 		}
 		f.c.Changed(n, "folded to a constant")

@@ -32,7 +32,7 @@ var Reshapes = pass.Pass{
 			if !c.Allow() {
 				return nil
 			}
-			n.SetIn(1, n.Graph().AddInitializer(n.In(1).Name, &graph.Data{Tensor: tensor.Vector(target...)}))
+			n.SetIn(1, n.Graph().AddInitializer(foldedName, &graph.Data{Tensor: tensor.Vector(target...)}))
 			c.Changed(n, "target is the constant %v", target)
 		}
 		c.KeepShapes(s)

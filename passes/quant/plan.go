@@ -24,6 +24,8 @@ type plan struct {
 	nodes  map[*graph.Node]*quantNode // nodes that read and write quantized values
 	values map[*graph.Value]bool      // values that get QuantizeLinear and DequantizeLinear
 	order  []*graph.Node              // keys of nodes, in graph order
+
+	integers map[*graph.Value]bool // memory of fromInteger
 }
 
 // quantNode is how one node is quantized.
@@ -40,7 +42,8 @@ type quantNode struct {
 // additions and data movement between them become integer too, where both
 // sides are; everything else keeps its float form, with a reason.
 func newPlan(m *graph.Model, s pass.QuantSettings, shapes *shape.Info, kept func(*graph.Node, string, ...any)) *plan {
-	p := &plan{m: m, shapes: shapes, s: s, kept: kept, nodes: map[*graph.Node]*quantNode{}, values: map[*graph.Value]bool{}}
+	p := &plan{m: m, shapes: shapes, s: s, kept: kept, nodes: map[*graph.Node]*quantNode{}, values: map[*graph.Value]bool{},
+		integers: map[*graph.Value]bool{}}
 	for n := range m.Graph.Backward() {
 		q, reason := p.classify(n)
 		if q == nil {
@@ -155,8 +158,15 @@ func (p *plan) same(n *graph.Node) (*quantNode, string) {
 	if p.shapes.Type(v).Elem != tensor.Float32 || len(n.Outputs()) > 1 || n.In(0).Const() != nil {
 		return nil, "not a float32 value with one result"
 	}
+	if !p.fromInteger(n.In(0)) {
+		return nil, "its input comes from a float operator"
+	}
 	return &quantNode{kind: op.QuantSame, act: []int{0}, result: v}, ""
 }
+
+// eachOps are the operators of QuantEach and QuantMerge that are worth an
+// integer form.
+var eachOps = []string{"Add", "Concat", "AveragePool", "GlobalAveragePool", "ReduceMean"}
 
 // each handles operators with a scale on every input and the result.
 func (p *plan) each(n *graph.Node, q op.Quant) (*quantNode, string) {
@@ -164,7 +174,7 @@ func (p *plan) each(n *graph.Node, q op.Quant) (*quantNode, string) {
 	if next := result.Only(); next != nil && n.Is("Add") && next.Is("Relu") {
 		result = next.Out(0)
 	}
-	if !n.Is("Add", "Concat", "AveragePool", "GlobalAveragePool", "ReduceMean") {
+	if !n.Is(eachOps...) {
 		return nil, fmt.Sprintf("%s is more accurate in float", n.Op)
 	}
 	if !p.wanted(result) {
@@ -192,27 +202,40 @@ func (p *plan) each(n *graph.Node, q op.Quant) (*quantNode, string) {
 }
 
 // fromInteger reports that v is a graph input or comes, through data movement
-// and activations, from an operator that has an integer form.
+// and activations, from operators that have an integer form.
 func (p *plan) fromInteger(v *graph.Value) bool {
-	for range 64 {
-		d := v.Def()
-		if d == nil {
-			return v.IsInput()
-		}
-		r, err := op.Resolve(d, p.m.Opset)
-		if err != nil {
+	if known, ok := p.integers[v]; ok {
+		return known
+	}
+	p.integers[v] = false // a cycle cannot be; this bounds hostile graphs
+	p.integers[v] = p.integerSource(v)
+	return p.integers[v]
+}
+
+func (p *plan) integerSource(v *graph.Value) bool {
+	d := v.Def()
+	if d == nil {
+		return v.IsInput()
+	}
+	r, err := op.Resolve(d, p.m.Opset)
+	if err != nil {
+		return false
+	}
+	switch r.Quant.Kind {
+	case op.QuantInteger:
+		return true
+	case op.QuantSame:
+		return p.fromInteger(d.In(0))
+	case op.QuantEach, op.QuantMerge:
+		if !d.Is(eachOps...) {
 			return false
 		}
-		switch r.Quant.Kind {
-		case op.QuantInteger:
-			return true
-		case op.QuantEach, op.QuantMerge:
-			return d.Is("Add", "Concat", "AveragePool", "GlobalAveragePool", "ReduceMean")
-		case op.QuantSame:
-			v = d.In(0)
-		default:
-			return false
+		for i, in := range d.Inputs() {
+			if (i == 0 || d.Is("Add", "Concat")) && (in == nil || !p.fromInteger(in)) {
+				return false
+			}
 		}
+		return true
 	}
 	return false
 }
