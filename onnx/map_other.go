@@ -7,5 +7,11 @@ import (
 	"os"
 )
 
-// mapOpen reads an open file.
-func mapOpen(f *os.File) ([]byte, error) { return io.ReadAll(f) }
+const openFlags = os.O_RDONLY
+
+// mapFile reads an open file.
+func mapFile(f *os.File, size int) ([]byte, error) {
+	b := make([]byte, size)
+	_, err := io.ReadFull(f, b)
+	return b, err
+}

@@ -7,12 +7,11 @@ import (
 	"syscall"
 )
 
-// mapOpen maps an open file privately and read-only, for the life of the
+// openFlags keep a named pipe from blocking.
+const openFlags = os.O_RDONLY | syscall.O_NONBLOCK
+
+// mapFile maps an open file privately and read-only, for the life of the
 // process.
-func mapOpen(f *os.File) ([]byte, error) {
-	info, err := f.Stat()
-	if err != nil || info.Size() == 0 {
-		return nil, err
-	}
-	return syscall.Mmap(int(f.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_PRIVATE)
+func mapFile(f *os.File, size int) ([]byte, error) {
+	return syscall.Mmap(int(f.Fd()), 0, size, syscall.PROT_READ, syscall.MAP_PRIVATE)
 }

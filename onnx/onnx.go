@@ -1,30 +1,40 @@
 // Package onnx reads and writes ONNX models. What no pass changes survives:
 // names, order, metadata, doc strings, unknown protobuf fields, the form in
-// which each tensor is stored.
+// which each tensor is stored, and whether an empty field is there at all, so
+// that a file in the canonical field order is written back byte for byte.
 package onnx
 
 import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/runtime/protoiface"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/onnxpb"
-	"onnxopt/onnx/tensor"
 )
 
-// maxNesting bounds how deep protobuf messages nest: about 100 subgraphs.
+// maxNesting bounds how deep protobuf messages nest: a subgraph takes three
+// levels, so about 130 subgraphs.
 const maxNesting = 400
 
 // Load reads a model. Its weights alias a private read-only mapping of the
 // file, and of its external data files, which stays for the life of the
-// process. Errors are one line that names the file.
+// process: replace such a file by renaming, as Save does, and never shorten it.
+//
+// The result is checked to be a graph: every input is produced by something,
+// nothing is defined twice, there is no cycle. Nodes out of order are put in
+// order, and a subgraph's value that hides one of an enclosing graph gets a
+// fresh name, so that Verify holds. Errors are one line that names the file.
 func Load(path string) (*graph.Model, error) {
-	b, err := mapFile(path)
+	b, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -35,32 +45,75 @@ func Load(path string) (*graph.Model, error) {
 	return m, nil
 }
 
-// LoadBytes reads a model from b, which it aliases. External data is looked
-// for below dir; with an empty dir it is an error.
+// LoadBytes is Load for a model in b, which the result aliases. External data
+// is looked for below dir; with an empty dir it is an error.
 func LoadBytes(b []byte, dir string) (*graph.Model, error) {
 	if err := sniff(b); err != nil {
 		return nil, err
 	}
 	p := &onnxpb.ModelProto{}
 	if err := unmarshal(b, p); err != nil {
-		return nil, fmt.Errorf("not an ONNX model, or a truncated one: %w", err)
+		return nil, diagnose(b, err)
 	}
 	if p.Graph == nil {
 		return nil, fmt.Errorf("not an ONNX model: it has no graph")
 	}
 	r := &reader{dir: dir, files: map[string][]byte{}}
-	return r.model(p)
+	m, err := r.model(p)
+	if err != nil {
+		return nil, err
+	}
+	return m, settle(m)
 }
 
 // sniff recognizes the common kinds of files that are no models.
 func sniff(b []byte) error {
-	switch {
-	case len(b) == 0:
+	if len(b) == 0 {
 		return fmt.Errorf("the file is empty")
-	case bytes.HasPrefix(b, []byte("version https://git-lfs")):
-		return fmt.Errorf("this is a Git LFS pointer, not the model: fetch the real file with git lfs pull")
+	}
+	for _, k := range []struct {
+		at          int
+		magic, what string
+	}{
+		{0, "version https://git-lfs", "this is a Git LFS pointer, not the model: fetch the real file with git lfs pull"},
+		{0, "PK\x03\x04", "not an ONNX model: it is a zip archive, as PyTorch writes"},
+		{0, "\x89HDF", "not an ONNX model: it is an HDF5 file, as Keras writes"},
+		{4, "TFL3", "not an ONNX model: it is a TensorFlow Lite model"},
+		{4, "ORTM", "not an ONNX model: it is in the ORT format of onnxruntime"},
+		{0, "<!DOCTYPE", "not an ONNX model: it is a web page"},
+		{0, "<html", "not an ONNX model: it is a web page"},
+	} {
+		if len(b) >= k.at && bytes.HasPrefix(b[k.at:], []byte(k.magic)) {
+			return fmt.Errorf("%s", k.what)
+		}
 	}
 	return nil
+}
+
+// diagnose says why b does not decode as a ModelProto: nested too deep, cut
+// off, or something else altogether.
+func diagnose(b []byte, cause error) error {
+	if strings.Contains(cause.Error(), "recursion") {
+		return fmt.Errorf("messages nest deeper than %d levels", maxNesting)
+	}
+	fields := (&onnxpb.ModelProto{}).ProtoReflect().Descriptor().Fields()
+	for rest := b; len(rest) > 0; {
+		num, typ, n := protowire.ConsumeTag(rest)
+		if n < 0 || fields.ByNumber(num) == nil {
+			break
+		}
+		rest = rest[n:]
+		size, k := protowire.ConsumeVarint(rest)
+		if typ == protowire.BytesType && k > 0 && size > uint64(len(rest)-k) {
+			return fmt.Errorf("truncated: field %s has %d bytes, %d are there",
+				fields.ByNumber(num).Name(), size, len(rest)-k)
+		}
+		if n = protowire.ConsumeFieldValue(num, typ, rest); n < 0 {
+			break
+		}
+		rest = rest[n:]
+	}
+	return fmt.Errorf("not an ONNX model, or a damaged one: malformed protobuf")
 }
 
 // unmarshal decodes without copying byte fields.
@@ -68,10 +121,7 @@ func unmarshal(b []byte, m proto.Message) error {
 	r := m.ProtoReflect()
 	_, err := r.ProtoMethods().Unmarshal(protoiface.UnmarshalInput{
 		Message: r, Buf: b, Flags: protoiface.UnmarshalAliasBuffer, Depth: maxNesting})
-	if err != nil {
-		return fmt.Errorf("malformed protobuf")
-	}
-	return nil
+	return err
 }
 
 // Marshal is the model as one file, with external data taken in.
@@ -84,48 +134,13 @@ func Marshal(m *graph.Model) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// LoadValue reads a sample file: a TensorProto, SequenceProto or
-// OptionalProto, as the kind of the graph input says.
-func LoadValue(b []byte, kind graph.Kind) (tensor.Value, string, error) {
-	r := &reader{}
-	switch kind {
-	case graph.SequenceKind:
-		p := &onnxpb.SequenceProto{}
-		if err := unmarshal(b, p); err != nil {
-			return nil, "", err
-		}
-		v, err := r.sequenceValue(p)
-		return v, p.GetName(), err
-	case graph.OptionalKind:
-		p := &onnxpb.OptionalProto{}
-		if err := unmarshal(b, p); err != nil {
-			return nil, "", err
-		}
-		v, err := r.optionalValue(p)
-		return v, p.GetName(), err
-	case graph.MapKind:
-		p := &onnxpb.MapProto{}
-		if err := unmarshal(b, p); err != nil {
-			return nil, "", err
-		}
-		v, err := r.mapValue(p)
-		return v, p.GetName(), err
+// printable is text that stays on one line of a message.
+func printable(s string) string {
+	if len(s) > 200 {
+		return strconv.Quote(s[:200]) + "..."
 	}
-	p := &onnxpb.TensorProto{}
-	if err := unmarshal(b, p); err != nil {
-		return nil, "", err
-	}
-	d, err := r.data(p)
-	if err != nil {
-		return nil, "", err
-	}
-	return d.Tensor, p.GetName(), nil
-}
-
-// validText reports text that can be printed on one line.
-func validText(s string) string {
-	if !utf8.ValidString(s) || len(s) > 200 {
-		return fmt.Sprintf("%.200q", s)
+	if !utf8.ValidString(s) || s == "" || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(s)
 	}
 	return s
 }

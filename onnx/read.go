@@ -1,69 +1,101 @@
 package onnx
 
 import (
+	"bytes"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
 
-	"onnxopt/onnx/dim"
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/onnxpb"
-	"onnxopt/onnx/tensor"
 )
 
-// reader turns protobuf messages into a model.
+// reader turns protobuf messages into a model. It takes fields out of the
+// messages; what is left of one in the end is its graph.Extra.
 type reader struct {
 	dir   string
 	files map[string][]byte // mapped external data files
 }
 
-func unknown(m proto.Message) graph.Extra {
-	return graph.Extra(m.ProtoReflect().GetUnknown())
+// take is the value of a field, which it clears. A field that is present with
+// the zero value stays, and so becomes part of rest.
+func take[T comparable](p **T) T {
+	var zero T
+	if *p == nil || **p == zero {
+		return zero
+	}
+	v := **p
+	*p = nil
+	return v
 }
 
-func props(in []*onnxpb.StringStringEntryProto) []graph.Prop {
+// takeAll is a repeated field, which it clears.
+func takeAll[T any](p *[]T) []T {
+	v := *p
+	*p = nil
+	return v
+}
+
+// rest is what is left of m: unknown fields, fields that package graph does
+// not have, empty fields that are present.
+func rest(m proto.Message) graph.Extra {
+	if marshal.Size(m) == 0 {
+		return nil
+	}
+	b, err := marshal.Marshal(m)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+func props(p *[]*onnxpb.StringStringEntryProto) []graph.Prop {
 	var out []graph.Prop
-	for _, p := range in {
-		out = append(out, graph.Prop{Key: p.GetKey(), Value: p.GetValue()})
+	for _, e := range takeAll(p) {
+		q := graph.Prop{Key: e.GetKey(), Value: e.GetValue()}
+		q.Wire = oddWire(e, propProto(q))
+		out = append(out, q)
 	}
 	return out
 }
 
-func opsets(in []*onnxpb.OperatorSetIdProto) []graph.Opset {
+func opsets(p *[]*onnxpb.OperatorSetIdProto) []graph.Opset {
 	var out []graph.Opset
-	for _, o := range in {
-		out = append(out, graph.Opset{Domain: o.GetDomain(), Version: o.GetVersion()})
+	for _, e := range takeAll(p) {
+		o := graph.Opset{Domain: e.GetDomain(), Version: e.GetVersion()}
+		o.Wire = oddWire(e, opsetProto(o))
+		out = append(out, o)
 	}
 	return out
+}
+
+// oddWire is the bytes of a message that differs from the usual form.
+func oddWire(m, usual proto.Message) string {
+	if proto.Equal(m, usual) {
+		return ""
+	}
+	return string(rest(m))
 }
 
 func (r *reader) model(p *onnxpb.ModelProto) (*graph.Model, error) {
-	m := &graph.Model{IRVersion: p.GetIrVersion(), Producer: p.GetProducerName(), ProducerVersion: p.GetProducerVersion(),
-		Domain: p.GetDomain(), Version: p.GetModelVersion(), Doc: p.GetDocString(), Metadata: props(p.MetadataProps),
-		Opsets: opsets(p.OpsetImport), Training: p.TrainingInfo}
-	m.Extra = extra(p, 26, p.Configuration)
+	m := &graph.Model{IRVersion: take(&p.IrVersion), Producer: take(&p.ProducerName), ProducerVersion: take(&p.ProducerVersion),
+		Domain: take(&p.Domain), Version: take(&p.ModelVersion), Doc: take(&p.DocString), Metadata: props(&p.MetadataProps),
+		Opsets: opsets(&p.OpsetImport), Training: takeAll(&p.TrainingInfo)}
 	m.Graph = graph.New(p.Graph.GetName())
 	if err := r.graph(p.Graph, m.Graph, nil); err != nil {
 		return nil, err
 	}
-	for _, f := range p.Functions {
+	p.Graph = nil
+	for _, f := range takeAll(&p.Functions) {
+		name := f.GetName()
 		fn, err := r.function(f)
 		if err != nil {
-			return nil, fmt.Errorf("function %s: %w", f.GetName(), err)
+			return nil, fmt.Errorf("function %s: %w", printable(name), err)
 		}
 		m.Functions = append(m.Functions, fn)
 	}
+	m.Extra = rest(p)
 	return m, nil
-}
-
-// extra is the unknown fields of a message, preceded by a repeated bytes field
-// that is passed through.
-func extra(m proto.Message, field int, passed [][]byte) graph.Extra {
-	var b []byte
-	for _, v := range passed {
-		b = appendBytes(b, field, v)
-	}
-	return append(b, m.ProtoReflect().GetUnknown()...)
 }
 
 // scope finds values by name: those of one graph, then of the enclosing ones.
@@ -82,72 +114,105 @@ func (s *scope) find(name string) *graph.Value {
 }
 
 func (r *reader) graph(p *onnxpb.GraphProto, g *graph.Graph, outer *scope) error {
-	g.Name, g.Doc, g.Metadata, g.Extra = p.GetName(), p.GetDocString(), props(p.MetadataProps), unknown(p)
-	for _, q := range p.QuantizationAnnotation {
-		g.Quant = append(g.Quant, graph.QuantAnnotation{Tensor: q.GetTensorName(),
-			Params: props(q.QuantParameterTensorNames), Extra: unknown(q)})
+	g.Name, g.Doc, g.Metadata = take(&p.Name), take(&p.DocString), props(&p.MetadataProps)
+	for _, q := range takeAll(&p.QuantizationAnnotation) {
+		a := graph.QuantAnnotation{Tensor: take(&q.TensorName), Params: props(&q.QuantParameterTensorNames)}
+		a.Extra = rest(q)
+		g.Quant = append(g.Quant, a)
 	}
 	s := &scope{map[string]*graph.Value{}, outer}
-	for _, in := range p.Input {
-		if s.values[in.GetName()] != nil {
-			return fmt.Errorf("graph input %s is declared twice", validText(in.GetName()))
+	for i, in := range takeAll(&p.Input) {
+		name := in.GetName()
+		if name == "" {
+			return fmt.Errorf("graph input %d has no name", i)
 		}
-		v := g.AddInput(in.GetName(), graph.Type{})
+		if s.values[name] != nil {
+			return fmt.Errorf("graph input %s is declared twice", printable(name))
+		}
+		v := g.AddInput(name, graph.Type{})
 		if err := declare(v, in); err != nil {
 			return err
 		}
-		s.values[v.Name] = v
+		s.values[name] = v
 	}
 	if err := r.initializers(p, g, s); err != nil {
 		return err
 	}
-	nodes, err := r.nodes(p.Node, g, s)
-	if err != nil {
+	nodes := takeAll(&p.Node)
+	if err := r.nodes(nodes, g, s); err != nil {
 		return err
 	}
-	if err := r.connect(nodes, p.Node, g, s); err != nil {
+	if err := r.connect(nodes, g, s); err != nil {
 		return err
 	}
-	for _, out := range p.Output {
-		v := s.find(out.GetName())
+	if err := outputs(takeAll(&p.Output), g, s); err != nil {
+		return err
+	}
+	if err := valueInfos(takeAll(&p.ValueInfo), g, s); err != nil {
+		return err
+	}
+	g.Extra = rest(p)
+	return nil
+}
+
+// outputs adds the graph outputs. A value that has no other description takes
+// that of the output.
+func outputs(list []*onnxpb.ValueInfoProto, g *graph.Graph, s *scope) error {
+	described := map[*graph.Value]bool{}
+	for i, p := range list {
+		v := s.find(p.GetName())
 		if v == nil {
-			return fmt.Errorf("graph output %s is produced by nothing", validText(out.GetName()))
+			return fmt.Errorf("graph output %s is produced by nothing", printable(p.GetName()))
 		}
 		g.AddOutput(v)
-		if v.Graph() == g && !v.IsInput() {
-			if err := declare(v, out); err != nil {
-				return err
-			}
+		own := v
+		if v.Graph() != g || v.IsInput() || described[v] {
+			own = &graph.Value{Name: v.Name}
+			g.DescribeOutput(i, own)
+		}
+		described[v] = true
+		if err := declare(own, p); err != nil {
+			return err
 		}
 	}
-	return valueInfos(p.ValueInfo, g, s)
+	return nil
 }
 
 // declare takes over what a ValueInfoProto says.
 func declare(v *graph.Value, p *onnxpb.ValueInfoProto) error {
 	t, err := parseType(p.Type)
 	if err != nil {
-		return fmt.Errorf("value %s: %w", validText(v.Name), err)
+		return fmt.Errorf("value %s: %w", printable(v.Name), err)
 	}
-	v.Type, v.Doc, v.Metadata, v.Extra = t, p.GetDocString(), props(p.MetadataProps), unknown(p)
+	p.Name, p.Type = nil, nil
+	v.Type, v.Doc, v.Metadata = t, take(&p.DocString), props(&p.MetadataProps)
+	v.Extra = rest(p)
 	return nil
 }
 
+// valueInfos takes over the value_info entries. Those that name nothing, or
+// repeat a value with another content, are kept as they are.
 func valueInfos(list []*onnxpb.ValueInfoProto, g *graph.Graph, s *scope) error {
 	for _, p := range list {
 		v := s.values[p.GetName()]
-		if v == nil {
-			b, err := proto.Marshal(p)
+		wire, err := marshal.Marshal(p)
+		if err != nil {
+			return err
+		}
+		described := v != nil && (v.Type.Known() || v.Type.Wire != nil)
+		if described {
+			now, err := marshal.Marshal(valueProto(v))
 			if err != nil {
 				return err
 			}
-			g.Stray = append(g.Stray, b)
+			described = !bytes.Equal(now, wire)
+		}
+		if v == nil || described {
+			g.Stray = append(g.Stray, graph.Stray{After: len(g.Declared), Wire: wire})
 			continue
 		}
-		if !v.Type.Known() {
-			if err := declare(v, p); err != nil {
-				return err
-			}
+		if err := declare(v, p); err != nil {
+			return err
 		}
 		g.Declared = append(g.Declared, v)
 	}
@@ -156,32 +221,39 @@ func valueInfos(list []*onnxpb.ValueInfoProto, g *graph.Graph, s *scope) error {
 
 func (r *reader) initializers(p *onnxpb.GraphProto, g *graph.Graph, s *scope) error {
 	add := func(name string, d *graph.Data) error {
-		if v := s.values[name]; v != nil && v.IsInput() && v.Data == nil {
+		v := s.values[name]
+		switch {
+		case name == "":
+			return fmt.Errorf("it has no name")
+		case v == nil:
+			s.values[name] = g.LoadInitializer(name, d)
+		case v.Data != nil:
+			return fmt.Errorf("it is defined twice")
+		default:
 			g.SetDefault(v, d)
-			return nil
-		} else if v != nil || name == "" {
-			return fmt.Errorf("initializer %q has no name of its own", validText(name))
 		}
-		s.values[name] = g.LoadInitializer(name, d)
 		return nil
 	}
-	for _, t := range p.Initializer {
+	for _, t := range takeAll(&p.Initializer) {
+		name := t.GetName()
 		d, err := r.data(t)
 		if err == nil {
+			err = add(d.Name, d)
 			d.Name = ""
-			err = add(t.GetName(), d)
 		}
 		if err != nil {
-			return fmt.Errorf("initializer %s: %w", validText(t.GetName()), err)
+			return fmt.Errorf("initializer %s: %w", printable(name), err)
 		}
 	}
-	for _, t := range p.SparseInitializer {
+	for _, t := range takeAll(&p.SparseInitializer) {
+		name := t.GetValues().GetName()
 		d, err := r.sparse(t)
 		if err == nil {
-			err = add(t.GetValues().GetName(), d)
+			err = add(d.Name, d)
+			d.Name = ""
 		}
 		if err != nil {
-			return fmt.Errorf("sparse initializer %s: %w", validText(t.GetValues().GetName()), err)
+			return fmt.Errorf("sparse initializer %s: %w", printable(name), err)
 		}
 	}
 	return nil
@@ -189,263 +261,87 @@ func (r *reader) initializers(p *onnxpb.GraphProto, g *graph.Graph, s *scope) er
 
 // nodes makes the nodes with their outputs, so that inputs can be resolved
 // whatever the order of the file.
-func (r *reader) nodes(list []*onnxpb.NodeProto, g *graph.Graph, s *scope) ([]*graph.Node, error) {
-	nodes := make([]*graph.Node, len(list))
+func (r *reader) nodes(list []*onnxpb.NodeProto, g *graph.Graph, s *scope) error {
 	for i, p := range list {
-		n := g.NewNode(p.GetOpType(), nil, p.Output)
-		n.Name, n.Domain, n.Overload, n.Doc = p.GetName(), p.GetDomain(), p.GetOverload(), p.GetDocString()
-		n.Metadata, n.Extra = props(p.MetadataProps), extra(p, 10, p.DeviceConfigurations)
+		n := g.NewNode(take(&p.OpType), nil, takeAll(&p.Output))
+		n.Name = take(&p.Name)
+		if n.Op == "" {
+			return fmt.Errorf("node %d %s has no operator", i, printable(n.Name))
+		}
 		for _, v := range n.Outputs() {
 			if v == nil {
 				continue
 			}
 			if s.values[v.Name] != nil {
-				return nil, fmt.Errorf("node %s: output %s is defined twice", validText(n.Title()), validText(v.Name))
+				return fmt.Errorf("node %s: output %s is defined twice", printable(n.Title()), printable(v.Name))
 			}
 			s.values[v.Name] = v
 		}
 		g.InsertBefore(nil, n)
-		nodes[i] = n
 	}
-	return nodes, nil
+	return nil
 }
 
-func (r *reader) connect(nodes []*graph.Node, list []*onnxpb.NodeProto, g *graph.Graph, s *scope) error {
-	for i, n := range nodes {
-		in := make([]*graph.Value, len(list[i].Input))
-		for k, name := range list[i].Input {
+// connect reads the rest of the nodes: inputs and attributes.
+func (r *reader) connect(list []*onnxpb.NodeProto, g *graph.Graph, s *scope) error {
+	i := 0
+	for n := range g.Nodes() {
+		p := list[i]
+		i++
+		in := make([]*graph.Value, len(p.Input))
+		for k, name := range takeAll(&p.Input) {
 			if name == "" {
 				continue
 			}
 			if in[k] = s.find(name); in[k] == nil {
-				return fmt.Errorf("node %s: input %s is produced by nothing", validText(n.Title()), validText(name))
+				return fmt.Errorf("node %s: input %s is produced by nothing", printable(n.Title()), printable(name))
 			}
 		}
 		n.LoadInputs(in)
-		for _, p := range list[i].Attribute {
-			a, err := r.attr(p, g, s)
-			if err != nil {
-				return fmt.Errorf("node %s: attribute %s: %w", validText(n.Title()), validText(p.GetName()), err)
-			}
-			if n.Attr(a.Name) != nil {
-				return fmt.Errorf("node %s: attribute %s is given twice", validText(n.Title()), validText(a.Name))
-			}
-			n.SetAttr(a)
+		attrs, err := r.attrs(takeAll(&p.Attribute), g, s)
+		if err != nil {
+			return fmt.Errorf("node %s: %w", printable(n.Title()), err)
 		}
+		n.LoadAttrs(attrs)
+		n.Domain, n.Overload, n.Doc = take(&p.Domain), take(&p.Overload), take(&p.DocString)
+		n.Metadata = props(&p.MetadataProps)
+		n.Extra = rest(p)
 	}
 	return nil
-}
-
-func (r *reader) attr(p *onnxpb.AttributeProto, g *graph.Graph, s *scope) (*graph.Attr, error) {
-	a := &graph.Attr{Name: p.GetName(), Kind: graph.AttrKind(p.GetType()), F: p.GetF(), I: p.GetI(), S: string(p.GetS()),
-		Floats: p.Floats, Ints: p.Ints, Ref: p.GetRefAttrName(), Doc: p.GetDocString(), Extra: unknown(p)}
-	if p.GetType() < 0 || p.GetType() > int32(graph.AttrTypes) {
-		return nil, fmt.Errorf("unknown attribute type %d", p.GetType())
-	}
-	if a.Kind == graph.AttrUndefined {
-		a.Kind = guessKind(p)
-	}
-	for _, b := range p.Strings {
-		a.Strings = append(a.Strings, string(b))
-	}
-	var err error
-	if p.T != nil {
-		a.T, err = r.data(p.T)
-	} else if p.SparseTensor != nil {
-		a.T, err = r.sparse(p.SparseTensor)
-	}
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range p.Tensors {
-		d, err := r.data(t)
-		if err != nil {
-			return nil, err
-		}
-		a.Tensors = append(a.Tensors, d)
-	}
-	for _, t := range p.SparseTensors {
-		d, err := r.sparse(t)
-		if err != nil {
-			return nil, err
-		}
-		a.Tensors = append(a.Tensors, d)
-	}
-	if err := r.attrRest(p, a, g, s); err != nil {
-		return nil, err
-	}
-	if a.Ref == "" && (a.Kind == graph.AttrTensor || a.Kind == graph.AttrSparse) && a.T == nil ||
-		a.Ref == "" && a.Kind == graph.AttrGraph && a.G == nil || a.Ref == "" && a.Kind == graph.AttrType && a.Type == nil {
-		return nil, fmt.Errorf("the value is missing")
-	}
-	return a, nil
-}
-
-// attrRest reads graphs and types.
-func (r *reader) attrRest(p *onnxpb.AttributeProto, a *graph.Attr, g *graph.Graph, s *scope) error {
-	if p.G != nil {
-		a.G = g.NewSubgraph("")
-		if err := r.graph(p.G, a.G, s); err != nil {
-			return err
-		}
-	}
-	for _, q := range p.Graphs {
-		sub := g.NewSubgraph("")
-		if err := r.graph(q, sub, s); err != nil {
-			return err
-		}
-		a.Graphs = append(a.Graphs, sub)
-	}
-	if p.Tp != nil {
-		t, err := parseType(p.Tp)
-		if err != nil {
-			return err
-		}
-		a.Type = &t
-	}
-	for _, b := range p.TypeProtos {
-		t, err := parseType(b)
-		if err != nil {
-			return err
-		}
-		a.Types = append(a.Types, &t)
-	}
-	return nil
-}
-
-// guessKind is the kind of an attribute of IR version 1, which had no types.
-func guessKind(p *onnxpb.AttributeProto) graph.AttrKind {
-	switch {
-	case p.F != nil:
-		return graph.AttrFloat
-	case p.I != nil:
-		return graph.AttrInt
-	case p.S != nil:
-		return graph.AttrString
-	case p.T != nil:
-		return graph.AttrTensor
-	case p.G != nil:
-		return graph.AttrGraph
-	case len(p.Floats) > 0:
-		return graph.AttrFloats
-	case len(p.Ints) > 0:
-		return graph.AttrInts
-	case len(p.Strings) > 0:
-		return graph.AttrStrings
-	case len(p.Tensors) > 0:
-		return graph.AttrTensors
-	case len(p.Graphs) > 0:
-		return graph.AttrGraphs
-	}
-	return graph.AttrUndefined
 }
 
 func (r *reader) function(p *onnxpb.FunctionProto) (*graph.Function, error) {
-	f := &graph.Function{Domain: p.GetDomain(), Name: p.GetName(), Overload: p.GetOverload(), Attrs: p.Attribute,
-		Opsets: opsets(p.OpsetImport), Body: graph.New(p.GetName()), Extra: unknown(p)}
+	f := &graph.Function{Domain: take(&p.Domain), Name: take(&p.Name), Overload: take(&p.Overload), Attrs: takeAll(&p.Attribute),
+		Opsets: opsets(&p.OpsetImport)}
+	f.Body = graph.New(f.Name)
 	g := f.Body
-	g.Doc, g.Metadata = p.GetDocString(), props(p.MetadataProps)
+	g.Doc, g.Metadata = take(&p.DocString), props(&p.MetadataProps)
 	s := &scope{values: map[string]*graph.Value{}}
-	for _, name := range p.Input {
-		if s.values[name] != nil {
-			return nil, fmt.Errorf("input %s is declared twice", validText(name))
+	for i, name := range takeAll(&p.Input) {
+		if s.values[name] != nil || name == "" {
+			return nil, fmt.Errorf("input %d %s has no name of its own", i, printable(name))
 		}
 		s.values[name] = g.AddInput(name, graph.Type{})
 	}
-	for _, a := range p.AttributeProto {
-		d, err := r.attr(a, g, s)
-		if err != nil {
-			return nil, fmt.Errorf("attribute %s: %w", validText(a.GetName()), err)
-		}
-		f.Defaults = append(f.Defaults, d)
-	}
-	nodes, err := r.nodes(p.Node, g, s)
-	if err != nil {
+	var err error
+	if f.Defaults, err = r.attrs(takeAll(&p.AttributeProto), g, s); err != nil {
 		return nil, err
 	}
-	if err := r.connect(nodes, p.Node, g, s); err != nil {
+	nodes := takeAll(&p.Node)
+	if err := r.nodes(nodes, g, s); err != nil {
 		return nil, err
 	}
-	for _, name := range p.Output {
+	if err := r.connect(nodes, g, s); err != nil {
+		return nil, err
+	}
+	for _, name := range takeAll(&p.Output) {
 		v := s.values[name]
 		if v == nil {
-			return nil, fmt.Errorf("output %s is produced by nothing", validText(name))
+			return nil, fmt.Errorf("output %s is produced by nothing", printable(name))
 		}
 		g.AddOutput(v)
 	}
-	return f, valueInfos(p.ValueInfo, g, s)
-}
-
-// parseType reads a TypeProto and keeps its bytes. No bytes are no type.
-func parseType(b []byte) (graph.Type, error) {
-	if b == nil {
-		return graph.Type{}, nil
-	}
-	p := &onnxpb.TypeProto{}
-	if err := unmarshal(b, p); err != nil {
-		return graph.Type{}, fmt.Errorf("type: %w", err)
-	}
-	t, err := typeOf(p)
-	t.Wire = b
-	return t, err
-}
-
-func typeOf(p *onnxpb.TypeProto) (graph.Type, error) {
-	inner := func(kind graph.Kind, p *onnxpb.TypeProto) (graph.Type, error) {
-		if p == nil {
-			return graph.Type{Kind: kind}, nil
-		}
-		e, err := typeOf(p)
-		return graph.Type{Kind: kind, Of: &e}, err
-	}
-	switch {
-	case p == nil:
-		return graph.Type{}, nil
-	case p.TensorType != nil:
-		return tensorType(graph.TensorKind, p.TensorType)
-	case p.SparseTensorType != nil:
-		return tensorType(graph.SparseKind, p.SparseTensorType)
-	case p.SequenceType != nil:
-		return inner(graph.SequenceKind, p.SequenceType.ElemType)
-	case p.OptionalType != nil:
-		return inner(graph.OptionalKind, p.OptionalType.ElemType)
-	case p.MapType != nil:
-		t, err := inner(graph.MapKind, p.MapType.ValueType)
-		t.Elem = tensor.DType(p.MapType.GetKeyType())
-		return t, err
-	case p.OpaqueType != nil:
-		return graph.Type{Kind: graph.OpaqueKind}, nil
-	}
-	return graph.Type{}, nil
-}
-
-// maxRank bounds the rank of a declared shape.
-const maxRank = 1 << 10
-
-func tensorType(kind graph.Kind, p *onnxpb.TypeProto_Tensor) (graph.Type, error) {
-	t := graph.Type{Kind: kind}
-	if e := p.GetElemType(); e != 0 {
-		t.Elem = tensor.DType(e)
-		if e < 0 || e > 255 || !t.Elem.Valid() {
-			return t, fmt.Errorf("unknown element type %d", e)
-		}
-	}
-	if p.Shape == nil {
-		return t, nil
-	}
-	if len(p.Shape.Dim) > maxRank {
-		return t, fmt.Errorf("shape of rank %d", len(p.Shape.Dim))
-	}
-	t.Ranked = true
-	for _, d := range p.Shape.Dim {
-		switch {
-		case d.DimValue != nil && d.GetDimValue() < 0: // written by some exporters for unknown
-			t.Shape = append(t.Shape, dim.Unknown)
-		case d.DimValue != nil:
-			t.Shape = append(t.Shape, dim.Of(d.GetDimValue()))
-		default:
-			t.Shape = append(t.Shape, dim.Parse(d.GetDimParam()))
-		}
-	}
-	return t, nil
+	err = valueInfos(takeAll(&p.ValueInfo), g, s)
+	f.Extra = rest(p)
+	return f, err
 }

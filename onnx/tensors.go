@@ -15,32 +15,48 @@ import (
 // data reads a stored tensor. Sizes are checked against the bytes that are
 // there before anything is allocated.
 func (r *reader) data(p *onnxpb.TensorProto) (*graph.Data, error) {
-	d := &graph.Data{Name: p.GetName(), Doc: p.GetDocString(), Metadata: props(p.MetadataProps), Extra: unknown(p)}
-	t := tensor.DType(p.GetDataType())
-	if v := p.GetDataType(); v < 0 || v > 255 || !t.Valid() {
-		return nil, fmt.Errorf("unknown element type %d", v)
+	t, err := elemType(p.GetDataType())
+	if err != nil {
+		return nil, err
 	}
 	if p.Segment != nil {
 		return nil, fmt.Errorf("segmented tensors are not supported")
 	}
+	d := &graph.Data{}
 	shape, err := shapeOf(p.Dims)
 	if err != nil {
 		return nil, err
 	}
+	typedLen := len(p.FloatData) + len(p.Int32Data) + len(p.Int64Data) + len(p.DoubleData) + len(p.Uint64Data) + len(p.StringData)
 	switch {
 	case p.GetDataLocation() == 1:
 		d.Layout = graph.External
-		var b []byte
-		if b, d.Location, err = r.external(p, t, shape); err == nil {
-			d.Tensor, err = tensor.FromBytes(t, shape, b)
-		}
+		d.Tensor, d.Location, err = r.external(p, t, shape)
+	case p.RawData != nil && typedLen > 0:
+		return nil, fmt.Errorf("it has both raw_data and another data field")
 	case p.RawData != nil:
 		d.Tensor, err = tensor.FromBytes(t, shape, p.RawData)
 	default:
 		d.Layout = graph.Typed
 		d.Tensor, err = typed(p, t, shape)
 	}
-	return d, err
+	if err != nil {
+		return nil, err
+	}
+	p.Dims, p.DataType, p.RawData, p.StringData = nil, nil, nil, nil
+	p.FloatData, p.Int32Data, p.Int64Data, p.DoubleData, p.Uint64Data = nil, nil, nil, nil, nil
+	d.Name, d.Doc, d.Metadata = take(&p.Name), take(&p.DocString), props(&p.MetadataProps)
+	take(&p.DataLocation)
+	d.Extra = rest(p)
+	return d, nil
+}
+
+func elemType(v int32) (tensor.DType, error) {
+	t := tensor.DType(v)
+	if v < 0 || v > 255 || !t.Valid() {
+		return 0, fmt.Errorf("unknown element type %d", v)
+	}
+	return t, nil
 }
 
 func shapeOf(dims []int64) ([]int, error) {
@@ -127,56 +143,56 @@ func appendWidth(b []byte, v uint64, bits int) []byte {
 	return b
 }
 
+// sparse reads a sparse tensor. Its indices are written in the layout of its
+// values.
 func (r *reader) sparse(p *onnxpb.SparseTensorProto) (*graph.Data, error) {
-	if p.Values == nil {
-		return nil, fmt.Errorf("sparse tensor without values")
+	if p.Values == nil || p.Indices == nil {
+		return nil, fmt.Errorf("sparse tensor without values or indices")
 	}
 	values, err := r.data(p.Values)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("values: %w", err)
 	}
-	indices := &graph.Data{Tensor: tensor.New(tensor.Int64, 0)}
-	if p.Indices != nil {
-		if indices, err = r.data(p.Indices); err != nil {
-			return nil, err
-		}
+	indices, err := r.data(p.Indices)
+	if err != nil {
+		return nil, fmt.Errorf("indices: %w", err)
 	}
-	shape, err := shapeOf(p.Dims)
+	put(&p.Indices.Name, indices.Name)
+	for t, d := range map[*onnxpb.TensorProto]*graph.Data{p.Values: values, p.Indices: indices} {
+		put(&t.DocString, d.Doc)
+		t.MetadataProps = propsProto(d.Metadata)
+	}
+	shape, err := shapeOf(takeAll(&p.Dims))
 	if err != nil {
 		return nil, err
 	}
-	wire, err := proto.Marshal(p)
-	if err != nil {
+	if _, err := tensor.Count(shape); err != nil {
 		return nil, err
 	}
-	return &graph.Data{Name: values.Name, Extra: wire,
-		Sparse: &tensor.Sparse{Shape: shape, Values: values.Tensor, Indices: indices.Tensor}}, nil
+	s := &tensor.Sparse{Shape: shape, Values: values.Tensor, Indices: indices.Tensor}
+	return &graph.Data{Name: values.Name, Sparse: s, Layout: values.Layout, Extra: rest(p)}, nil
 }
 
-// tensorProto is the inverse of data. Raw bytes are aliased.
-func tensorProto(d *graph.Data, name string) *onnxpb.TensorProto {
-	t := d.Tensor
-	p := &onnxpb.TensorProto{DataType: proto.Int32(int32(t.Type)), MetadataProps: propsProto(d.Metadata)}
-	p.Name, p.DocString = optional(name), optional(d.Doc)
-	for _, n := range t.Shape {
-		p.Dims = append(p.Dims, int64(n))
-	}
-	p.ProtoReflect().SetUnknown([]byte(d.Extra))
-	if t.Type == tensor.String {
+func setType(p *onnxpb.TensorProto, t *tensor.Tensor) {
+	p.DataType, p.Dims = proto.Int32(int32(t.Type)), int64s(t.Shape)
+}
+
+// setTensor is the inverse of data. Raw bytes are aliased.
+func setTensor(p *onnxpb.TensorProto, t *tensor.Tensor, layout graph.Layout) {
+	setType(p, t)
+	switch {
+	case t.Type == tensor.String:
 		for _, s := range t.Strings() {
 			p.StringData = append(p.StringData, []byte(s))
 		}
-		return p
-	}
-	if d.Layout != graph.Typed {
+	case layout == graph.Typed:
+		setTyped(p, t)
+	default:
 		p.RawData = t.Bytes()
 		if p.RawData == nil {
 			p.RawData = []byte{}
 		}
-		return p
 	}
-	setTyped(p, t)
-	return p
 }
 
 func setTyped(p *onnxpb.TensorProto, t *tensor.Tensor) {
@@ -223,92 +239,4 @@ func int32Codes(t *tensor.Tensor) []int32 {
 		}
 	}
 	return out
-}
-
-// Sample values.
-
-func (r *reader) sequenceValue(p *onnxpb.SequenceProto) (*tensor.Sequence, error) {
-	s := &tensor.Sequence{}
-	for _, t := range p.TensorValues {
-		d, err := r.data(t)
-		if err != nil {
-			return nil, err
-		}
-		s.Elem = d.Tensor.Type
-		s.Items = append(s.Items, d.Tensor)
-	}
-	for _, q := range p.SequenceValues {
-		v, err := r.sequenceValue(q)
-		if err != nil {
-			return nil, err
-		}
-		s.Items = append(s.Items, v)
-	}
-	for _, q := range p.MapValues {
-		v, err := r.mapValue(q)
-		if err != nil {
-			return nil, err
-		}
-		s.Items = append(s.Items, v)
-	}
-	for _, q := range p.OptionalValues {
-		v, err := r.optionalValue(q)
-		if err != nil {
-			return nil, err
-		}
-		s.Items = append(s.Items, v)
-	}
-	return s, nil
-}
-
-func (r *reader) optionalValue(p *onnxpb.OptionalProto) (*tensor.Optional, error) {
-	var v tensor.Value
-	var err error
-	switch {
-	case p.TensorValue != nil:
-		var d *graph.Data
-		if d, err = r.data(p.TensorValue); err == nil {
-			v = d.Tensor
-		}
-	case p.SequenceValue != nil:
-		v, err = r.sequenceValue(p.SequenceValue)
-	case p.MapValue != nil:
-		v, err = r.mapValue(p.MapValue)
-	case p.OptionalValue != nil:
-		v, err = r.optionalValue(p.OptionalValue)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &tensor.Optional{Value: v}, nil
-}
-
-func (r *reader) mapValue(p *onnxpb.MapProto) (*tensor.Map, error) {
-	m := &tensor.Map{}
-	if len(p.StringKeys) > 0 {
-		keys := make([]string, len(p.StringKeys))
-		for i, k := range p.StringKeys {
-			keys[i] = string(k)
-		}
-		m.Keys, _ = tensor.FromStrings([]int{len(keys)}, keys)
-	} else {
-		m.Keys = tensor.Vector(p.Keys...)
-	}
-	values, err := r.sequenceValue(p.GetValues())
-	if err != nil {
-		return nil, err
-	}
-	if len(values.Items) != m.Keys.Len() {
-		return nil, fmt.Errorf("map of %d keys and %d values", m.Keys.Len(), len(values.Items))
-	}
-	var b []byte
-	for _, v := range values.Items {
-		t, ok := v.(*tensor.Tensor)
-		if !ok || t.Len() != 1 || t.Type == tensor.String {
-			return nil, fmt.Errorf("map values that are no scalars")
-		}
-		b = append(b, t.Bytes()...)
-	}
-	m.Values, err = tensor.FromBytes(values.Elem, []int{m.Keys.Len()}, b)
-	return m, err
 }

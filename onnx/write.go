@@ -1,11 +1,11 @@
 package onnx
 
 import (
-	"bufio"
+	"bytes"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
+	"math"
+	"slices"
 	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -15,148 +15,64 @@ import (
 	"onnxopt/onnx/onnxpb"
 )
 
-// SaveOptions choose how a model is written. The zero value keeps external
-// data external, and makes it so when the file would pass 2 GB.
-type SaveOptions struct {
-	Embed bool // take external data into the file
-}
-
-// maxFile is the largest protobuf message that other readers accept.
-const maxFile = 2<<30 - 1<<20
-
-// dataAlign is the alignment of tensors in a data file, for mapping them.
-const dataAlign = 4096
-
-// Save writes m to path: a temporary file beside it is renamed over it when
-// it is complete, so path never holds a part. External data goes into one file
-// beside it, path + ".data". The same model gives the same bytes.
-func Save(m *graph.Model, path string, o SaveOptions) error {
-	w := &writer{}
-	if !o.Embed {
-		w.planExternal(m, filepath.Base(path)+".data")
-	}
-	if len(w.blobs) > 0 {
-		if err := writeFile(path+".data", w.writeBlobs); err != nil {
-			return fmt.Errorf("%s.data: %w", path, rootCause(err))
-		}
-	}
-	if err := writeFile(path, func(f io.Writer) error { return w.write(f, m) }); err != nil {
-		return fmt.Errorf("%s: %w", path, rootCause(err))
-	}
-	return nil
-}
-
-// writeFile writes through a temporary file that is renamed at the end.
-func writeFile(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	b := bufio.NewWriterSize(f, 1<<20)
-	if err := write(b); err != nil {
-		return err
-	}
-	if err := b.Flush(); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
-}
-
-// writer turns a model into protobuf messages.
+// writer turns a model into protobuf messages: each starts as the Extra that
+// the reader left, and gets the fields that package graph has.
 type writer struct {
-	external map[*graph.Data]blob
-	blobs    []*graph.Data
-	location string
+	external map[*graph.Data]blob // what stands in the data file
+	location string               // of the data file
 }
 
-type blob struct{ offset, length int64 }
+var marshal = proto.MarshalOptions{Deterministic: true, AllowPartial: true}
 
-// planExternal places the tensors that are to be external in the data file.
-func (w *writer) planExternal(m *graph.Model, location string) {
-	total, any := 0, false
-	var all []*graph.Data
-	for v := range m.Graph.Initializers() {
-		if v.Data.Tensor != nil {
-			total += len(v.Data.Tensor.Bytes())
-			any = any || v.Data.Layout == graph.External
-			all = append(all, v.Data)
-		}
+// restore starts a message from what the reader left of it.
+func restore[M proto.Message](m M, e graph.Extra) M {
+	if len(e) > 0 {
+		// rest wrote these bytes; others are dropped.
+		_ = unmarshal(bytes.Clone(e), m)
 	}
-	if !any && total < maxFile {
-		return
-	}
-	w.external, w.location = map[*graph.Data]blob{}, location
-	offset := int64(0)
-	for _, d := range all {
-		size := int64(len(d.Tensor.Bytes()))
-		if d.Layout != graph.External && (total < maxFile || size < 1024) {
-			continue
-		}
-		if _, done := w.external[d]; done {
-			continue
-		}
-		offset = (offset + dataAlign - 1) / dataAlign * dataAlign
-		w.external[d] = blob{offset, size}
-		w.blobs = append(w.blobs, d)
-		offset += size
+	return m
+}
+
+// put sets a field unless v is the zero value: then it stays as it was
+// restored, absent or empty.
+func put[T comparable](p **T, v T) {
+	var zero T
+	if v != zero {
+		*p = &v
 	}
 }
 
-func (w *writer) writeBlobs(f io.Writer) error {
-	at := int64(0)
-	for _, d := range w.blobs {
-		b := w.external[d]
-		if _, err := f.Write(make([]byte, b.offset-at)); err != nil {
-			return err
-		}
-		if _, err := f.Write(d.Tensor.Bytes()); err != nil {
-			return err
-		}
-		at = b.offset + b.length
-	}
-	return nil
-}
-
+// write streams m, its tensors one at a time, so that weights are not copied.
 func (w *writer) write(f io.Writer, m *graph.Model) error {
-	p := &onnxpb.ModelProto{ProducerName: optional(m.Producer), ProducerVersion: optional(m.ProducerVersion),
-		Domain: optional(m.Domain), DocString: optional(m.Doc)}
-	if m.IRVersion != 0 {
-		p.IrVersion = proto.Int64(m.IRVersion)
-	}
-	if m.Version != 0 {
-		p.ModelVersion = proto.Int64(m.Version)
-	}
-	q := &onnxpb.ModelProto{OpsetImport: opsetsProto(m.Opsets), MetadataProps: propsProto(m.Metadata), TrainingInfo: m.Training}
+	p := restore(&onnxpb.ModelProto{}, m.Extra)
+	put(&p.IrVersion, m.IRVersion)
+	put(&p.ProducerName, m.Producer)
+	put(&p.ProducerVersion, m.ProducerVersion)
+	put(&p.Domain, m.Domain)
+	put(&p.ModelVersion, m.Version)
+	put(&p.DocString, m.Doc)
+	p.OpsetImport, p.MetadataProps, p.TrainingInfo = opsetsProto(m.Opsets), propsProto(m.Metadata), m.Training
 	for _, fn := range m.Functions {
-		q.Functions = append(q.Functions, w.function(fn))
+		p.Functions = append(p.Functions, w.function(fn))
 	}
-	q.ProtoReflect().SetUnknown([]byte(m.Extra))
+	head := &onnxpb.ModelProto{IrVersion: p.IrVersion, ProducerName: p.ProducerName, ProducerVersion: p.ProducerVersion,
+		Domain: p.Domain, ModelVersion: p.ModelVersion, DocString: p.DocString}
+	p.IrVersion, p.ProducerName, p.ProducerVersion, p.Domain, p.ModelVersion, p.DocString = nil, nil, nil, nil, nil, nil
 	g := w.graph(m.Graph)
-	if err := writeMessage(f, p); err != nil {
+	if size := marshal.Size(head) + marshal.Size(g) + marshal.Size(p); size > maxMessage {
+		return fmt.Errorf("the model has %d bytes, more than a protobuf file can: keep its data external", size)
+	}
+	if err := writeMessage(f, head); err != nil {
 		return err
 	}
 	if err := writeGraph(f, g); err != nil {
 		return err
 	}
-	return writeMessage(f, q)
+	return writeMessage(f, p)
 }
 
-var marshal = proto.MarshalOptions{Deterministic: true, AllowPartial: true}
+// maxMessage is the largest message that protobuf allows.
+const maxMessage = 1<<31 - 1
 
 func writeMessage(f io.Writer, m proto.Message) error {
 	b, err := marshal.Marshal(m)
@@ -167,107 +83,108 @@ func writeMessage(f io.Writer, m proto.Message) error {
 	return err
 }
 
-// writeGraph streams the main graph as field 7 of ModelProto, one large
-// tensor at a time, so that weights are not copied.
+func writeHead(f io.Writer, field protowire.Number, size int) error {
+	b := protowire.AppendTag(nil, field, protowire.BytesType)
+	_, err := f.Write(protowire.AppendVarint(b, uint64(size)))
+	return err
+}
+
+// writeGraph writes the main graph, field 7 of ModelProto, with the
+// initializers (5) between the fields before and after them.
 func writeGraph(f io.Writer, g *onnxpb.GraphProto) error {
-	head := protowire.AppendTag(nil, 7, protowire.BytesType)
-	head = protowire.AppendVarint(head, uint64(marshal.Size(g)))
-	if _, err := f.Write(head); err != nil {
+	if err := writeHead(f, 7, marshal.Size(g)); err != nil {
 		return err
 	}
-	tensors := g.Initializer
-	rest := &onnxpb.GraphProto{DocString: g.DocString, Input: g.Input, Output: g.Output, ValueInfo: g.ValueInfo,
-		QuantizationAnnotation: g.QuantizationAnnotation, SparseInitializer: g.SparseInitializer, MetadataProps: g.MetadataProps}
-	rest.ProtoReflect().SetUnknown(g.ProtoReflect().GetUnknown())
 	if err := writeMessage(f, &onnxpb.GraphProto{Node: g.Node, Name: g.Name}); err != nil {
 		return err
 	}
-	for _, t := range tensors {
-		head := protowire.AppendTag(nil, 5, protowire.BytesType)
-		head = protowire.AppendVarint(head, uint64(marshal.Size(t)))
-		if _, err := f.Write(head); err != nil {
+	for _, t := range g.Initializer {
+		if err := writeHead(f, 5, marshal.Size(t)); err != nil {
 			return err
 		}
 		if err := writeTensor(f, t); err != nil {
 			return err
 		}
 	}
-	return writeMessage(f, rest)
+	g.Node, g.Name, g.Initializer = nil, nil, nil
+	return writeMessage(f, g)
 }
 
-// writeTensor writes the fields in order of their numbers, raw_data (9) as it
-// is.
+// writeTensor writes raw_data (9) between the fields before and after it.
 func writeTensor(f io.Writer, t *onnxpb.TensorProto) error {
 	if t.RawData == nil {
 		return writeMessage(f, t)
 	}
-	if err := writeMessage(f, &onnxpb.TensorProto{Dims: t.Dims, DataType: t.DataType, Name: t.Name}); err != nil {
+	err := writeMessage(f, &onnxpb.TensorProto{Dims: t.Dims, DataType: t.DataType, Segment: t.Segment, Name: t.Name})
+	if err != nil {
 		return err
 	}
-	head := protowire.AppendTag(nil, 9, protowire.BytesType)
-	head = protowire.AppendVarint(head, uint64(len(t.RawData)))
-	if _, err := f.Write(head); err != nil {
+	if err := writeHead(f, 9, len(t.RawData)); err != nil {
 		return err
 	}
 	if _, err := f.Write(t.RawData); err != nil {
 		return err
 	}
-	tail := &onnxpb.TensorProto{DocString: t.DocString, MetadataProps: t.MetadataProps}
-	tail.ProtoReflect().SetUnknown(t.ProtoReflect().GetUnknown())
-	return writeMessage(f, tail)
+	t.Dims, t.DataType, t.Segment, t.Name, t.RawData = nil, nil, nil, nil, nil
+	return writeMessage(f, t)
 }
 
-func optional(s string) *string {
-	if s == "" {
-		return nil
+func propProto(p graph.Prop) *onnxpb.StringStringEntryProto {
+	e := &onnxpb.StringStringEntryProto{}
+	if p.Wire != "" && unmarshal([]byte(p.Wire), e) == nil && e.GetKey() == p.Key && e.GetValue() == p.Value {
+		return e
 	}
-	return &s
+	return &onnxpb.StringStringEntryProto{Key: &p.Key, Value: &p.Value}
 }
 
 func propsProto(in []graph.Prop) []*onnxpb.StringStringEntryProto {
 	var out []*onnxpb.StringStringEntryProto
 	for _, p := range in {
-		out = append(out, &onnxpb.StringStringEntryProto{Key: proto.String(p.Key), Value: proto.String(p.Value)})
+		out = append(out, propProto(p))
 	}
 	return out
+}
+
+func opsetProto(o graph.Opset) *onnxpb.OperatorSetIdProto {
+	e := &onnxpb.OperatorSetIdProto{}
+	if o.Wire != "" && unmarshal([]byte(o.Wire), e) == nil && e.GetDomain() == o.Domain && e.GetVersion() == o.Version {
+		return e
+	}
+	return &onnxpb.OperatorSetIdProto{Domain: &o.Domain, Version: &o.Version}
 }
 
 func opsetsProto(in []graph.Opset) []*onnxpb.OperatorSetIdProto {
 	var out []*onnxpb.OperatorSetIdProto
 	for _, o := range in {
-		out = append(out, &onnxpb.OperatorSetIdProto{Domain: proto.String(o.Domain), Version: proto.Int64(o.Version)})
+		out = append(out, opsetProto(o))
 	}
 	return out
 }
 
-func appendBytes(b []byte, field int, v []byte) []byte {
-	b = protowire.AppendTag(b, protowire.Number(field), protowire.BytesType)
-	return protowire.AppendBytes(b, v)
-}
-
 func (w *writer) graph(g *graph.Graph) *onnxpb.GraphProto {
-	p := &onnxpb.GraphProto{Name: optional(g.Name), DocString: optional(g.Doc), MetadataProps: propsProto(g.Metadata)}
-	p.ProtoReflect().SetUnknown([]byte(g.Extra))
-	for n := range g.Nodes() {
-		p.Node = append(p.Node, w.node(n))
-	}
+	p := restore(&onnxpb.GraphProto{}, g.Extra)
+	put(&p.Name, g.Name)
+	put(&p.DocString, g.Doc)
+	p.MetadataProps = propsProto(g.Metadata)
+	p.Node = w.nodes(g)
 	for v := range g.Initializers() {
 		if v.Data.Sparse != nil {
 			p.SparseInitializer = append(p.SparseInitializer, sparseProto(v.Data, v.Name))
 			continue
 		}
-		p.Initializer = append(p.Initializer, w.initializer(v))
+		p.Initializer = append(p.Initializer, w.tensor(v.Data, v.Name))
 	}
 	for _, v := range g.Inputs() {
 		p.Input = append(p.Input, valueProto(v))
 	}
-	for _, v := range g.Outputs() {
-		p.Output = append(p.Output, valueProto(v))
+	for i := range g.Outputs() {
+		p.Output = append(p.Output, valueProto(g.OutputInfo(i)))
 	}
 	p.ValueInfo = valueInfoProtos(g)
 	for _, q := range g.Quant {
-		a := &onnxpb.TensorAnnotation{TensorName: optional(q.Tensor), QuantParameterTensorNames: propsProto(q.Params)}
-		a.ProtoReflect().SetUnknown([]byte(q.Extra))
+		a := restore(&onnxpb.TensorAnnotation{}, q.Extra)
+		put(&a.TensorName, q.Tensor)
+		a.QuantParameterTensorNames = propsProto(q.Params)
 		p.QuantizationAnnotation = append(p.QuantizationAnnotation, a)
 	}
 	return p
@@ -275,103 +192,27 @@ func (w *writer) graph(g *graph.Graph) *onnxpb.GraphProto {
 
 func valueInfoProtos(g *graph.Graph) []*onnxpb.ValueInfoProto {
 	var out []*onnxpb.ValueInfoProto
-	for _, v := range g.Declared {
+	stray := g.Stray
+	strays := func(at int) {
+		for len(stray) > 0 && stray[0].After <= at {
+			out = append(out, restore(&onnxpb.ValueInfoProto{}, stray[0].Wire))
+			stray = stray[1:]
+		}
+	}
+	for i, v := range g.Declared {
+		strays(i)
 		if v.Live() {
 			out = append(out, valueProto(v))
 		}
 	}
-	for _, b := range g.Stray {
-		p := &onnxpb.ValueInfoProto{}
-		if proto.Unmarshal(b, p) == nil {
-			out = append(out, p)
-		}
-	}
+	strays(math.MaxInt)
 	return out
 }
 
-func (w *writer) initializer(v *graph.Value) *onnxpb.TensorProto {
-	b, ok := w.external[v.Data]
-	if !ok {
-		return tensorProto(v.Data, v.Name)
-	}
-	p := tensorProto(&graph.Data{Tensor: v.Data.Tensor, Doc: v.Data.Doc, Metadata: v.Data.Metadata, Extra: v.Data.Extra}, v.Name)
-	p.RawData, p.DataLocation = nil, proto.Int32(1)
-	p.ExternalData = propsProto([]graph.Prop{{Key: "location", Value: w.location},
-		{Key: "offset", Value: strconv.FormatInt(b.offset, 10)}, {Key: "length", Value: strconv.FormatInt(b.length, 10)}})
-	return p
-}
-
-// sparseProto writes back the message that was read; the name may have
-// changed.
-func sparseProto(d *graph.Data, name string) *onnxpb.SparseTensorProto {
-	p := &onnxpb.SparseTensorProto{}
-	if d.Extra != nil && proto.Unmarshal(d.Extra, p) == nil {
-		p.Values.Name = optional(name)
-		return p
-	}
-	p.Values = tensorProto(&graph.Data{Tensor: d.Sparse.Values}, name)
-	p.Indices = tensorProto(&graph.Data{Tensor: d.Sparse.Indices}, "")
-	for _, n := range d.Sparse.Shape {
-		p.Dims = append(p.Dims, int64(n))
-	}
-	return p
-}
-
 func valueProto(v *graph.Value) *onnxpb.ValueInfoProto {
-	p := &onnxpb.ValueInfoProto{Name: proto.String(v.Name), Type: typeBytes(v.Type), DocString: optional(v.Doc),
-		MetadataProps: propsProto(v.Metadata)}
-	p.ProtoReflect().SetUnknown([]byte(v.Extra))
-	return p
-}
-
-// typeBytes is the TypeProto: as it was read, or made anew. Nil if unknown.
-func typeBytes(t graph.Type) []byte {
-	if t.Wire != nil || !t.Known() {
-		return t.Wire
-	}
-	b, err := marshal.Marshal(typeProto(t))
-	if err != nil {
-		return nil
-	}
-	return b
-}
-
-func typeProto(t graph.Type) *onnxpb.TypeProto {
-	p := &onnxpb.TypeProto{}
-	var of *onnxpb.TypeProto
-	if t.Of != nil {
-		of = typeProto(*t.Of)
-	}
-	switch t.Kind {
-	case graph.TensorKind:
-		p.TensorType = tensorTypeProto(t)
-	case graph.SparseKind:
-		p.SparseTensorType = tensorTypeProto(t)
-	case graph.SequenceKind:
-		p.SequenceType = &onnxpb.TypeProto_Sequence{ElemType: of}
-	case graph.OptionalKind:
-		p.OptionalType = &onnxpb.TypeProto_Optional{ElemType: of}
-	case graph.MapKind:
-		p.MapType = &onnxpb.TypeProto_Map{KeyType: proto.Int32(int32(t.Elem)), ValueType: of}
-	}
-	return p
-}
-
-func tensorTypeProto(t graph.Type) *onnxpb.TypeProto_Tensor {
-	p := &onnxpb.TypeProto_Tensor{ElemType: proto.Int32(int32(t.Elem))}
-	if !t.Ranked {
-		return p
-	}
-	p.Shape = &onnxpb.TensorShapeProto{}
-	for _, d := range t.Shape {
-		q := &onnxpb.TensorShapeProto_Dimension{}
-		if n, ok := d.Const(); ok {
-			q.DimValue = proto.Int64(n)
-		} else if d.Known() {
-			q.DimParam = proto.String(d.String())
-		}
-		p.Shape.Dim = append(p.Shape.Dim, q)
-	}
+	p := restore(&onnxpb.ValueInfoProto{}, v.Extra)
+	p.Name, p.Type, p.MetadataProps = &v.Name, typeBytes(v.Type), propsProto(v.Metadata)
+	put(&p.DocString, v.Doc)
 	return p
 }
 
@@ -387,70 +228,134 @@ func names(list []*graph.Value) []string {
 	return out
 }
 
-func (w *writer) node(n *graph.Node) *onnxpb.NodeProto {
-	p := &onnxpb.NodeProto{Input: names(n.Inputs()), Output: names(n.Outputs()), Name: optional(n.Name),
-		OpType: proto.String(n.Op), Domain: optional(n.Domain), Overload: optional(n.Overload), DocString: optional(n.Doc),
-		MetadataProps: propsProto(n.Metadata)}
-	p.ProtoReflect().SetUnknown([]byte(n.Extra))
-	for _, a := range n.Attrs {
-		p.Attribute = append(p.Attribute, w.attr(a))
+func (w *writer) nodes(g *graph.Graph) []*onnxpb.NodeProto {
+	var out []*onnxpb.NodeProto
+	for n := range g.Nodes() {
+		p := restore(&onnxpb.NodeProto{}, n.Extra)
+		p.Input, p.Output, p.MetadataProps = names(n.Inputs()), names(n.Outputs()), propsProto(n.Metadata)
+		put(&p.OpType, n.Op)
+		put(&p.Name, n.Name)
+		put(&p.Domain, n.Domain)
+		put(&p.Overload, n.Overload)
+		put(&p.DocString, n.Doc)
+		for _, a := range n.Attrs {
+			p.Attribute = append(p.Attribute, w.attr(a))
+		}
+		out = append(out, p)
 	}
-	return p
+	return out
 }
 
 func (w *writer) attr(a *graph.Attr) *onnxpb.AttributeProto {
-	p := &onnxpb.AttributeProto{Name: proto.String(a.Name), Type: proto.Int32(int32(a.Kind)), RefAttrName: optional(a.Ref),
-		DocString: optional(a.Doc), Floats: a.Floats, Ints: a.Ints}
-	p.ProtoReflect().SetUnknown([]byte(a.Extra))
-	for _, s := range a.Strings {
-		p.Strings = append(p.Strings, []byte(s))
-	}
-	for _, d := range a.Tensors {
-		if d.Sparse != nil {
-			p.SparseTensors = append(p.SparseTensors, sparseProto(d, d.Name))
-		} else {
-			p.Tensors = append(p.Tensors, tensorProto(d, d.Name))
-		}
-	}
-	for _, g := range a.Graphs {
-		p.Graphs = append(p.Graphs, w.graph(g))
-	}
-	for _, t := range a.Types {
-		p.TypeProtos = append(p.TypeProtos, typeBytes(*t))
-	}
+	p := restore(&onnxpb.AttributeProto{}, a.Extra)
+	put(&p.Name, a.Name)
+	put(&p.Type, int32(a.Kind))
+	put(&p.RefAttrName, a.Ref)
+	put(&p.DocString, a.Doc)
 	if a.Ref != "" {
 		return p
 	}
 	switch a.Kind {
 	case graph.AttrFloat:
-		p.F = proto.Float32(a.F)
+		p.F = &a.F
 	case graph.AttrInt:
-		p.I = proto.Int64(a.I)
+		p.I = &a.I
 	case graph.AttrString:
 		p.S = []byte(a.S)
+	case graph.AttrFloats:
+		p.Floats = a.Floats
+	case graph.AttrInts:
+		p.Ints = a.Ints
+	case graph.AttrStrings:
+		for _, s := range a.Strings {
+			p.Strings = append(p.Strings, []byte(s))
+		}
 	case graph.AttrTensor:
-		p.T = tensorProto(a.T, a.T.Name)
+		p.T = w.tensor(a.T, a.T.Name)
 	case graph.AttrSparse:
 		p.SparseTensor = sparseProto(a.T, a.T.Name)
+	case graph.AttrTensors:
+		for _, d := range a.Tensors {
+			p.Tensors = append(p.Tensors, w.tensor(d, d.Name))
+		}
+	case graph.AttrSparses:
+		for _, d := range a.Tensors {
+			p.SparseTensors = append(p.SparseTensors, sparseProto(d, d.Name))
+		}
 	case graph.AttrGraph:
 		p.G = w.graph(a.G)
+	case graph.AttrGraphs:
+		for _, g := range a.Graphs {
+			p.Graphs = append(p.Graphs, w.graph(g))
+		}
 	case graph.AttrType:
 		p.Tp = typeBytes(*a.Type)
+	case graph.AttrTypes:
+		for _, t := range a.Types {
+			p.TypeProtos = append(p.TypeProtos, typeBytes(*t))
+		}
 	}
 	return p
 }
 
 func (w *writer) function(f *graph.Function) *onnxpb.FunctionProto {
 	g := f.Body
-	p := &onnxpb.FunctionProto{Name: proto.String(f.Name), Input: names(g.Inputs()), Output: names(g.Outputs()),
-		Attribute: f.Attrs, DocString: optional(g.Doc), OpsetImport: opsetsProto(f.Opsets), Domain: optional(f.Domain),
-		Overload: optional(f.Overload), MetadataProps: propsProto(g.Metadata), ValueInfo: valueInfoProtos(g)}
-	p.ProtoReflect().SetUnknown([]byte(f.Extra))
-	for n := range g.Nodes() {
-		p.Node = append(p.Node, w.node(n))
-	}
+	p := restore(&onnxpb.FunctionProto{}, f.Extra)
+	put(&p.Name, f.Name)
+	put(&p.Domain, f.Domain)
+	put(&p.Overload, f.Overload)
+	put(&p.DocString, g.Doc)
+	p.Input, p.Output, p.Attribute = names(g.Inputs()), names(g.Outputs()), f.Attrs
+	p.OpsetImport, p.MetadataProps = opsetsProto(f.Opsets), propsProto(g.Metadata)
+	p.ValueInfo, p.Node = valueInfoProtos(g), w.nodes(g)
 	for _, a := range f.Defaults {
 		p.AttributeProto = append(p.AttributeProto, w.attr(a))
 	}
 	return p
+}
+
+// tensor is the TensorProto of a dense stored tensor, in its layout or, where
+// the plan says so, as a reference to the data file. Raw bytes are aliased.
+func (w *writer) tensor(d *graph.Data, name string) *onnxpb.TensorProto {
+	p := restore(&onnxpb.TensorProto{}, d.Extra)
+	put(&p.Name, name)
+	put(&p.DocString, d.Doc)
+	p.MetadataProps = propsProto(d.Metadata)
+	kept := p.ExternalData
+	p.ExternalData = nil
+	b, ok := w.external[d]
+	if !ok {
+		setTensor(p, d.Tensor, d.Layout)
+		return p
+	}
+	setType(p, d.Tensor)
+	p.DataLocation = proto.Int32(1)
+	p.ExternalData = append(propsProto([]graph.Prop{{Key: "location", Value: w.location},
+		{Key: "offset", Value: strconv.FormatInt(b.offset, 10)}, {Key: "length", Value: strconv.FormatInt(b.length, 10)}}), kept...)
+	return p
+}
+
+// sparseProto is the SparseTensorProto of a sparse stored tensor, whose name
+// is that of its values.
+func sparseProto(d *graph.Data, name string) *onnxpb.SparseTensorProto {
+	p := restore(&onnxpb.SparseTensorProto{}, d.Extra)
+	if p.Values == nil {
+		p.Values = &onnxpb.TensorProto{}
+	}
+	if p.Indices == nil {
+		p.Indices = &onnxpb.TensorProto{}
+	}
+	put(&p.Values.Name, name)
+	setTensor(p.Values, d.Sparse.Values, d.Layout)
+	setTensor(p.Indices, d.Sparse.Indices, d.Layout)
+	p.Dims = int64s(d.Sparse.Shape)
+	return p
+}
+
+func int64s(shape []int) []int64 {
+	out := make([]int64, len(shape))
+	for i, n := range shape {
+		out[i] = int64(n)
+	}
+	return slices.Clip(out)
 }

@@ -64,10 +64,10 @@ class MBNet(nn.Module):
     def __init__(self):
         super().__init__()
         layers = [nn.Conv2d(1, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
-        for cin, cout, stride in [(16, 32, 1), (32, 64, 2), (64, 64, 1), (64, 128, 2), (128, 128, 1)]:
+        for cin, cout, stride in [(16, 64, 1), (64, 128, 2), (128, 256, 2), (256, 256, 1), (256, 256, 1)]:
             layers += [nn.Conv2d(cin, cin, 3, stride, 1, groups=cin, bias=False), nn.BatchNorm2d(cin), nn.ReLU6(),
                        nn.Conv2d(cin, cout, 1, bias=False), nn.BatchNorm2d(cout), nn.ReLU6()]
-        self.features, self.fc = nn.Sequential(*layers), nn.Linear(128, 10)
+        self.features, self.fc = nn.Sequential(*layers), nn.Linear(256, 10)
 
     def forward(self, x):
         return self.fc(self.features(x).mean((2, 3)))
@@ -79,7 +79,7 @@ class Block(nn.Module):
         self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        self.up, self.down = nn.Linear(dim, 2 * dim), nn.Linear(2 * dim, dim)
+        self.up, self.down = nn.Linear(dim, 3 * dim), nn.Linear(3 * dim, dim)
 
     def forward(self, x):
         n, t, d = x.shape
@@ -90,9 +90,9 @@ class Block(nn.Module):
 
 
 class TinyViT(nn.Module):
-    """A vision transformer (Dosovitskiy et al., 2020): 16 patches of 7x7, width 48, 3 blocks of 3 heads."""
+    """A vision transformer (Dosovitskiy et al., 2020): 16 patches of 7x7, width 96, 4 blocks of 4 heads."""
 
-    def __init__(self, dim=48, heads=3, depth=3):
+    def __init__(self, dim=96, heads=4, depth=4):
         super().__init__()
         self.patch = nn.Conv2d(1, dim, 7, 7)
         self.position = nn.Parameter(torch.zeros(1, 16, dim))

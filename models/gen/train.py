@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 # epochs, peak learning rate, largest shift in pixels
 RECIPES = {"lenet300": (12, 2e-3, 0), "lenet5": (6, 3e-3, 0), "resnet8": (6, 1e-2, 1),
-           "mbnet": (10, 1e-2, 1), "tinyvit": (24, 3e-3, 2)}
+           "mbnet": (8, 1e-2, 1), "tinyvit": (12, 2e-3, 1)}
 
 
 def idx(path):

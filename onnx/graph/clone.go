@@ -50,6 +50,10 @@ func (g *Graph) cloneInto(names *nameSet, mapped map[*Value]*Value) *Graph {
 	for _, v := range g.outputs {
 		c.AddOutput(through(mapped, v))
 	}
+	for i, d := range g.outInfo {
+		e := *d
+		c.DescribeOutput(i, &e)
+	}
 	for _, v := range g.Declared {
 		if v.Live() {
 			c.Declared = append(c.Declared, through(mapped, v))
@@ -103,7 +107,7 @@ func (n *Node) cloneInto(g *Graph, mapped map[*Value]*Value) *Node {
 			in[i] = through(mapped, v)
 		}
 	}
-	c.SetInputs(in...)
+	c.LoadInputs(in)
 	for i, v := range n.out {
 		if v == nil {
 			c.out = append(c.out, nil)

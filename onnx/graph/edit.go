@@ -94,6 +94,12 @@ func (g *Graph) SetOutput(i int, v *Value) {
 	old.dropUse(k)
 	g.outputs[i] = v
 	v.uses = append(v.uses, Use{Graph: g, Index: i})
+	if d := g.outInfo[i]; d != nil && v.graph == g && !v.input {
+		delete(g.outInfo, i)
+		if !v.Type.Known() {
+			v.Type, v.Doc, v.Metadata, v.Extra = d.Type, d.Doc, d.Metadata, d.Extra
+		}
+	}
 }
 
 // RemoveInput removes an input that nothing reads, or makes it a plain
@@ -336,4 +342,25 @@ func (n *Node) LoadInputs(in []*Value) {
 		n.in = append(n.in, nil)
 		n.usePos = append(n.usePos, 0)
 	}
+}
+
+// LoadAttrs sets the attributes of a node that has none, for readers of files.
+func (n *Node) LoadAttrs(attrs []*Attr) {
+	n.Attrs = attrs
+	for _, a := range attrs {
+		n.adopt(a)
+	}
+}
+
+// Supersede is ReplaceAll for a v that computes what old did after a fusion: v
+// takes old's name in any case, so that values keep meaning what they meant.
+func (old *Value) Supersede(v *Value) bool {
+	output := old.IsOutput()
+	if !old.ReplaceAll(v) {
+		return false
+	}
+	if !output {
+		old.Name, v.Name = v.Name, old.Name
+	}
+	return true
 }

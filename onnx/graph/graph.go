@@ -32,10 +32,14 @@ type Model struct {
 type Opset struct {
 	Domain  string // "" is ai.onnx
 	Version int64
+	Wire    string // the message as the file has it, where it has more than that
 }
 
 // Prop is a StringStringEntryProto.
-type Prop struct{ Key, Value string }
+type Prop struct {
+	Key, Value string
+	Wire       string // the message as the file has it, where it has more than that
+}
 
 // Extra is what the file has beyond the fields of this package: unknown
 // protobuf fields and fields that no pass looks at, in wire format.
@@ -63,7 +67,7 @@ func (m *Model) SetOpset(domain string, v int64) {
 			return
 		}
 	}
-	m.Opsets = append(m.Opsets, Opset{domain, v})
+	m.Opsets = append(m.Opsets, Opset{Domain: domain, Version: v})
 }
 
 // CanonicalDomain maps "ai.onnx" to "".
@@ -105,17 +109,25 @@ type Graph struct {
 	Metadata  []Prop
 	Quant     []QuantAnnotation
 	Declared  []*Value // values that value_info describes, in file order
-	Stray     [][]byte // ValueInfoProto of names that no value has
+	Stray     []Stray  // other value_info
 	Extra     Extra
 
 	inputs  []*Value
 	outputs []*Value
-	stored  []*Value // values with data, in file order; may hold removed ones
+	outInfo map[int]*Value // descriptions of outputs that are inputs or outer values
+	stored  []*Value       // values with data, in file order; may hold removed ones
 	first   *Node
 	last    *Node
 	count   int
 	parent  *Node // the node whose attribute holds this graph
 	names   *nameSet
+}
+
+// Stray is a ValueInfoProto that names no value, or one that is described
+// otherwise elsewhere. It follows the first After values of Graph.Declared.
+type Stray struct {
+	After int
+	Wire  []byte
 }
 
 // QuantAnnotation is a TensorAnnotation.
@@ -297,6 +309,26 @@ func (g *Graph) Inputs() []*Value { return g.inputs }
 
 // Outputs is the graph's outputs. Do not modify.
 func (g *Graph) Outputs() []*Value { return g.outputs }
+
+// OutputInfo is the value whose name, type and documentation describe output
+// i: the output itself, unless it is an input or a value of an enclosing
+// graph, which has another description there.
+func (g *Graph) OutputInfo(i int) *Value {
+	v := g.outputs[i]
+	if d := g.outInfo[i]; d != nil {
+		d.Name = v.Name
+		return d
+	}
+	return v
+}
+
+// DescribeOutput gives output i a description of its own; see OutputInfo.
+func (g *Graph) DescribeOutput(i int, d *Value) {
+	if g.outInfo == nil {
+		g.outInfo = map[int]*Value{}
+	}
+	g.outInfo[i] = d
+}
 
 // Parent is the node that holds this subgraph, nil for a main graph.
 func (g *Graph) Parent() *Node { return g.parent }

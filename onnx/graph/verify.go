@@ -75,24 +75,32 @@ func (g *Graph) verify(scope map[*Value]bool, names map[string]bool) error {
 	if count != g.count {
 		return fmt.Errorf("graph %s counts %d nodes, has %d", g.Name, g.count, count)
 	}
+	return g.verifyOutputs(scope)
+}
+
+func (g *Graph) verifyOutputs(scope map[*Value]bool) error {
+	linked := map[int]bool{}
+	seen := map[*Value]bool{}
+	for _, v := range g.outputs {
+		if seen[v] {
+			continue
+		}
+		seen[v] = true
+		for _, u := range v.uses {
+			if u.Node == nil && u.Graph == g {
+				linked[u.Index] = true
+			}
+		}
+	}
 	for i, v := range g.outputs {
 		if !scope[v] {
 			return fmt.Errorf("graph output %s is produced by nothing", v.Name)
 		}
-		if !hasUse(v, Use{Graph: g, Index: i}) {
+		if !linked[i] {
 			return fmt.Errorf("graph output %s is not linked", v.Name)
 		}
 	}
 	return nil
-}
-
-func hasUse(v *Value, want Use) bool {
-	for _, u := range v.uses {
-		if u == want {
-			return true
-		}
-	}
-	return false
 }
 
 func (v *Value) verifyUses() error {

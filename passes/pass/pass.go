@@ -74,8 +74,23 @@ type Context struct {
 type Samples interface {
 	// Len is the number of samples.
 	Len() int
-	// Batch is samples [from, to) stacked along the first axis, by input name.
-	Batch(from, to int) (map[string]*tensor.Tensor, error)
+	// BatchSize is the number of samples that the model takes at once, 0 for
+	// any number.
+	BatchSize() int
+	// Values is samples [from, to) stacked along the first axis, in the order of
+	// the graph inputs. With a BatchSize it is filled up by repeating the last.
+	Values(from, to int) ([]tensor.Value, error)
+}
+
+// BatchSize is how many samples to run at once.
+func BatchSize(s Samples, wish int) int {
+	if n := s.BatchSize(); n > 0 {
+		return n
+	}
+	if wish <= 0 {
+		return 50
+	}
+	return wish
 }
 
 // Ranges is the calibrated range of each value, by name.
@@ -167,6 +182,13 @@ func (c *Context) Changed(n *graph.Node, format string, args ...any) {
 // Kept records why a node was left as it is.
 func (c *Context) Kept(n *graph.Node, format string, args ...any) {
 	c.Ledger.add(Entry{c.pass, nodeName(n), nodeOp(n), Kept, fmt.Sprintf(format, args...)})
+}
+
+// ChangedValue records a change of an initializer.
+func (c *Context) ChangedValue(v *graph.Value, format string, args ...any) {
+	c.changes++
+	c.shapes = nil
+	c.Ledger.add(Entry{c.pass, v.Name, "", Changed, fmt.Sprintf(format, args...)})
 }
 
 // Warn records something about the whole model that the user must know.

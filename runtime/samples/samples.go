@@ -154,8 +154,8 @@ func (s *Set) openFile(path string, opt *Options) error {
 // images, or of test_data_set folders.
 func (s *Set) Len() int { return s.n }
 
-// BatchSize is the number of rows that Values and Batch make for the model: 0 when
-// it takes any number, 1 when samples cannot be stacked.
+// BatchSize is the number of rows that Values makes for the model: 0 when it
+// takes any number, 1 when samples cannot be stacked.
 func (s *Set) BatchSize() int { return s.size }
 
 // Values reads samples from <= i < to, stacked along axis 0: one value for each
@@ -167,26 +167,6 @@ func (s *Set) Values(from, to int) ([]tensor.Value, error) {
 		return nil, err
 	}
 	return s.source.batch(from, to)
-}
-
-// Batch is Values by input name, for models whose inputs are all tensors.
-func (s *Set) Batch(from, to int) (map[string]*tensor.Tensor, error) {
-	list, err := s.Values(from, to)
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[string]*tensor.Tensor, len(list))
-	for i, v := range list {
-		if v == nil {
-			continue
-		}
-		t, ok := v.(*tensor.Tensor)
-		if !ok {
-			return nil, fmt.Errorf("%s: model input %q is a %T, not a tensor", s.path, s.inputs[i].Name, v)
-		}
-		out[s.inputs[i].Name] = t
-	}
-	return out, nil
 }
 
 // Expected is the recorded outputs for the same samples, in the order of

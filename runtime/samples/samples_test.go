@@ -27,18 +27,18 @@ func TestMNIST(t *testing.T) {
 		if s.Len() != c.n || s.BatchSize() != 0 {
 			t.Errorf("%d samples, batch size %d", s.Len(), s.BatchSize())
 		}
-		last, err := s.Batch(c.n-3, c.n)
+		last, err := s.Values(c.n-3, c.n)
 		if err != nil {
 			t.Fatal(err)
 		}
-		first, err := s.Batch(0, 64)
+		first, err := s.Values(0, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := first["x"].String(); got != "float[64 1 28 28]" {
+		if got := first[0].(*tensor.Tensor).String(); got != "float[64 1 28 28]" {
 			t.Error(got)
 		}
-		if got := last["x"].String(); got != "float[3 1 28 28]" {
+		if got := last[0].(*tensor.Tensor).String(); got != "float[3 1 28 28]" {
 			t.Error(got)
 		}
 		labels, err := s.Labels()
@@ -96,7 +96,7 @@ func TestMemory(t *testing.T) {
 		runtime.GC()
 		runtime.ReadMemStats(&start)
 		for i := 0; i < s.Len(); i += 64 {
-			if _, err := s.Batch(i, min(i+64, s.Len())); err != nil {
+			if _, err := batch(s, i, min(i+64, s.Len())); err != nil {
 				t.Fatal(err)
 			}
 			if i%1024 == 0 {
@@ -119,7 +119,7 @@ func BenchmarkMNIST(b *testing.B) {
 	defer s.Close()
 	for b.Loop() {
 		for i := 0; i < s.Len(); i += 100 {
-			if _, err := s.Batch(i, i+100); err != nil {
+			if _, err := batch(s, i, i+100); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -1,0 +1,256 @@
+package onnx
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"unsafe"
+
+	"onnxopt/onnx/graph"
+)
+
+// SaveOptions choose where tensors are written. The zero value keeps external
+// data external, and makes all data of 1 KB and more so when the file would
+// pass 2 GB.
+type SaveOptions struct {
+	Embed    bool // take external data into the file
+	External bool // write all tensors of 1 KB and more beside the file
+
+	limit int // of the file, for tests
+}
+
+// maxFile is the size of tensors up to which a model is one file; it leaves
+// room below maxMessage for the graph.
+const maxFile = maxMessage - 64<<20
+
+// minExternal is the smallest tensor that is moved out of the file.
+const minExternal = 1 << 10
+
+// Save writes m to path. A temporary file beside it is synced and renamed over
+// it when it is complete, so path never holds a part, and a model that was
+// loaded from path stays valid; a symbolic link at path is replaced. External data goes into one file beside it,
+// named path.HASH.data after its content: a run that is killed leaves either
+// the old model with the old data or the new one with the new. Data files of
+// that pattern that belonged to an earlier model at path are removed. The same
+// model gives the same bytes.
+func Save(m *graph.Model, path string, o SaveOptions) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s: not a regular file", path)
+	}
+	w := &writer{}
+	if blobs := w.plan(m, o); len(blobs) > 0 {
+		name, err := writeData(path, blobs, w.external)
+		if err != nil {
+			return fmt.Errorf("%s: data file: %w", path, rootCause(err))
+		}
+		w.location = name
+	}
+	if err := writeFile(path, func(f io.Writer) (string, error) { return path, w.write(f, m) }); err != nil {
+		return fmt.Errorf("%s: %w", path, rootCause(err))
+	}
+	old, _ := filepath.Glob(escapeGlob(path) + ".????????????????.data")
+	for _, f := range old {
+		if filepath.Base(f) != w.location && isDataName(f[len(path):]) {
+			os.Remove(f)
+		}
+	}
+	return nil
+}
+
+// isDataName reports .HASH.data with 16 hexadecimal digits.
+func isDataName(suffix string) bool {
+	if len(suffix) != len(".0123456789abcdef.data") {
+		return false
+	}
+	_, err := hex.DecodeString(suffix[1:17])
+	return err == nil
+}
+
+func escapeGlob(path string) string {
+	var b []byte
+	for i := range len(path) {
+		if c := path[i]; c == '*' || c == '?' || c == '[' || c == '\\' && os.PathSeparator != '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, path[i])
+	}
+	return string(b)
+}
+
+// blob is the place of a tensor in the data file.
+type blob struct{ offset, length int64 }
+
+// Tensors of a page and more start on a page, so that readers can map them.
+const (
+	pageSize   = 4096
+	smallAlign = 64
+)
+
+// plan places the tensors that are to be external, and returns the distinct
+// ones in the order of the file.
+func (w *writer) plan(m *graph.Model, o SaveOptions) []*graph.Data {
+	if o.Embed {
+		return nil
+	}
+	limit := o.limit
+	if limit == 0 {
+		limit = maxFile
+	}
+	total := 0
+	var all []*graph.Data
+	eachData(m, func(d *graph.Data, attr bool) {
+		total += len(d.Tensor.Bytes())
+		if !attr || d.Layout == graph.External {
+			all = append(all, d)
+		}
+	})
+	most := o.External || total > limit
+	w.external = map[*graph.Data]blob{}
+	type bytesID struct {
+		first *byte
+		n     int
+	}
+	placed := map[bytesID]blob{}
+	var out []*graph.Data
+	end := int64(0)
+	for _, d := range all {
+		b := d.Tensor.Bytes()
+		if len(b) == 0 || d.Layout != graph.External && !(most && len(b) >= minExternal) {
+			continue
+		}
+		id := bytesID{unsafe.SliceData(b), len(b)}
+		at, tied := placed[id]
+		if !tied {
+			align := int64(smallAlign)
+			if len(b) >= pageSize {
+				align = pageSize
+			}
+			at = blob{(end + align - 1) / align * align, int64(len(b))}
+			end = at.offset + at.length
+			placed[id] = at
+			out = append(out, d)
+		}
+		w.external[d] = at
+	}
+	return out
+}
+
+// eachData visits the dense tensors that m stores: initializers and tensor
+// attributes, also in subgraphs and functions.
+func eachData(m *graph.Model, f func(d *graph.Data, attr bool)) {
+	visit := func(d *graph.Data, attr bool) {
+		if d != nil && d.Tensor != nil {
+			f(d, attr)
+		}
+	}
+	var walk func(g *graph.Graph)
+	walk = func(g *graph.Graph) {
+		for v := range g.Initializers() {
+			visit(v.Data, false)
+		}
+		for n := range g.Nodes() {
+			for _, a := range n.Attrs {
+				visit(a.T, true)
+				for _, d := range a.Tensors {
+					visit(d, true)
+				}
+			}
+			for sub := range n.Subgraphs() {
+				walk(sub)
+			}
+		}
+	}
+	walk(m.Graph)
+	for _, fn := range m.Functions {
+		walk(fn.Body)
+		for _, a := range fn.Defaults {
+			visit(a.T, true)
+		}
+	}
+}
+
+// writeData writes the data file of a model at path and returns its name.
+func writeData(path string, blobs []*graph.Data, places map[*graph.Data]blob) (string, error) {
+	name := ""
+	err := writeFile(path, func(f io.Writer) (string, error) {
+		hash := sha256.New()
+		to := io.MultiWriter(f, hash)
+		at := int64(0)
+		for _, d := range blobs {
+			b := places[d]
+			if _, err := to.Write(make([]byte, b.offset-at)); err != nil {
+				return "", err
+			}
+			if _, err := to.Write(d.Tensor.Bytes()); err != nil {
+				return "", err
+			}
+			at = b.offset + b.length
+		}
+		name = filepath.Base(path) + "." + hex.EncodeToString(hash.Sum(nil)[:8]) + ".data"
+		return filepath.Join(filepath.Dir(path), name), nil
+	})
+	return name, err
+}
+
+// writeFile writes a temporary file beside path. The write function returns
+// where it is renamed to when it is complete and synced.
+func writeFile(path string, write func(io.Writer) (string, error)) (err error) {
+	f, err := createTemp(path)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	b := bufio.NewWriterSize(f, 1<<20)
+	target, err := write(b)
+	if err != nil {
+		return err
+	}
+	if err := b.Flush(); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), target); err != nil {
+		return err
+	}
+	if dir, err := os.Open(filepath.Dir(target)); err == nil {
+		_ = dir.Sync() // not every file system can
+		dir.Close()
+	}
+	return nil
+}
+
+// createTemp makes a hidden file beside path, with the permissions of the file
+// that is there, or those of any new file.
+func createTemp(path string) (*os.File, error) {
+	mode := fs.FileMode(0o666)
+	info, statErr := os.Stat(path)
+	for i := range 10000 {
+		name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp"+strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(i))
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err == nil && statErr == nil {
+			err = f.Chmod(info.Mode().Perm())
+		}
+		return f, err
+	}
+	return nil, fmt.Errorf("too many temporary files")
+}

@@ -1,0 +1,134 @@
+package onnx
+
+import (
+	"fmt"
+
+	"onnxopt/onnx/graph"
+)
+
+// settle checks what single messages do not show, cycles and recursion, and
+// makes the promises of Verify true: node order and names that no enclosing
+// graph has.
+func settle(m *graph.Model) error {
+	if err := settleGraph(m.Graph); err != nil {
+		return err
+	}
+	for _, f := range m.Functions {
+		if err := settleGraph(f.Body); err != nil {
+			return fmt.Errorf("function %s: %w", printable(f.Name), err)
+		}
+	}
+	return recursion(m)
+}
+
+func settleGraph(g *graph.Graph) error {
+	if !ordered(g, map[*graph.Node]bool{}) {
+		if err := g.Sort(); err != nil {
+			return fmt.Errorf("%s", printableError(err))
+		}
+	}
+	unhide(g, map[string]bool{})
+	return nil
+}
+
+// printableError is an error of package graph, whose names come from the file.
+func printableError(err error) string {
+	if s := err.Error(); printable(s) == s {
+		return s
+	}
+	return printable(err.Error())
+}
+
+// ordered reports that every node follows those that it reads, also through
+// its subgraphs.
+func ordered(g *graph.Graph, done map[*graph.Node]bool) bool {
+	ready := func(v *graph.Value) bool { return v == nil || v.Def() == nil || done[v.Def()] }
+	for n := range g.Nodes() {
+		for _, v := range n.Inputs() {
+			if !ready(v) {
+				return false
+			}
+		}
+		for sub := range n.Subgraphs() {
+			if !ordered(sub, done) {
+				return false
+			}
+		}
+		done[n] = true
+	}
+	for _, v := range g.Outputs() {
+		if !ready(v) {
+			return false
+		}
+	}
+	return true
+}
+
+// unhide renames values of subgraphs that hide one of an enclosing graph.
+// Links do not go by names, so nothing else changes.
+func unhide(g *graph.Graph, outer map[string]bool) {
+	var mine []string
+	for v := range g.Values() {
+		if outer[v.Name] {
+			v.Name = g.Fresh(v.Name)
+		}
+		mine = append(mine, v.Name)
+		outer[v.Name] = true
+	}
+	for n := range g.Nodes() {
+		for sub := range n.Subgraphs() {
+			unhide(sub, outer)
+		}
+	}
+	for _, name := range mine {
+		delete(outer, name)
+	}
+}
+
+type functionID struct{ domain, name, overload string }
+
+// recursion refuses functions that are defined twice or call themselves.
+func recursion(m *graph.Model) error {
+	if len(m.Functions) == 0 {
+		return nil
+	}
+	index := map[functionID]int{}
+	for i, f := range m.Functions {
+		id := functionID{graph.CanonicalDomain(f.Domain), f.Name, f.Overload}
+		if _, twice := index[id]; twice {
+			return fmt.Errorf("function %s is defined twice", printable(f.Name))
+		}
+		index[id] = i
+	}
+	calls := make([][]int, len(m.Functions))
+	callers := make([]int, len(m.Functions)) // how many functions call this one
+	for i, f := range m.Functions {
+		for n := range f.Body.All() {
+			if k, ok := index[functionID{graph.CanonicalDomain(n.Domain), n.Op, n.Overload}]; ok {
+				calls[i] = append(calls[i], k)
+				callers[k]++
+			}
+		}
+	}
+	var free []int
+	for i, c := range callers {
+		if c == 0 {
+			free = append(free, i)
+		}
+	}
+	for len(free) > 0 {
+		i := free[len(free)-1]
+		free = free[:len(free)-1]
+		for _, k := range calls[i] {
+			if callers[k]--; callers[k] == 0 {
+				free = append(free, k)
+			}
+		}
+	}
+	for i, c := range callers {
+		if c > 0 {
+			return fmt.Errorf("function %s calls itself, or is called by functions that do", printable(m.Functions[i].Name))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package passes
+
+import (
+	"compress/gzip"
+	"context"
+	"io"
+	"os"
+	"slices"
+	"testing"
+
+	"onnxopt/onnx"
+	"onnxopt/onnx/graph"
+	"onnxopt/onnx/tensor"
+	"onnxopt/passes/pass"
+	"onnxopt/runtime"
+)
+
+func TestTableKeepsOrder(t *testing.T) {
+	at := func(name string) int {
+		return slices.IndexFunc(Table, func(p pass.Pass) bool { return p.Name == name })
+	}
+	for _, b := range Order {
+		if i, j := at(b.First), at(b.Then); i < 0 || j < 0 || i >= j {
+			t.Errorf("%s must run before %s: %s", b.First, b.Then, b.Why)
+		}
+	}
+}
+
+var shipped = []string{"lenet300", "lenet5", "resnet8", "mbnet", "tinyvit"}
+
+// images is the first n test or calibration images as [n,1,28,28] float32.
+type images struct{ data []float32 }
+
+func loadImages(t *testing.T, name string, n int) images {
+	t.Helper()
+	f, err := os.Open("../models/mnist/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 16+n*784)
+	if _, err := io.ReadFull(z, b); err != nil {
+		t.Fatal(err)
+	}
+	d := make([]float32, n*784)
+	for i, p := range b[16:] {
+		d[i] = float32(p) / 255
+	}
+	return images{d}
+}
+
+func (im images) Len() int { return len(im.data) / 784 }
+
+func (im images) BatchSize() int { return 0 }
+
+func (im images) Values(from, to int) ([]tensor.Value, error) {
+	return []tensor.Value{tensor.Of([]int{to - from, 1, 28, 28}, im.data[from*784:to*784])}, nil
+}
+
+func logits(t *testing.T, m *graph.Model, im images, o runtime.Options) []float32 {
+	t.Helper()
+	s, err := runtime.Compile(m, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, _ := im.Values(0, im.Len())
+	out, err := s.Run(context.Background(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out[0].(*tensor.Tensor).Float32s()
+}
+
+func load(t *testing.T, name string) *graph.Model {
+	t.Helper()
+	m, err := onnx.Load("../models/" + name + ".onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// largest is the greatest absolute difference relative to the largest value.
+func largest(a, b []float32) float64 {
+	var diff, top float32
+	for i := range a {
+		diff, top = max(diff, a[i]-b[i], b[i]-a[i]), max(top, a[i], -a[i])
+	}
+	return float64(diff / top)
+}
+
+// Every pass that promises equal outputs keeps them, on every shipped model.
+func TestPassesKeepOutputs(t *testing.T) {
+	im := loadImages(t, "t10k-images-idx3-ubyte.gz", 8)
+	for _, name := range shipped {
+		want := logits(t, load(t, name), im, runtime.Options{Reference: true})
+		if d := largest(want, logits(t, load(t, name), im, runtime.Options{})); d > 1e-5 {
+			t.Errorf("%s: fast paths differ from the reference by %.2g", name, d)
+		}
+		m := load(t, name)
+		list, err := Pipeline("simplify")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = pass.Run(context.Background(), m, list, pass.Options{After: func(p *pass.Pass, m *graph.Model) error {
+			if d := largest(want, logits(t, m, im, runtime.Options{Reference: true})); d > 1e-5 {
+				t.Errorf("%s: pass %s moved the outputs by %.2g", name, p.Name, d)
+			}
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := pass.Run(context.Background(), m, list, pass.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := again.Changes(""); n != 0 {
+			t.Errorf("%s: a second run made %d changes: %v", name, n, again.Entries)
+		}
+	}
+}
+
+// The integer fast path computes what the reference computes from the same
+// quantized file, up to the rounding of ties.
+func TestIntegerMatchesReference(t *testing.T) {
+	im := loadImages(t, "t10k-images-idx3-ubyte.gz", 8)
+	for _, name := range shipped {
+		m := load(t, name)
+		list, err := Pipeline("int8")
+		if err != nil {
+			t.Fatal(err)
+		}
+		calib := loadImages(t, "calib-images-idx3-ubyte.gz", 50)
+		if _, err := pass.Run(context.Background(), m, list, pass.Options{Samples: calib}); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		ref := logits(t, m, im, runtime.Options{Reference: true})
+		fast := logits(t, m, im, runtime.Options{})
+		float := logits(t, load(t, name), im, runtime.Options{})
+		if d := largest(ref, fast); d > 0.02 {
+			t.Errorf("%s: integers differ from the reference by %.3g", name, d)
+		}
+		if d := largest(float, fast); d > 0.2 {
+			t.Errorf("%s: int8 moved the outputs by %.3g", name, d)
+		}
+		b, err := onnx.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		os.WriteFile(os.TempDir()+"/"+name+".int8.onnx", b, 0o644)
+	}
+}

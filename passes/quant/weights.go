@@ -1,0 +1,142 @@
+package quant
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"onnxopt/onnx/graph"
+	"onnxopt/onnx/tensor"
+)
+
+// quantWeight is a weight in int8 with one scale, or one for each output
+// channel.
+type quantWeight struct {
+	dequantized *graph.Value
+	scale       []float32
+}
+
+// weights quantizes the weight and bias of n and says how.
+func (in *inserter) weights(n *graph.Node, q *quantNode) string {
+	w := n.In(q.weight)
+	axis := q.axis
+	if in.p.s.PerTensor || axis < 0 {
+		axis = -1
+	}
+	x := in.params[in.original(n.In(0))]
+	qw := in.weight[weightKey{w, axis}]
+	if qw == nil {
+		qw = in.quantizeWeight(n, w, axis, x.scale, n.In(2))
+		in.weight[weightKey{w, axis}] = qw
+	}
+	n.SetIn(q.weight, qw.dequantized)
+	how := "weight int8 per channel"
+	if axis < 0 {
+		how = "weight int8 per tensor"
+	}
+	if n.In(2) == nil || n.Is("MatMul") {
+		return how
+	}
+	in.bias(n, qw, x.scale)
+	return how + ", bias int32"
+}
+
+// original is the float value behind a dequantized one.
+func (in *inserter) original(d *graph.Value) *graph.Value { return d.Def().In(0).Def().In(0) }
+
+// quantizeWeight is q = round(w / scale) with scale = max|w| / 127, of the
+// whole tensor or of each channel. A scale is raised where the bias would
+// overflow int32 in units of x_scale*w_scale.
+func (in *inserter) quantizeWeight(n *graph.Node, w *graph.Value, axis int, xScale float32, bias *graph.Value) *quantWeight {
+	t := w.Const()
+	v := t.Float32s()
+	channels, inner := 1, t.Len()
+	if axis >= 0 {
+		channels, inner = t.Shape[axis], 1
+		for _, d := range t.Shape[axis+1:] {
+			inner *= d
+		}
+	}
+	limit := float32(127)
+	if in.p.s.ReduceRange {
+		limit = 63
+	}
+	scale := make([]float32, channels)
+	for i, x := range v {
+		c := i / inner % channels
+		scale[c] = max(scale[c], float32(math.Abs(float64(x))))
+	}
+	var b []float32
+	if bias != nil && bias.Const() != nil && !n.Is("MatMul") {
+		b = bias.Const().Float32s()
+	}
+	for c := range scale {
+		scale[c] /= limit
+		for k, x := range b {
+			if channels == 1 || k == c {
+				scale[c] = max(scale[c], float32(math.Abs(float64(x)))/(xScale*(1<<30)))
+			}
+		}
+		if !(scale[c] > 1e-30) {
+			scale[c] = 1 // all zero
+		}
+	}
+	q := make([]int8, len(v))
+	for i, x := range v {
+		r := math.RoundToEven(float64(x / scale[i/inner%channels]))
+		q[i] = int8(min(max(r, -float64(limit)), float64(limit)))
+	}
+	return in.storeWeight(n, w, tensor.Of(t.Shape, q), scale, axis)
+}
+
+func (in *inserter) storeWeight(n *graph.Node, w *graph.Value, q *tensor.Tensor, scale []float32, axis int) *quantWeight {
+	shape := []int{len(scale)}
+	var attrs []*graph.Attr
+	if axis < 0 {
+		shape = nil
+	} else {
+		attrs = append(attrs, graph.Int("axis", int64(axis)))
+	}
+	d := in.node1(n, "DequantizeLinear", "d", []*graph.Value{
+		in.g.AddInitializer(w.Name+"_q", &graph.Data{Tensor: q}),
+		in.g.AddInitializer("s", &graph.Data{Tensor: tensor.Of(shape, scale)}),
+		in.weightZero(shape),
+	}, attrs...)
+	return &quantWeight{d, scale}
+}
+
+// weightZero is the zero point 0 of a symmetric weight. The operator's default
+// would be the same, but onnxruntime runs Gemm in integers only if it is given.
+func (in *inserter) weightZero(shape []int) *graph.Value {
+	key := fmt.Sprint(shape)
+	if in.weightZeros[key] == nil {
+		in.weightZeros[key] = in.g.AddInitializer("z", &graph.Data{Tensor: tensor.New(tensor.Int8, shape...)})
+	}
+	return in.weightZeros[key]
+}
+
+// bias becomes int32 in units of x_scale * w_scale.
+func (in *inserter) bias(n *graph.Node, qw *quantWeight, xScale float32) {
+	b := n.In(2)
+	t := b.Const()
+	v := t.Float32s()
+	scale := slices.Clone(qw.scale)
+	for i := range scale {
+		scale[i] *= xScale
+	}
+	q := make([]int32, len(v))
+	for i, x := range v {
+		r := math.RoundToEven(float64(x) / float64(scale[min(i, len(scale)-1)]))
+		q[i] = int32(min(max(r, -(1<<31-1)), 1<<31-1))
+	}
+	shape := []int{len(scale)}
+	attrs := []*graph.Attr{graph.Int("axis", 0)}
+	if len(scale) == 1 && len(v) != 1 {
+		shape, attrs = nil, nil
+	}
+	d := in.node1(n, "DequantizeLinear", "d", []*graph.Value{
+		in.g.AddInitializer(b.Name+"_q", &graph.Data{Tensor: tensor.Of([]int{len(q)}, q)}),
+		in.g.AddInitializer("s", &graph.Data{Tensor: tensor.Of(shape, scale)}),
+	}, attrs...)
+	n.SetIn(2, d)
+}

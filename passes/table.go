@@ -1,0 +1,86 @@
+// Package passes is the pipelines: which passes run, in which order, and why
+// in that order.
+package passes
+
+import (
+	"fmt"
+	"slices"
+
+	"onnxopt/passes/clean"
+	"onnxopt/passes/cluster"
+	"onnxopt/passes/fold"
+	"onnxopt/passes/fuse"
+	"onnxopt/passes/pass"
+	"onnxopt/passes/prune"
+	"onnxopt/passes/quant"
+)
+
+// Table is every pass, in the order in which pipelines run them.
+var Table = []pass.Pass{
+	clean.Identity,
+	fold.Constants,
+	fuse.BatchNorm,
+	fuse.Affine,
+	clean.Duplicates,
+	prune.Magnitude,
+	quant.Calibrate,
+	quant.Insert,
+	cluster.KMeans,
+	clean.Dead,
+}
+
+// Order is what the table's order must keep, and why. A test checks it.
+var Order = []Before{
+	{"identity", "constant-folding", "an Identity or Cast between a constant and its reader would hide the constant"},
+	{"constant-folding", "fuse-batchnorm", "parameters behind Constant nodes must be initializers"},
+	{"fuse-batchnorm", "quantize", "a BatchNormalization behind a convolution would need a scale of its own"},
+	{"fuse-affine", "quantize", "a bias behind a convolution would need a scale of its own"},
+	{"prune-magnitude", "calibrate", "the ranges must be those of the pruned model"},
+	{"prune-magnitude", "cluster-weights", "zero must be one of the shared values"},
+	{"calibrate", "quantize", "activation scales come from the ranges"},
+	{"quantize", "dead-code", "the float weights are left behind"},
+	{"cluster-weights", "dead-code", "the float weights are left behind"},
+}
+
+// Before says that pass First runs before pass Then.
+type Before struct{ First, Then, Why string }
+
+var simplify = []string{"identity", "constant-folding", "fuse-batchnorm", "fuse-affine", "common-subexpressions", "dead-code"}
+
+// Presets are named sets of passes.
+var Presets = []Preset{
+	{"simplify", "the smallest equal graph", simplify},
+	{"int8", "simplify, then 8-bit weights and activations", append(slices.Clone(simplify), "calibrate", "quantize")},
+	{"small", "simplify, then shared weights: float arithmetic, a quarter of the size", append(slices.Clone(simplify), "cluster-weights")},
+}
+
+// Preset is one of Presets.
+type Preset struct {
+	Name, Doc string
+	Passes    []string
+}
+
+// Pipeline is the passes of a preset, with more names added, in table order.
+func Pipeline(preset string, more ...string) ([]pass.Pass, error) {
+	i := slices.IndexFunc(Presets, func(p Preset) bool { return p.Name == preset })
+	if i < 0 {
+		return nil, fmt.Errorf("unknown preset %q", preset)
+	}
+	return Select(append(slices.Clone(Presets[i].Passes), more...))
+}
+
+// Select is the named passes in table order.
+func Select(names []string) ([]pass.Pass, error) {
+	var out []pass.Pass
+	for _, p := range Table {
+		if slices.Contains(names, p.Name) {
+			out = append(out, p)
+		}
+	}
+	for _, n := range names {
+		if !slices.ContainsFunc(Table, func(p pass.Pass) bool { return p.Name == n }) {
+			return nil, fmt.Errorf("unknown pass %q: see onnxopt passes", n)
+		}
+	}
+	return out, nil
+}
