@@ -142,7 +142,7 @@ func readEverything(path string) error {
 	}
 	defer s.Close()
 	for i := range min(s.Len(), 64) {
-		if _, err := s.Batch(i, i+1); err != nil {
+		if _, err := batch(s, i, i+1); err != nil {
 			return err
 		}
 	}

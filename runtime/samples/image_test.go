@@ -114,7 +114,7 @@ func readFirst(path string, in Input, opt Options) (*tensor.Tensor, error) {
 		return nil, err
 	}
 	defer s.Close()
-	b, err := s.Batch(0, 1)
+	b, err := batch(s, 0, 1)
 	return b[in.Name], err
 }
 
@@ -197,7 +197,7 @@ func TestFolders(t *testing.T) {
 		t.Error("an empty folder: no error")
 	}
 	os.WriteFile(filepath.Join(dir, "val", "2", "b.png"), pngBytes(2, 2)[:40], 0o600)
-	if _, err := s.Batch(0, 3); err == nil || !strings.Contains(err.Error(), "sample 1 (2/b.png)") {
+	if _, err := batch(s, 0, 3); err == nil || !strings.Contains(err.Error(), "sample 1 (2/b.png)") {
 		t.Error(err)
 	}
 }

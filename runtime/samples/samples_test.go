@@ -96,7 +96,7 @@ func TestMemory(t *testing.T) {
 		runtime.GC()
 		runtime.ReadMemStats(&start)
 		for i := 0; i < s.Len(); i += 64 {
-			if _, err := s.Batch(i, min(i+64, s.Len())); err != nil {
+			if _, err := batch(s, i, min(i+64, s.Len())); err != nil {
 				t.Fatal(err)
 			}
 			if i%1024 == 0 {
@@ -119,7 +119,7 @@ func BenchmarkMNIST(b *testing.B) {
 	defer s.Close()
 	for b.Loop() {
 		for i := 0; i < s.Len(); i += 100 {
-			if _, err := s.Batch(i, i+100); err != nil {
+			if _, err := batch(s, i, i+100); err != nil {
 				b.Fatal(err)
 			}
 		}
