@@ -55,8 +55,10 @@ func loadImages(t *testing.T, name string, n int) images {
 
 func (im images) Len() int { return len(im.data) / 784 }
 
-func (im images) Batch(from, to int) (map[string]*tensor.Tensor, error) {
-	return map[string]*tensor.Tensor{"input": tensor.Of([]int{to - from, 1, 28, 28}, im.data[from*784:to*784])}, nil
+func (im images) BatchSize() int { return 0 }
+
+func (im images) Values(from, to int) ([]tensor.Value, error) {
+	return []tensor.Value{tensor.Of([]int{to - from, 1, 28, 28}, im.data[from*784:to*784])}, nil
 }
 
 func logits(t *testing.T, m *graph.Model, im images, o runtime.Options) []float32 {
@@ -65,12 +67,12 @@ func logits(t *testing.T, m *graph.Model, im images, o runtime.Options) []float3
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, _ := im.Batch(0, im.Len())
-	out, err := s.RunNamed(context.Background(), in)
+	in, _ := im.Values(0, im.Len())
+	out, err := s.Run(context.Background(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out["logits"].(*tensor.Tensor).Float32s()
+	return out[0].(*tensor.Tensor).Float32s()
 }
 
 func load(t *testing.T, name string) *graph.Model {

@@ -50,7 +50,7 @@ class ResNet8(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.stem, self.bn = nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
+        self.stem, self.bn = nn.Conv2d(1, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16)
         self.blocks = nn.Sequential(Residual(16, 16, 1), Residual(16, 32, 2), Residual(32, 64, 2))
         self.fc = nn.Linear(64, 10)
 

@@ -354,3 +354,16 @@ func (n *Node) LoadAttrs(attrs []*Attr) {
 		n.adopt(a)
 	}
 }
+
+// Supersede is ReplaceAll for a v that computes what old did after a fusion: v
+// takes old's name in any case, so that values keep meaning what they meant.
+func (old *Value) Supersede(v *Value) bool {
+	output := old.IsOutput()
+	if !old.ReplaceAll(v) {
+		return false
+	}
+	if !output {
+		old.Name, v.Name = v.Name, old.Name
+	}
+	return true
+}

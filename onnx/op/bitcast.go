@@ -17,13 +17,19 @@ var opBitCast = &Def{
 }
 
 func inferBitCast(f *Infer) error {
-	f.SetElem(0, tensor.DType(f.Int("to")))
+	if err := f.setElemAttr("to"); err != nil {
+		return err
+	}
 	return sameShape(f)
 }
 
 func evalBitCast(e *Eval) error {
-	x, to := e.Tensor(0), tensor.DType(e.Int("to"))
-	if !to.Valid() || to.Bits() != x.Type.Bits() || to == tensor.String {
+	x := e.Tensor(0)
+	to, err := e.elemType("to")
+	if err != nil {
+		return err
+	}
+	if to.Bits() != x.Type.Bits() || to == tensor.String {
 		return fmt.Errorf("bits of %v as %v", x.Type, to)
 	}
 	e.Set(0, x.As(to))

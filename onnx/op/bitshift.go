@@ -15,8 +15,7 @@ var opBitShift = &Def{
 }
 
 func evalBitShift(e *Eval) error {
-	x, y := e.Tensor(0), e.Tensor(1)
-	shape, err := tensor.Broadcast(x.Shape, y.Shape)
+	x, y, shape, err := e.operands()
 	if err != nil {
 		return err
 	}

@@ -31,11 +31,23 @@ var opCast = &Def{
 }
 
 func inferCast(f *Infer) error {
-	to := tensor.DType(f.Int("to"))
-	if !to.Valid() {
-		return fmt.Errorf("cast to element type %d", f.Int("to"))
+	to, err := castTarget(&f.Attrs)
+	if err != nil {
+		return err
 	}
 	return inferCastTo(f, to)
+}
+
+// castTarget is the attribute `to`, a name before version 6.
+func castTarget(a *Attrs) (tensor.DType, error) {
+	if a.Since >= 6 {
+		return a.elemType("to")
+	}
+	to, ok := tensor.ParseDType(strings.ToLower(a.Str("to")))
+	if !ok {
+		return 0, fmt.Errorf("cast to %q", a.Str("to"))
+	}
+	return to, nil
 }
 
 func inferCastTo(f *Infer, to tensor.DType) error {
@@ -50,14 +62,11 @@ func inferCastTo(f *Infer, to tensor.DType) error {
 }
 
 func evalCast(e *Eval) error {
-	if e.Since < 6 { // the attribute was a string
-		to, ok := tensor.ParseDType(strings.ToLower(e.Str("to")))
-		if !ok {
-			return fmt.Errorf("cast to %q", e.Str("to"))
-		}
-		return castTo(e, to)
+	to, err := castTarget(&e.Attrs)
+	if err != nil {
+		return err
 	}
-	return castTo(e, tensor.DType(e.Int("to")))
+	return castTo(e, to)
 }
 
 func castTo(e *Eval, to tensor.DType) error {

@@ -1,6 +1,10 @@
 package op
 
-import "onnxopt/onnx/tensor"
+import (
+	"fmt"
+
+	"onnxopt/onnx/tensor"
+)
 
 var opConvInteger = &Def{
 	Name: "ConvInteger",
@@ -14,7 +18,7 @@ var opConvInteger = &Def{
 
 func evalConvInteger(e *Eval) error {
 	x, w := e.Tensor(0), e.Tensor(1)
-	geo, err := NewConvGeometry(&e.Attrs, x.Shape, w.Shape)
+	geo, err := e.integerConv(x, w)
 	if err != nil {
 		return err
 	}
@@ -28,4 +32,16 @@ func evalConvInteger(e *Eval) error {
 	}
 	e.Set(0, tensor.FromInts(tensor.Int32, geo.out, convolve(geo, xv, wv, nil)))
 	return nil
+}
+
+// integerConv is the geometry of a convolution whose output is small enough.
+func (e *Eval) integerConv(x, w *tensor.Tensor) (ConvGeometry, error) {
+	if x.Rank() < 3 || w.Rank() != x.Rank() {
+		return ConvGeometry{}, fmt.Errorf("input %v and weight %v", x, w)
+	}
+	geo, err := NewConvGeometry(&e.Attrs, x.Shape, w.Shape)
+	if err != nil {
+		return geo, err
+	}
+	return geo, e.Fits(tensor.Int64, geo.out)
 }

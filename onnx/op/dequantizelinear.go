@@ -27,7 +27,9 @@ func inferDequantizeLinear(f *Infer) error {
 		f.SetElem(0, f.Type(1).Elem)
 	}
 	if f.Int("output_dtype") != 0 {
-		f.SetElem(0, tensor.DType(f.Int("output_dtype")))
+		if err := f.setElemAttr("output_dtype"); err != nil {
+			return err
+		}
 	}
 	return sameShape(f)
 }
@@ -39,20 +41,22 @@ func evalDequantizeLinear(e *Eval) error {
 	if err != nil {
 		return err
 	}
-	if zp != nil && zp.Len() != scale.Len() {
-		return fmt.Errorf("scale %v and zero point %v", scale, zp)
+	z, err := zeroPoints(scale, zp)
+	if err != nil {
+		return err
 	}
 	to := scale.Type
 	if e.Int("output_dtype") != 0 {
-		to = tensor.DType(e.Int("output_dtype"))
+		if to, err = e.elemType("output_dtype"); err != nil {
+			return err
+		}
 	} else if e.Since < 19 {
 		to = tensor.Float32
 	}
-	v, s := x.Floats(), scale.Floats()
-	var z []float64
-	if zp != nil {
-		z = zp.Floats()
+	if !to.IsFloat() {
+		return fmt.Errorf("dequantization to %v", to)
 	}
+	v, s := x.Floats(), scale.Floats()
 	for i := range v {
 		k := at(i)
 		if z != nil {

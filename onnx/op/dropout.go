@@ -1,6 +1,10 @@
 package op
 
-import "onnxopt/onnx/tensor"
+import (
+	"fmt"
+
+	"onnxopt/onnx/tensor"
+)
 
 var opDropout = &Def{
 	Name: "Dropout",
@@ -13,6 +17,7 @@ var opDropout = &Def{
 		{Since: 13, Schema: `data:T ratio?:T1 training_mode?:T2 -> output:T mask?:T2 | seed:int | T: fp bfloat16; T1: fp; T2: bool`},
 		{Since: 22, Schema: `data:T ratio?:T1 training_mode?:T2 -> output:T mask?:T2 | seed:int | T: fp f8 bfloat16; T1: fp f8 bfloat16; T2: bool`},
 	},
+	Flags: Random,
 	Infer: inferDropout,
 	Eval:  evalDropout,
 }
@@ -33,14 +38,9 @@ func inferDropout(f *Infer) error {
 // dropped with the ratio and the rest scaled by 1/(1-ratio).
 func evalDropout(e *Eval) error {
 	x := e.Tensor(0)
-	training, ratio := false, 0.5
-	if e.Since >= 12 {
-		if t := e.Tensor(1); t != nil {
-			ratio = t.Floats()[0]
-		}
-		if t := e.Tensor(2); t != nil {
-			training = t.Bools()[0]
-		}
+	training, ratio, err := e.dropoutMode()
+	if err != nil {
+		return err
 	}
 	keep := make([]bool, x.Len())
 	for i := range keep {
@@ -62,8 +62,32 @@ func evalDropout(e *Eval) error {
 	e.Set(0, y)
 	mask := tensor.FromBools(x.Shape, keep)
 	if e.Since < 10 {
-		mask, _ = castTensor(mask, x.Type, true, "")
+		mask, err = castTensor(mask, x.Type, true, "")
 	}
 	e.Set(1, mask)
-	return nil
+	return err
+}
+
+// dropoutMode is the mode and ratio in force: of inputs from version 12, of
+// attributes before. Versions 7 and 10 only infer.
+func (e *Eval) dropoutMode() (training bool, ratio float64, err error) {
+	if e.Since < 12 {
+		return e.Since < 7 && e.Int("is_test") == 0, e.Float("ratio"), nil
+	}
+	ratio = 0.5
+	if e.Tensor(1) != nil {
+		if ratio, err = e.scalarFloat(1); err != nil {
+			return false, 0, err
+		}
+	}
+	if t := e.Tensor(2); t != nil {
+		if t.Type != tensor.Bool || t.Len() != 1 {
+			return false, 0, fmt.Errorf("training_mode %v", t)
+		}
+		training = t.Bools()[0]
+	}
+	if training && (ratio < 0 || ratio >= 1) {
+		return false, 0, fmt.Errorf("ratio %v", ratio)
+	}
+	return training, ratio, nil
 }

@@ -58,7 +58,13 @@ func einsumTerms(equation string, ranks []int) (in [][]rune, out []rune, err err
 		in = append(in, labels)
 	}
 	if explicit {
-		return in, expand(right, widest), nil
+		out = expand(right, widest)
+		for i, l := range out {
+			if count[l] == 0 || slices.Contains(out[:i], l) {
+				return nil, nil, fmt.Errorf("output labels of %q are not distinct labels of inputs", equation)
+			}
+		}
+		return in, out, nil
 	}
 	for l, n := range count {
 		if n == 1 || l >= ellipsisBase {
@@ -91,10 +97,12 @@ func inferEinsum(f *Infer) error {
 	for i, labels := range in {
 		s, _ := f.Shape(i)
 		for k, l := range labels {
-			if have, ok := sizes[l]; !ok || have.Is(1) || !have.Known() {
-				sizes[l] = s[k]
-			} else if _, c := s[k].Const(); c && !s[k].Is(1) {
-				sizes[l] = s[k]
+			have, ok := sizes[l]
+			if !ok {
+				have = s[k]
+			}
+			if sizes[l], err = broadcastDim(have, s[k]); err != nil {
+				return fmt.Errorf("equation %q: %w", f.Str("equation"), err)
 			}
 		}
 	}
@@ -134,9 +142,6 @@ func evalEinsum(e *Eval) error {
 	}
 	all, shape := make([]int, len(order)), make([]int, len(out))
 	for i, l := range order {
-		if _, ok := sizes[l]; !ok {
-			return fmt.Errorf("output label %c is in no input", l)
-		}
 		all[i] = sizes[l]
 		if i < len(out) {
 			shape[i] = sizes[l]
@@ -145,16 +150,25 @@ func evalEinsum(e *Eval) error {
 	if err := e.Fits(tensor.Float64, shape); err != nil {
 		return err
 	}
-	e.Set(0, tensor.FromFloats(ts[0].Type, shape, contract(ts, in, order, all, volume(shape))))
+	if _, err := tensor.Count(all); err != nil {
+		return err
+	}
+	if ts[0].Type.IsFloat() {
+		y := contract(ts, (*tensor.Tensor).Floats, in, order, all, volume(shape))
+		e.Set(0, tensor.FromFloats(ts[0].Type, shape, y))
+	} else {
+		y := contract(ts, (*tensor.Tensor).Ints, in, order, all, volume(shape))
+		e.Set(0, tensor.FromInts(ts[0].Type, shape, y))
+	}
 	return nil
 }
 
 // contract sums the products over all labels; the first labels of order are
 // those of the output of n elements.
-func contract(ts []*tensor.Tensor, in [][]rune, order []rune, all []int, n int) []float64 {
-	strides, values := make([][]int, len(ts)), make([][]float64, len(ts))
+func contract[T number](ts []*tensor.Tensor, elems func(*tensor.Tensor) []T, in [][]rune, order []rune, all []int, n int) []T {
+	strides, values := make([][]int, len(ts)), make([][]T, len(ts))
 	for i, t := range ts {
-		strides[i], values[i] = make([]int, len(order)), t.Floats()
+		strides[i], values[i] = make([]int, len(order)), elems(t)
 		own := tensor.Strides(t.Shape)
 		for k, l := range in[i] {
 			if t.Shape[k] != 1 {
@@ -162,14 +176,14 @@ func contract(ts []*tensor.Tensor, in [][]rune, order []rune, all []int, n int) 
 			}
 		}
 	}
-	y, pos := make([]float64, n), make([]int, len(all))
+	y, pos := make([]T, n), make([]int, len(all))
 	if n == 0 {
 		return y
 	}
 	inner := volume(all) / n
 	for i := range volume(all) {
 		unravel(i, all, pos)
-		p := 1.0
+		p := T(1)
 		for k := range ts {
 			at := 0
 			for d, x := range pos {

@@ -2,6 +2,7 @@ package op
 
 import (
 	"fmt"
+	"slices"
 
 	"onnxopt/onnx/dim"
 	"onnxopt/onnx/tensor"
@@ -45,15 +46,8 @@ func arithmetic(d *Def, float func(a, b float64) float64, signed func(a, b int64
 	d.Flags |= Elementwise
 	d.Infer = inferBinary
 	d.Eval = func(e *Eval) error {
-		a, b, err := e.operands()
+		a, b, shape, err := e.operands()
 		if err != nil {
-			return err
-		}
-		shape, err := tensor.Broadcast(a.Shape, b.Shape)
-		if err != nil {
-			return err
-		}
-		if err := e.Fits(a.Type, shape); err != nil {
 			return err
 		}
 		if a.Type.IsFloat() {
@@ -70,25 +64,36 @@ func arithmetic(d *Def, float func(a, b float64) float64, signed func(a, b int64
 	return d
 }
 
-// operands is the two inputs of a binary operator. Before opset 7 the
-// attributes broadcast and axis aligned the second with the first.
-func (e *Eval) operands() (a, b *tensor.Tensor, err error) {
+// operands is the two inputs of a binary operator and their common shape, for
+// which a float64 each is small enough to hold. Before opset 7 the first input
+// had that shape, and the attributes broadcast and axis aligned the second.
+func (e *Eval) operands() (a, b *tensor.Tensor, shape []int, err error) {
 	a, b = e.Tensor(0), e.Tensor(1)
-	if e.Since >= 7 || e.Int("broadcast") == 0 || b.Rank() >= a.Rank() {
-		return a, b, nil
+	if e.Since < 7 && e.Int("broadcast") != 0 && b.Rank() < a.Rank() {
+		if b, err = e.aligned(a, b); err != nil {
+			return nil, nil, nil, err
+		}
 	}
+	if shape, err = tensor.Broadcast(a.Shape, b.Shape); err != nil {
+		return nil, nil, nil, err
+	}
+	if e.Since < 7 && !slices.Equal(shape, a.Shape) {
+		return nil, nil, nil, fmt.Errorf("shape %v does not broadcast to %v", b.Shape, a.Shape)
+	}
+	return a, b, shape, e.Fits(tensor.Float64, shape)
+}
+
+// aligned appends axes of size 1 to b so that its first is that of a which the
+// attribute axis names.
+func (e *Eval) aligned(a, b *tensor.Tensor) (*tensor.Tensor, error) {
 	axis := a.Rank() - b.Rank()
 	if e.Node.Attr("axis") != nil {
 		ok := false
 		if axis, ok = Axis(e.Int("axis"), a.Rank()); !ok || axis+b.Rank() > a.Rank() {
-			return nil, nil, fmt.Errorf("axis %d for shapes %v and %v", axis, a.Shape, b.Shape)
+			return nil, fmt.Errorf("axis %d for shapes %v and %v", axis, a.Shape, b.Shape)
 		}
 	}
-	shape := append([]int{}, b.Shape...)
-	for i := axis + b.Rank(); i < a.Rank(); i++ {
-		shape = append(shape, 1)
-	}
-	return a, b.Reshaped(shape...), nil
+	return b.Reshaped(append(slices.Clone(b.Shape), ones(a.Rank()-axis-b.Rank())...)...), nil
 }
 
 // mapPairs applies f to the broadcast pairs of elements of a and b.
@@ -154,29 +159,41 @@ func inferBinary(f *Infer) error {
 }
 
 // withShapeArithmetic adds the rule for partial data: g combines two elements
-// of integer inputs of rank 0 or 1.
+// of int64 or int32 inputs of rank 0 or 1.
 func withShapeArithmetic(d *Def, g func(a, b dim.Dim) dim.Dim) *Def {
 	infer := d.Infer
 	d.Infer = func(f *Infer) error {
 		if err := infer(f); err != nil {
 			return err
 		}
-		a, ok := f.InData(0)
-		b, ok2 := f.InData(1)
-		if !ok || !ok2 || !f.Type(0).Elem.IsInt() || len(a) != len(b) && len(a) != 1 && len(b) != 1 {
+		t := f.Type(0).Elem
+		acc, ok := f.InData(0)
+		if !ok || t != tensor.Int64 && t != tensor.Int32 {
 			return nil
 		}
-		out := make([]dim.Dim, max(len(a), len(b)))
-		if len(a) == 0 || len(b) == 0 {
-			out = nil
+		for i := 1; i < len(f.In); i++ {
+			next, ok := f.InData(i)
+			if !ok || len(acc) != len(next) && len(acc) != 1 && len(next) != 1 {
+				return nil
+			}
+			acc = zipDims(acc, next, g)
 		}
-		for i := range out {
-			out[i] = g(a[min(i, len(a)-1)], b[min(i, len(b)-1)])
-		}
-		f.SetData(0, out)
+		f.SetData(0, acc)
 		return nil
 	}
 	return d
+}
+
+// zipDims combines the elements of two lists of one length or of length 1.
+func zipDims(a, b []dim.Dim, g func(a, b dim.Dim) dim.Dim) []dim.Dim {
+	if len(a) == 0 || len(b) == 0 {
+		return nil
+	}
+	out := make([]dim.Dim, max(len(a), len(b)))
+	for i := range out {
+		out[i] = g(a[min(i, len(a)-1)], b[min(i, len(b)-1)])
+	}
+	return out
 }
 
 // compare completes d as a broadcasting comparison.
@@ -186,15 +203,8 @@ func compare(d *Def, float func(a, b float64) bool, signed func(a, b int64) bool
 	d.Check = Exact
 	d.Infer = inferBinary
 	d.Eval = func(e *Eval) error {
-		a, b, err := e.operands()
+		a, b, shape, err := e.operands()
 		if err != nil {
-			return err
-		}
-		shape, err := tensor.Broadcast(a.Shape, b.Shape)
-		if err != nil {
-			return err
-		}
-		if err := e.Fits(tensor.Bool, shape); err != nil {
 			return err
 		}
 		var out []bool
@@ -241,15 +251,8 @@ func logical(d *Def, f func(a, b bool) bool) *Def {
 	d.Check = Exact
 	d.Infer = inferBinary
 	d.Eval = func(e *Eval) error {
-		a, b, err := e.operands()
+		a, b, shape, err := e.operands()
 		if err != nil {
-			return err
-		}
-		shape, err := tensor.Broadcast(a.Shape, b.Shape)
-		if err != nil {
-			return err
-		}
-		if err := e.Fits(tensor.Bool, shape); err != nil {
 			return err
 		}
 		e.Set(0, tensor.FromBools(shape, mapPairs(shape, a, b, a.Bools(), b.Bools(), f)))
@@ -293,7 +296,7 @@ func variadic(d *Def, float func(a, b float64) float64, signed func(a, b int64) 
 			return err
 		}
 		typ := in[0].Type
-		if err := e.Fits(typ, shape); err != nil {
+		if err := e.Fits(tensor.Float64, shape); err != nil {
 			return err
 		}
 		if !typ.IsFloat() {

@@ -18,15 +18,8 @@ var opEqual = &Def{
 }
 
 func evalEqual(e *Eval) error {
-	a, b, err := e.operands()
+	a, b, shape, err := e.operands()
 	if err != nil {
-		return err
-	}
-	shape, err := tensor.Broadcast(a.Shape, b.Shape)
-	if err != nil {
-		return err
-	}
-	if err := e.Fits(tensor.Bool, shape); err != nil {
 		return err
 	}
 	var out []bool

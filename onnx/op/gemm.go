@@ -26,17 +26,25 @@ var opGemm = &Def{
 func inferGemm(f *Infer) error {
 	a, ok := f.Shape(0)
 	b, ok2 := f.Shape(1)
-	out := make([]dim.Dim, 2)
-	if ok && len(a) == 2 {
-		out[0] = a[f.Int("transA")&1]
-	}
-	if ok2 && len(b) == 2 {
-		out[1] = b[1-f.Int("transB")&1]
-	}
-	if ok && ok2 && len(a) == 2 && len(b) == 2 && a[1-f.Int("transA")&1].Conflict(b[f.Int("transB")&1]) {
+	if ok && len(a) != 2 || ok2 && len(b) != 2 {
 		return fmt.Errorf("operands %v and %v", f.Type(0), f.Type(1))
 	}
-	f.Set(0, out...)
+	if !ok {
+		a = Unknowns(2)
+	}
+	if !ok2 {
+		b = Unknowns(2)
+	}
+	if f.Int("transA") != 0 {
+		a = []dim.Dim{a[1], a[0]}
+	}
+	if f.Int("transB") != 0 {
+		b = []dim.Dim{b[1], b[0]}
+	}
+	if a[1].Conflict(b[0]) {
+		return fmt.Errorf("operands %v and %v", f.Type(0), f.Type(1))
+	}
+	f.Set(0, a[0], b[1])
 	return nil
 }
 
@@ -61,18 +69,29 @@ func evalGemm(e *Eval) error {
 	if err := e.Fits(tensor.Float64, shape); err != nil {
 		return err
 	}
-	y := matMul(a.Shape, b.Shape, a.Floats(), b.Floats())
+	if c != nil {
+		if s, err := tensor.Broadcast(c.Shape, shape); err != nil || !slices.Equal(s, shape) {
+			return fmt.Errorf("addend %v does not broadcast to %v", c, shape)
+		}
+	}
 	alpha, beta := e.Float("alpha"), e.Float("beta")
+	if a.Type.IsInt() && alpha == 1 && beta == 1 { // exact and wrapping
+		y := gemm(a, b, c, (*tensor.Tensor).Ints, 1, 1)
+		e.Set(0, tensor.FromInts(a.Type, shape, y))
+		return nil
+	}
+	e.Set(0, tensor.FromFloats(a.Type, shape, gemm(a, b, c, (*tensor.Tensor).Floats, alpha, beta)))
+	return nil
+}
+
+func gemm[T number](a, b, c *tensor.Tensor, elems func(*tensor.Tensor) []T, alpha, beta T) []T {
+	y := matMul(a.Shape, b.Shape, elems(a), elems(b))
 	for i := range y {
 		y[i] *= alpha
 	}
 	if c != nil {
-		if s, err := tensor.Broadcast(c.Shape, shape); err != nil || !slices.Equal(s, shape) {
-			return fmt.Errorf("C %v does not broadcast to %v", c, shape)
-		}
-		v := c.Floats()
-		EachBroadcast(shape, [][]int{c.Shape}, func(o int, at []int) { y[o] += beta * v[at[0]] })
+		v := elems(c)
+		EachBroadcast([]int{a.Shape[0], b.Shape[1]}, [][]int{c.Shape}, func(o int, at []int) { y[o] += beta * v[at[0]] })
 	}
-	e.Set(0, tensor.FromFloats(a.Type, shape, y))
-	return nil
+	return y
 }

@@ -31,6 +31,9 @@ func evalMatMulInteger(e *Eval) error {
 	if err != nil {
 		return err
 	}
+	if err := e.Fits(tensor.Int64, shape); err != nil {
+		return err
+	}
 	e.Set(0, tensor.FromInts(tensor.Int32, shape, matMul(a.Shape, b.Shape, av, bv)))
 	return nil
 }
@@ -38,11 +41,16 @@ func evalMatMulInteger(e *Eval) error {
 // minusZeroPoint is the elements of x less the zero point: a scalar, one for
 // each index of an axis, or one for each row or column of a batch.
 func minusZeroPoint(x, zp *tensor.Tensor, axis int) ([]int64, error) {
-	v := x.Ints()
+	return centered(x, zp, axis, (*tensor.Tensor).Ints)
+}
+
+// centered is minusZeroPoint for any type of elements.
+func centered[T number](x, zp *tensor.Tensor, axis int, elems func(*tensor.Tensor) []T) ([]T, error) {
+	v := elems(x)
 	if zp == nil {
 		return v, nil
 	}
-	z := zp.Ints()
+	z := elems(zp)
 	if zp.Len() == 1 {
 		for i := range v {
 			v[i] -= z[0]

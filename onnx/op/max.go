@@ -1,10 +1,6 @@
 package op
 
-import (
-	"math"
-
-	"onnxopt/onnx/dim"
-)
+import "onnxopt/onnx/dim"
 
 var opMax = withShapeArithmetic(variadic(&Def{
 	Name: "Max",
@@ -17,6 +13,6 @@ var opMax = withShapeArithmetic(variadic(&Def{
 	},
 	Quant: Quant{Kind: QuantEach, Act: []int{0, 1}},
 },
-	math.Max,
+	func(a, b float64) float64 { return max(a, b) },
 	func(a, b int64) int64 { return max(a, b) },
 	func(a, b uint64) uint64 { return max(a, b) }, nil), dim.Dim.Max)

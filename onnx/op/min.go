@@ -1,10 +1,6 @@
 package op
 
-import (
-	"math"
-
-	"onnxopt/onnx/dim"
-)
+import "onnxopt/onnx/dim"
 
 var opMin = withShapeArithmetic(variadic(&Def{
 	Name: "Min",
@@ -17,6 +13,6 @@ var opMin = withShapeArithmetic(variadic(&Def{
 	},
 	Quant: Quant{Kind: QuantEach, Act: []int{0, 1}},
 },
-	math.Min,
+	func(a, b float64) float64 { return min(a, b) },
 	func(a, b int64) int64 { return min(a, b) },
 	func(a, b uint64) uint64 { return min(a, b) }, nil), dim.Dim.Min)

@@ -3,10 +3,11 @@ package op
 import (
 	"math"
 
+	"onnxopt/onnx/dim"
 	"onnxopt/onnx/tensor"
 )
 
-var opMod = &Def{
+var opMod = withShapeArithmetic(&Def{
 	Name: "Mod",
 	Versions: []Version{
 		{Since: 10, Schema: `A:T B:T -> C:T | fmod:int=0 | T: num`},
@@ -17,12 +18,11 @@ var opMod = &Def{
 	Check: Exact,
 	Infer: inferBinary,
 	Eval:  evalMod,
-}
+}, modDim)
 
 // evalMod has the sign of the divisor; with fmod the sign of the dividend.
 func evalMod(e *Eval) error {
-	a, b := e.Tensor(0), e.Tensor(1)
-	shape, err := tensor.Broadcast(a.Shape, b.Shape)
+	a, b, shape, err := e.operands()
 	if err != nil {
 		return err
 	}
@@ -51,4 +51,14 @@ func evalMod(e *Eval) error {
 		return m
 	})))
 	return nil
+}
+
+// modDim is the remainder of two sizes, which both variants agree on where
+// neither is negative.
+func modDim(a, b dim.Dim) dim.Dim {
+	n, constant := a.Const()
+	if k, ok := b.Const(); !ok || k <= 0 || constant && n < 0 || !constant && !a.Positive() {
+		return dim.Unknown
+	}
+	return a.Mod(b)
 }

@@ -21,15 +21,8 @@ var opPow = &Def{
 }
 
 func evalPow(e *Eval) error {
-	x, y, err := e.operands()
+	x, y, shape, err := e.operands()
 	if err != nil {
-		return err
-	}
-	shape, err := tensor.Broadcast(x.Shape, y.Shape)
-	if err != nil {
-		return err
-	}
-	if err := e.Fits(x.Type, shape); err != nil {
 		return err
 	}
 	if x.Type.IsInt() && y.Type.IsInt() {

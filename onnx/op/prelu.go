@@ -23,7 +23,7 @@ var opPRelu = &Def{
 
 func evalPRelu(e *Eval) error {
 	x, slope := e.Tensor(0), e.Tensor(1)
-	if e.Since < 9 && slope.Rank() == 1 && x.Rank() > 1 { // one slope per channel
+	if e.Since < 7 && slope.Rank() == 1 && x.Rank() > 1 { // one slope per channel
 		shape := ones(x.Rank() - 1)
 		shape[0] = slope.Len()
 		slope = slope.Reshaped(shape...)

@@ -1,8 +1,9 @@
 package op
 
 import (
+	"fmt"
+
 	"onnxopt/onnx/graph"
-	"onnxopt/onnx/tensor"
 )
 
 var opQLinearConv = &Def{
@@ -25,9 +26,11 @@ func inferQLinearConv(f *Infer) error {
 	return nil
 }
 
+// evalQLinearConv accumulates in int32 and requantizes by
+// x_scale*w_scale[m]/y_scale, rounding half to even.
 func evalQLinearConv(e *Eval) error {
 	x, w := e.Tensor(0), e.Tensor(3)
-	geo, err := NewConvGeometry(&e.Attrs, x.Shape, w.Shape)
+	geo, err := e.integerConv(x, w)
 	if err != nil {
 		return err
 	}
@@ -39,21 +42,24 @@ func evalQLinearConv(e *Eval) error {
 	if err != nil {
 		return err
 	}
+	channels := geo.out[1]
 	var bias []int64
 	if b := e.Tensor(8); b != nil {
+		if b.Len() != channels {
+			return fmt.Errorf("bias %v for %d channels", b, channels)
+		}
 		bias = b.Ints()
 	}
-	acc := convolve(geo, xv, wv, bias)
-	plane, channels := volume(geo.out[2:]), geo.out[1]
-	out, err := requantize(acc, e.Tensor(1), e.Tensor(4), e.Tensor(6), e.Tensor(7), func(i, scales int) int {
-		if scales == 1 {
-			return 0
-		}
-		return i / plane % channels
-	})
+	xs, err := perTensor(e.Tensor(1))
 	if err != nil {
 		return err
 	}
-	e.Set(0, tensor.FromInts(e.Tensor(7).Type, geo.out, out))
-	return nil
+	ws := e.Tensor(4).Floats()
+	if len(ws) != 1 && len(ws) != channels {
+		return fmt.Errorf("weight scale %v for %d channels", e.Tensor(4), channels)
+	}
+	plane := volume(geo.out[2:])
+	return e.requantize(geo.out, wrapped(convolve(geo, xv, wv, bias)), func(i int) float64 {
+		return float64(float32(xs) * float32(ws[i/plane%channels%len(ws)]))
+	})
 }

@@ -3,6 +3,7 @@ package op
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"onnxopt/onnx/tensor"
 )
@@ -32,51 +33,115 @@ func inferQLinearMatMul(f *Infer) error {
 	return nil
 }
 
-// evalQLinearMatMul accumulates in int32 and requantizes by
-// a_scale*b_scale/y_scale, rounding half to even.
+// evalQLinearMatMul accumulates in int32, or in floating point for 8-bit
+// floats, and requantizes by a_scale*b_scale/y_scale, rounding half to even. Scales and zero points are
+// per tensor, per row of a or per column of b.
 func evalQLinearMatMul(e *Eval) error {
 	a, b := e.Tensor(0), e.Tensor(3)
-	av, err := minusZeroPoint(a, e.Tensor(2), a.Rank()-2)
-	if err != nil {
-		return err
-	}
-	bv, err := minusZeroPoint(b, e.Tensor(5), b.Rank()-1)
-	if err != nil {
-		return err
-	}
 	shape, err := matMulShape(a.Shape, b.Shape)
 	if err != nil {
 		return err
 	}
-	acc := matMul(a.Shape, b.Shape, av, bv)
-	n := shape[len(shape)-1]
-	out, err := requantize(acc, e.Tensor(1), e.Tensor(4), e.Tensor(6), e.Tensor(7), func(i, scales int) int {
-		if scales == 1 {
-			return 0
-		}
-		return i % n
-	})
+	if err := e.Fits(tensor.Int64, shape); err != nil {
+		return err
+	}
+	as, err := matMulScale(e.Tensor(1), shape, a.Rank() > 1, b.Rank() > 1, true)
 	if err != nil {
 		return err
 	}
-	e.Set(0, tensor.FromInts(e.Tensor(7).Type, shape, out))
-	return nil
+	bs, err := matMulScale(e.Tensor(4), shape, a.Rank() > 1, b.Rank() > 1, false)
+	if err != nil {
+		return err
+	}
+	var acc []float64
+	if a.Type.IsInt() && b.Type.IsInt() {
+		var sums []int64
+		sums, err = centeredMatMul(e, a, b, (*tensor.Tensor).Ints)
+		acc = wrapped(sums)
+	} else {
+		acc, err = centeredMatMul(e, a, b, (*tensor.Tensor).Floats)
+	}
+	if err != nil {
+		return err
+	}
+	return e.requantize(shape, acc, func(i int) float64 { return float64(float32(as(i)) * float32(bs(i))) })
 }
 
-// requantize is saturate(round(acc * (x_scale*w_scale/y_scale)) + y_zero_point)
-// with the multiplier in float32; index maps an element to its weight scale.
-func requantize(acc []int64, xScale, wScale, yScale, yZero *tensor.Tensor, index func(i, scales int) int) ([]int64, error) {
-	xs, ws, ys := xScale.Floats(), wScale.Floats(), yScale.Floats()
-	if len(xs) != 1 || len(ys) != 1 {
-		return nil, fmt.Errorf("scales %v and %v of activations", xScale, yScale)
+// centeredMatMul is (a - a_zero_point) * (b - b_zero_point).
+func centeredMatMul[T number](e *Eval, a, b *tensor.Tensor, elems func(*tensor.Tensor) []T) ([]T, error) {
+	av, err := centered(a, e.Tensor(2), a.Rank()-2, elems)
+	if err != nil {
+		return nil, err
 	}
-	lo, hi := yZero.Type.IntRange()
-	z := yZero.Ints()[0]
-	out := make([]int64, len(acc))
+	bv, err := centered(b, e.Tensor(5), b.Rank()-1, elems)
+	if err != nil {
+		return nil, err
+	}
+	return matMul(a.Shape, b.Shape, av, bv), nil
+}
+
+// wrapped is sums as an int32 accumulator holds them.
+func wrapped(sums []int64) []float64 {
+	out := make([]float64, len(sums))
+	for i, s := range sums {
+		out[i] = float64(int32(s))
+	}
+	return out
+}
+
+// matMulScale maps a linear index of a product of the shape to the scale of an
+// operand: a scalar, one for each row (or column), or a tensor that
+// broadcasts to the product. rows and columns say which axes the product has.
+func matMulScale(scale *tensor.Tensor, shape []int, rows, columns, ofRows bool) (func(i int) float64, error) {
+	v := scale.Floats()
+	if len(v) == 1 {
+		return func(int) float64 { return v[0] }, nil
+	}
+	s := scale
+	if scale.Rank() == 1 && ofRows && rows && columns {
+		s = scale.Reshaped(scale.Len(), 1)
+	}
+	if got, err := tensor.Broadcast(s.Shape, shape); err != nil || !slices.Equal(got, shape) {
+		return nil, fmt.Errorf("scale %v for a product %v", scale, shape)
+	}
+	index := make([]int, volume(shape))
+	EachBroadcast(shape, [][]int{s.Shape}, func(o int, at []int) { index[o] = at[0] })
+	return func(i int) float64 { return v[index[i]] }, nil
+}
+
+// perTensor is the element of a scale that must have one.
+func perTensor(scale *tensor.Tensor) (float64, error) {
+	if scale.Len() != 1 {
+		return 0, fmt.Errorf("scale %v, want one element", scale)
+	}
+	return scale.Floats()[0], nil
+}
+
+// requantize sets output 0 to saturate(round(acc * (scale/y_scale)) +
+// y_zero_point), where inputs 6 and 7 are y_scale and y_zero_point and scale
+// gives the product of the operands' scales. The multiplier and the product
+// are in float32.
+func (e *Eval) requantize(shape []int, acc []float64, scale func(i int) float64) error {
+	ys, err := perTensor(e.Tensor(6))
+	if err != nil {
+		return err
+	}
+	zp := e.Tensor(7)
+	if zp.Len() != 1 {
+		return fmt.Errorf("zero point %v, want one element", zp)
+	}
+	z, to := zp.Floats()[0], zp.Type
+	out := make([]float64, len(acc))
 	for i, a := range acc {
-		m := float32(xs[0]) * float32(ws[index(i, len(ws))]) / float32(ys[0])
-		q := math.RoundToEven(float64(float32(int32(a)) * m))
-		out[i] = int64(min(max(q+float64(z), float64(lo)), float64(hi)))
+		m := float32(scale(i)) / float32(ys)
+		q := float64(float32(a) * m)
+		if to.IsInt() {
+			lo, hi := to.IntRange()
+			out[i] = min(max(math.RoundToEven(q)+z, float64(lo)), float64(hi))
+		} else {
+			out[i] = q + z
+		}
 	}
-	return out, nil
+	e.Set(0, tensor.FromFloats(to, shape, out))
+	return nil
 }

@@ -30,7 +30,9 @@ func inferQuantizeLinear(f *Infer) error {
 		f.SetElem(0, f.Type(2).Elem)
 	case f.Given(2):
 	case f.Int("output_dtype") != 0:
-		f.SetElem(0, tensor.DType(f.Int("output_dtype")))
+		if err := f.setElemAttr("output_dtype"); err != nil {
+			return err
+		}
 	default:
 		f.SetElem(0, tensor.Uint8)
 	}
@@ -72,52 +74,105 @@ func scaleIndex(x, scale *tensor.Tensor, axis, block int) (func(i int) int, erro
 }
 
 // evalQuantizeLinear is y = saturate(round(x / scale) + zero point), ties to
-// even.
+// even. Floating-point types are rounded once, after the zero point is added.
 func evalQuantizeLinear(e *Eval) error {
 	x, scale, zp := e.Tensor(0), e.Tensor(1), e.Tensor(2)
-	to := tensor.Uint8
-	switch {
-	case zp != nil:
-		to = zp.Type
-	case e.Int("output_dtype") != 0:
-		to = tensor.DType(e.Int("output_dtype"))
+	to, err := e.quantizedType(zp)
+	if err != nil {
+		return err
 	}
 	at, err := scaleIndex(x, scale, e.Int("axis"), e.Int("block_size"))
 	if err != nil {
 		return err
 	}
-	v, s := x.Floats(), scale.Floats()
-	for i := range v {
-		v[i] = divideAs(scale.Type, v[i], s[at(i)])
+	z, err := zeroPoints(scale, zp)
+	if err != nil {
+		return err
 	}
-	if to.IsFloat() {
-		e.Set(0, tensor.EncodeFloats(to, x.Shape, v, e.Int("saturate") != 0))
-		return nil
+	v, err := e.quotients(x, scale, at)
+	if err != nil {
+		return err
 	}
 	lo, hi := to.IntRange()
-	var z []int64
-	if zp != nil {
-		z = zp.Ints()
-	}
-	out := make([]int64, len(v))
 	for i, q := range v {
-		q = math.RoundToEven(q)
+		if to.IsInt() {
+			q = math.RoundToEven(q)
+		}
 		if z != nil {
-			q += float64(z[at(i)])
+			q += z[at(i)]
 		}
-		if math.IsNaN(q) {
-			q = 0
+		if to.IsInt() {
+			if math.IsNaN(q) {
+				q = 0
+			}
+			q = min(max(q, float64(lo)), float64(hi))
 		}
-		out[i] = int64(min(max(q, float64(lo)), float64(hi)))
+		v[i] = q
 	}
-	e.Set(0, tensor.FromInts(to, x.Shape, out))
+	if to.IsFloat() {
+		e.Set(0, tensor.EncodeFloats(to, x.Shape, v, e.Schema.Attr("saturate") == nil || e.Int("saturate") != 0))
+		return nil
+	}
+	e.Set(0, tensor.FromFloats(to, x.Shape, v))
 	return nil
 }
 
-// divideAs divides in the precision of a float type.
-func divideAs(t tensor.DType, x, y float64) float64 {
-	if t == tensor.Float32 {
-		return float64(float32(x) / float32(y))
+// quantizedType is the type of the zero point, else output_dtype, else uint8.
+func (e *Eval) quantizedType(zp *tensor.Tensor) (tensor.DType, error) {
+	to := tensor.Uint8
+	if e.Int("output_dtype") != 0 {
+		t, err := e.elemType("output_dtype")
+		if err != nil {
+			return 0, err
+		}
+		if zp != nil && zp.Type != t {
+			return 0, fmt.Errorf("output_dtype %v and zero point %v", t, zp)
+		}
+		to = t
 	}
-	return x / y
+	if zp != nil {
+		to = zp.Type
+	}
+	if to.Bits() > 16 || !to.IsInt() && !to.IsFloat() {
+		return 0, fmt.Errorf("quantization to %v", to)
+	}
+	return to, nil
+}
+
+// zeroPoints is the zero points, one for each scale; nil if there are none.
+func zeroPoints(scale, zp *tensor.Tensor) ([]float64, error) {
+	if zp == nil {
+		return nil, nil
+	}
+	if zp.Len() != scale.Len() {
+		return nil, fmt.Errorf("scale %v and zero point %v", scale, zp)
+	}
+	return zp.Floats(), nil
+}
+
+// quotients is x / scale in the precision of the attribute or, from version 23
+// on, of the scale's type. Earlier versions leave it open: float32, as other
+// runtimes divide, which also serves for scales that are integers or powers of
+// two.
+func (e *Eval) quotients(x, scale *tensor.Tensor, at func(i int) int) ([]float64, error) {
+	t := tensor.Float32
+	if e.Since >= 23 && scale.Type.IsFloat() && scale.Type.Bits() >= 16 {
+		t = scale.Type
+	}
+	if e.Int("precision") != 0 {
+		p, err := e.elemType("precision")
+		if err != nil {
+			return nil, err
+		}
+		if !p.IsFloat() || p.Bits() < 16 {
+			return nil, fmt.Errorf("precision %v", p)
+		}
+		t = p
+	}
+	round := func(v []float64) []float64 { return tensor.FromFloats(t, []int{len(v)}, v).Floats() }
+	v, s := round(x.Floats()), round(scale.Floats())
+	for i := range v {
+		v[i] /= s[at(i)]
+	}
+	return round(v), nil
 }

@@ -1,6 +1,7 @@
 package op
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -53,11 +54,11 @@ func evalRange(e *Eval) error {
 	start, limit, delta := e.Tensor(0), e.Tensor(1), e.Tensor(2)
 	if start.Type.IsInt() {
 		a, b, d := start.Ints()[0], limit.Ints()[0], delta.Ints()[0]
-		if d == 0 {
-			return fmt.Errorf("delta is zero")
+		n, err := rangeLen(a, b, d)
+		if err != nil {
+			return err
 		}
-		n := max(0, int(math.Ceil(float64(b-a)/float64(d))))
-		if err := e.Fits(start.Type, []int{n}); err != nil {
+		if err := e.Fits(tensor.Int64, []int{n}); err != nil {
 			return err
 		}
 		v := make([]int64, n)
@@ -73,7 +74,7 @@ func evalRange(e *Eval) error {
 		return fmt.Errorf("range from %v to %v by %v", a, b, d)
 	}
 	n := int(min(max(count, 0), 1<<60))
-	if err := e.Fits(start.Type, []int{n}); err != nil {
+	if err := e.Fits(tensor.Float64, []int{n}); err != nil {
 		return err
 	}
 	v := make([]float64, n)
@@ -82,4 +83,21 @@ func evalRange(e *Eval) error {
 	}
 	e.Set(0, tensor.FromFloats(start.Type, []int{n}, v))
 	return nil
+}
+
+// rangeLen is the number of integers a, a+d, a+2*d, ... before b.
+func rangeLen(a, b, d int64) (int, error) {
+	var n uint64
+	switch {
+	case d == 0:
+		return 0, errors.New("delta is zero")
+	case d > 0 && a < b:
+		n = (uint64(b)-uint64(a)-1)/uint64(d) + 1
+	case d < 0 && a > b:
+		n = (uint64(a)-uint64(b)-1)/-uint64(d) + 1
+	}
+	if n > math.MaxInt {
+		return 0, fmt.Errorf("range from %d to %d by %d", a, b, d)
+	}
+	return int(n), nil
 }

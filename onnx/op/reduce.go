@@ -12,6 +12,16 @@ import (
 // reduction completes d as a reduction over axes. floats and ints reduce one
 // group of elements; ints may be nil.
 func reduction(d *Def, floats func([]float64) float64, ints func([]int64) int64) *Def {
+	var typed func([]int64, tensor.DType) int64
+	if ints != nil {
+		typed = func(v []int64, _ tensor.DType) int64 { return ints(v) }
+	}
+	return reductionOfType(d, floats, typed)
+}
+
+// reductionOfType is reduction for integers whose order or limits depend on
+// their type.
+func reductionOfType(d *Def, floats func([]float64) float64, ints func([]int64, tensor.DType) int64) *Def {
 	axesInput := int64(18) // the version that made axes an input
 	if d.Name == "ReduceSum" {
 		axesInput = 13
@@ -36,7 +46,7 @@ func reduction(d *Def, floats func([]float64) float64, ints func([]int64) int64)
 			e.Set(0, tensor.FromFloats(x.Type, shape, v))
 			return nil
 		}
-		e.Set(0, tensor.FromInts(x.Type, shape, eachGroup(groups, x.Ints(), ints)))
+		e.Set(0, tensor.FromInts(x.Type, shape, eachGroup(groups, x.Ints(), func(v []int64) int64 { return ints(v, x.Type) })))
 		return nil
 	}
 	return d
@@ -115,6 +125,10 @@ func inferReduce(f *Infer, axesInput int64) error {
 	if !known {
 		if keep {
 			f.Set(0, Unknowns(len(s))...)
+		} else if count, ok := f.Shape(1); ok && len(count) == 1 {
+			if n, isConst := count[0].Const(); isConst && n > 0 && n <= int64(len(s)) {
+				f.Set(0, Unknowns(len(s)-int(n))...)
+			}
 		}
 		return nil
 	}
@@ -183,7 +197,7 @@ func logSumExp(v []float64) float64 {
 func maxFloats(v []float64) float64 {
 	m := math.Inf(-1)
 	for _, x := range v {
-		m = math.Max(m, x)
+		m = max(m, x)
 	}
 	return m
 }
@@ -191,7 +205,34 @@ func maxFloats(v []float64) float64 {
 func minFloats(v []float64) float64 {
 	m := math.Inf(1)
 	for _, x := range v {
-		m = math.Min(m, x)
+		m = min(m, x)
+	}
+	return m
+}
+
+func maxInts(v []int64, t tensor.DType) int64 {
+	m, _ := t.IntRange()
+	for _, x := range v {
+		if t == tensor.Uint64 {
+			m = int64(max(uint64(m), uint64(x)))
+		} else {
+			m = max(m, x)
+		}
+	}
+	return m
+}
+
+func minInts(v []int64, t tensor.DType) int64 {
+	_, m := t.IntRange()
+	if t == tensor.Uint64 {
+		m = -1 // the largest
+	}
+	for _, x := range v {
+		if t == tensor.Uint64 {
+			m = int64(min(uint64(m), uint64(x)))
+		} else {
+			m = min(m, x)
+		}
 	}
 	return m
 }

@@ -1,8 +1,6 @@
 package op
 
-import "slices"
-
-var opReduceMax = reduction(&Def{
+var opReduceMax = reductionOfType(&Def{
 	Name: "ReduceMax",
 	Versions: []Version{
 		{Since: 1, Schema: `data:T -> reduced:T | axes:ints keepdims:int=1 | T: fp uint32 uint64 int32 int64`},
@@ -13,4 +11,4 @@ var opReduceMax = reduction(&Def{
 		{Since: 20, Schema: `data:T axes?:int64 -> reduced:T | keepdims:int=1 noop_with_empty_axes:int=0 | T: fp uint32 uint64 int32 int64 bfloat16 uint8 int8 bool`},
 	},
 	Check: Exact,
-}, maxFloats, func(v []int64) int64 { return slices.Max(v) })
+}, maxFloats, maxInts)

@@ -26,7 +26,7 @@ func inferWhere(f *Infer) error {
 	c := f.Const(0)
 	a, ok := f.InData(1)
 	b, ok2 := f.InData(2)
-	if c == nil || !ok || !ok2 || c.Type != tensor.Bool {
+	if c == nil || !ok || !ok2 || c.Type != tensor.Bool || c.Rank() > 1 {
 		return nil
 	}
 	cond := c.Bools()

@@ -54,7 +54,7 @@ func runAffine(c *pass.Context, m *graph.Model) error {
 		}
 		scale, shift := affineOf(n.Op, v)
 		lin.apply(scale, shift)
-		if n.Out(0).ReplaceAll(x) {
+		if n.Out(0).Supersede(x) {
 			c.Changed(n, "folded into %s", lin.node.Title())
 			n.Graph().Remove(n)
 		}
@@ -128,7 +128,7 @@ func matMulToGemm(c *pass.Context, n *graph.Node, x, k *graph.Value, isMatrix bo
 	}
 	g := n.Graph()
 	y := g.Add(n, "Gemm", n.Out(0).Name, []*graph.Value{mm.In(0), mm.In(1), k})
-	if n.Out(0).ReplaceAll(y) {
+	if n.Out(0).Supersede(y) {
 		y.Def().Name = g.Fresh(mm.Name + "_gemm")
 		c.Changed(n, "merged with %s into Gemm", mm.Title())
 		g.Remove(n)

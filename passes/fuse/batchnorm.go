@@ -58,7 +58,7 @@ func fuseBatchNorm(c *pass.Context, m *graph.Model, n *graph.Node) string {
 		shift[i] = params[1][i] - params[2][i]*scale[i]
 	}
 	lin.apply(scale, shift)
-	if !n.Out(0).ReplaceAll(x) {
+	if !n.Out(0).Supersede(x) {
 		return "its output cannot be renamed"
 	}
 	c.Changed(n, "folded into %s", lin.node.Title())

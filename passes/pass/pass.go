@@ -9,6 +9,7 @@ import (
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/shape"
 	"onnxopt/onnx/tensor"
+	"onnxopt/runtime/calibrate"
 )
 
 // Pass is one transformation of a model.
@@ -74,15 +75,27 @@ type Context struct {
 type Samples interface {
 	// Len is the number of samples.
 	Len() int
-	// Batch is samples [from, to) stacked along the first axis, by input name.
-	Batch(from, to int) (map[string]*tensor.Tensor, error)
+	// BatchSize is the number of samples that the model takes at once, 0 for
+	// any number.
+	BatchSize() int
+	// Values is samples [from, to) stacked along the first axis, in the order of
+	// the graph inputs. With a BatchSize it is filled up by repeating the last.
+	Values(from, to int) ([]tensor.Value, error)
+}
+
+// BatchSize is how many samples to run at once.
+func BatchSize(s Samples, wish int) int {
+	if n := s.BatchSize(); n > 0 {
+		return n
+	}
+	if wish <= 0 {
+		return 50
+	}
+	return wish
 }
 
 // Ranges is the calibrated range of each value, by name.
-type Ranges map[string]Range
-
-// Range is the smallest and largest value that calibration chose.
-type Range struct{ Min, Max float32 }
+type Ranges map[string]calibrate.Range
 
 // Settings are the user's choices, over all passes. The zero value of a field
 // is its default.

@@ -16,6 +16,8 @@ type Options struct {
 	Off map[string]bool
 	// MaxRewrites stops after so many rewrites when positive, for bisection.
 	MaxRewrites int
+	// Before is called before each pass.
+	Before func(p *Pass, m *graph.Model)
 	// After is called after each pass with the model as it then is.
 	After func(p *Pass, m *graph.Model) error
 	// Progress reports the work of the running pass.
@@ -56,6 +58,9 @@ func (c *Context) run(p *Pass, o Options) error {
 		if o.Progress != nil {
 			o.Progress(p.Name, done, total)
 		}
+	}
+	if o.Before != nil {
+		o.Before(p, c.model)
 	}
 	start := time.Now()
 	if err := p.Run(c, c.model); err != nil {

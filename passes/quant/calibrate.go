@@ -1,12 +1,16 @@
 package quant
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
 	"onnxopt/passes/pass"
 	"onnxopt/runtime"
+	"onnxopt/runtime/calibrate"
 )
 
 // Calibrate runs the float model on the samples and chooses the range of every
@@ -22,47 +26,72 @@ func calibrateRanges(c *pass.Context, m *graph.Model) error {
 	if c.Samples == nil || c.Samples.Len() == 0 {
 		return fmt.Errorf("no samples: give --data")
 	}
-	p := newPlan(m, c.Settings.Quant, c.Shapes(), func(*graph.Node, string, ...any) {})
-	ranges := map[string]pass.Range{}
-	observe := func(v *graph.Value, x tensor.Value) {
-		t, ok := x.(*tensor.Tensor)
-		if !ok || t.Type != tensor.Float32 || t.Len() == 0 {
-			return
-		}
-		d := t.Float32s()
-		r, seen := ranges[v.Name]
-		if !seen {
-			r = pass.Range{Min: d[0], Max: d[0]}
-		}
-		for _, y := range d {
-			r.Min, r.Max = min(r.Min, y), max(r.Max, y)
-		}
-		ranges[v.Name] = r
-	}
-	s, err := runtime.Compile(m, runtime.Options{Threads: c.Settings.Threads, Observe: observe, Watch: p.values})
+	method, err := calibrate.ParseMethod(cmp.Or(c.Settings.Quant.Method, calibrate.Auto.String()))
 	if err != nil {
 		return err
 	}
-	size := c.Settings.Quant.BatchSize
-	if size == 0 {
-		size = 50
+	p := newPlan(m, c.Settings.Quant, c.Shapes(), func(*graph.Node, string, ...any) {})
+	sketches := map[string]*calibrate.Sketch{}
+	if err := observe(c, m, p, sketches); err != nil {
+		return err
 	}
-	total := c.Samples.Len()
+	c.Ranges = pass.Ranges{}
+	for _, name := range slices.Sorted(maps.Keys(sketches)) {
+		choice, err := sketches[name].Choose(calibrate.Options{Method: method, Format: activationFormat, Percent: c.Settings.Quant.Percentile})
+		if err != nil {
+			return fmt.Errorf("value %s: %w", name, err)
+		}
+		c.Ranges[name] = choice.Range
+		if k := sketches[name].Counts(); k.NaN+k.PosInf+k.NegInf > 0 {
+			c.Warn("value %s: %d NaN, %d infinite values were left out of its range", name, k.NaN, k.PosInf+k.NegInf)
+		}
+	}
+	return nil
+}
+
+// observe runs the model on all samples; each sample is one observation of
+// every value that the plan quantizes.
+func observe(c *pass.Context, m *graph.Model, p *plan, sketches map[string]*calibrate.Sketch) error {
+	rows := 0
+	see := func(v *graph.Value, x tensor.Value) {
+		t, ok := x.(*tensor.Tensor)
+		if !ok || t.Type != tensor.Float32 {
+			return
+		}
+		s := sketches[v.Name]
+		if s == nil {
+			s = &calibrate.Sketch{}
+			sketches[v.Name] = s
+		}
+		d, n := t.Float32s(), 1
+		if t.Rank() > 0 && t.Shape[0] >= rows && len(d)%max(t.Shape[0], 1) == 0 {
+			n = max(t.Shape[0], 1)
+		}
+		for i := range min(n, max(rows, 1)) { // rows beyond were only filled up
+			s.Add(d[i*len(d)/n : (i+1)*len(d)/n])
+		}
+	}
+	s, err := runtime.Compile(m, runtime.Options{Threads: c.Settings.Threads, Observe: see, Watch: p.values})
+	if err != nil {
+		return err
+	}
+	size, total := pass.BatchSize(c.Samples, c.Settings.Quant.BatchSize), c.Samples.Len()
 	for at := 0; at < total; at += size {
-		in, err := c.Samples.Batch(at, min(at+size, total))
+		to := min(at+size, total)
+		in, err := c.Samples.Values(at, to)
 		if err != nil {
 			return err
 		}
-		for _, v := range m.Graph.Inputs() {
-			if t := in[v.Name]; t != nil && p.values[v] {
-				observe(v, t)
+		rows = to - at
+		for i, v := range m.Graph.Inputs() {
+			if i < len(in) && in[i] != nil && p.values[v] {
+				see(v, in[i])
 			}
 		}
-		if _, err := s.RunNamed(c, in); err != nil {
+		if _, err := s.Run(c, in); err != nil {
 			return err
 		}
-		c.Progress(min(at+size, total), total)
+		c.Progress(to, total)
 	}
-	c.Ranges = ranges
 	return nil
 }

@@ -2,12 +2,12 @@ package quant
 
 import (
 	"fmt"
-	"math"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/op"
 	"onnxopt/onnx/tensor"
 	"onnxopt/passes/pass"
+	"onnxopt/runtime/calibrate"
 )
 
 // Insert writes the QuantizeLinear and DequantizeLinear nodes of the plan.
@@ -114,21 +114,13 @@ func (in *inserter) choose(v *graph.Value) error {
 	if !ok {
 		return fmt.Errorf("value %s was not calibrated", v.Name)
 	}
-	scale, zero := asymmetric(r.Min, r.Max)
-	in.params[v] = activation{scale: scale, zero: zero}
+	scale, zero := activationFormat.Params(r)
+	in.params[v] = activation{scale: scale, zero: uint8(zero)}
 	return nil
 }
 
-// asymmetric is the scale and zero point of uint8 for a range, which is
-// widened to hold 0: real = scale * (q - zero).
-func asymmetric(lo, hi float32) (scale float32, zero uint8) {
-	lo, hi = min(lo, 0), max(hi, 0)
-	scale = (hi - lo) / 255
-	if !(scale > math.SmallestNonzeroFloat32*(1<<24)) || math.IsInf(float64(scale), 0) { // a normal number
-		return 1.0 / 255, 0
-	}
-	return scale, uint8(min(max(math.RoundToEven(float64(-lo/scale)), 0), 255))
-}
+// activationFormat is uint8 with any zero point.
+var activationFormat = calibrate.Format{Bits: 8}
 
 // mergeConcats gives the inputs of a Concat the scale of its result.
 func (in *inserter) mergeConcats() {

@@ -1,0 +1,324 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"onnxopt/onnx"
+	"onnxopt/onnx/graph"
+	"onnxopt/passes"
+	"onnxopt/passes/pass"
+	"onnxopt/runtime"
+	"onnxopt/runtime/compare"
+	"onnxopt/runtime/samples"
+)
+
+var optimizeVerb = verb{
+	name: "optimize", args: "MODEL -o OUT", minArgs: 1, maxArgs: 1,
+	doc:     "run a pipeline of passes over a model and measure what it did",
+	example: "onnxopt optimize model.onnx --data samples.npz --labels labels.csv -o model.opt.onnx",
+	setup: func(f *pflag.FlagSet) func(*call) error {
+		o := &optimizer{}
+		o.declare(f)
+		return o.run
+	},
+}
+
+// optimizer is one run of the verb optimize.
+type optimizer struct {
+	dataFlags
+	out, preset, calibration             string
+	passes, debug, printAfter            []string
+	maxDrop                              float64
+	calibrationSamples, samples, threads int
+	json, stats, verify, force, quiet    bool
+	settings                             pass.Settings
+
+	c       *call
+	off     map[string]bool
+	model   *graph.Model // being changed
+	float   *graph.Model // the float model with the same structure, for comparison
+	result  report
+	ledger  *pass.Ledger
+	written []byte
+}
+
+func (o *optimizer) declare(f *pflag.FlagSet) {
+	f.StringVarP(&o.out, "output", "o", "", "file to write")
+	f.StringVar(&o.preset, "preset", "", "simplify, int8 or small (default int8 with --data, else simplify)")
+	o.dataFlags.declare(f)
+	f.StringVar(&o.calibration, "calibration", "", "samples for calibration, if others than --data")
+	f.IntVar(&o.calibrationSamples, "calibration-samples", 1000, "samples to calibrate on, 0 for all")
+	f.IntVar(&o.samples, "samples", 0, "samples to compare on, 0 for all")
+	f.Float64Var(&o.maxDrop, "max-drop", 0.5, "largest loss of top-1 in points, or of agreement without labels; beyond it nothing is written")
+	f.StringSliceVar(&o.passes, "passes", nil, "exactly these passes instead of a preset")
+	f.StringSliceVarP(&o.debug, "debug", "d", nil, "pass/off turns a pass off")
+	f.StringVar(&o.settings.Quant.Method, "method", "", "calibration: minmax, moving-average, percentile, entropy, mse or auto")
+	f.BoolVar(&o.settings.Quant.PerTensor, "per-tensor", false, "one scale for each weight instead of one for each channel")
+	f.BoolVar(&o.settings.Quant.ReduceRange, "reduce-range", false, "7-bit weights, exact on CPUs whose 8-bit products saturate")
+	f.StringSliceVar(&o.settings.Quant.Skip, "skip", nil, "node names or operators to leave in float")
+	f.Float64Var(&o.settings.Prune.Threshold, "prune-threshold", 0, "set weights up to this magnitude to zero")
+	f.Float64Var(&o.settings.Prune.Sparsity, "prune-sparsity", 0, "set this share of the weights to zero")
+	f.BoolVar(&o.settings.Prune.Global, "prune-global", false, "one threshold over all layers")
+	f.IntVar(&o.settings.Cluster.Values, "cluster", 0, "share weights: size of a codebook, 2 to 256")
+	f.IntVar(&o.settings.MaxFold, "max-fold", 0, "bytes that constant folding may add for one tensor")
+	f.StringSliceVar(&o.printAfter, "print-after", nil, "print the graph as text after these passes, or all")
+	f.BoolVar(&o.stats, "stats", false, "print time and changes of every pass")
+	f.BoolVar(&o.verify, "verify", false, "run the model before and after every pass that promises equal outputs")
+	f.BoolVar(&o.json, "json", false, "print the result as JSON")
+	f.BoolVar(&o.force, "force", false, "write the file even if it is larger or misses --max-drop")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, no list of nodes")
+	f.IntVar(&o.threads, "threads", 1, "threads; results do not depend on it")
+}
+
+func (o *optimizer) run(c *call) error {
+	o.c = c
+	if o.out == "" {
+		return fmt.Errorf("optimize: no output file: give -o OUT")
+	}
+	list, err := o.pipeline()
+	if err != nil {
+		return err
+	}
+	if o.model, err = loadModel(c.args[0]); err != nil {
+		return err
+	}
+	original := o.model.Clone()
+	eval, labels, err := o.evaluation()
+	if err != nil {
+		return err
+	}
+	if eval != nil {
+		defer eval.Close()
+	}
+	if err := o.optimize(list); err != nil {
+		return err
+	}
+	if err := o.measure(original, eval, labels); err != nil {
+		return err
+	}
+	if err := o.judge(list); err != nil && !o.force {
+		o.show()
+		return err
+	}
+	if err := onnx.Save(o.model, o.out, onnx.SaveOptions{}); err != nil {
+		return err
+	}
+	o.result.Written = true
+	return o.show()
+}
+
+// pipeline resolves the preset, the flags that ask for a lossy pass, and -d.
+func (o *optimizer) pipeline() ([]pass.Pass, error) {
+	o.off = map[string]bool{}
+	for _, d := range o.debug {
+		name, ok := strings.CutSuffix(d, "/off")
+		if _, err := passes.Select([]string{name}); !ok || err != nil {
+			return nil, fmt.Errorf("optimize: -d %s: want PASS/off with a pass of onnxopt passes", d)
+		}
+		o.off[name] = true
+	}
+	if len(o.passes) > 0 {
+		return passes.Select(o.passes)
+	}
+	if o.preset == "" {
+		o.preset = "simplify"
+		if o.data != "" || o.calibration != "" {
+			o.preset = "int8"
+		}
+	}
+	var more []string
+	if o.settings.Prune.Threshold > 0 || o.settings.Prune.Sparsity > 0 {
+		more = append(more, "prune-magnitude")
+	}
+	if o.settings.Cluster.Values > 0 {
+		more = append(more, "cluster-weights")
+	}
+	return passes.Pipeline(o.preset, more...)
+}
+
+// evaluation opens the samples to compare on, with their labels.
+func (o *optimizer) evaluation() (*samples.Set, []int, error) {
+	set, err := o.open(o.model, samples.Evaluation)
+	if err != nil || set == nil {
+		return nil, nil, err
+	}
+	labels, err := o.truth(set)
+	if err != nil {
+		set.Close()
+		return nil, nil, err
+	}
+	return set, labels, nil
+}
+
+// optimize runs the passes. The model as it is before the first lossy pass is
+// kept for the comparison of inner tensors.
+func (o *optimizer) optimize(list []pass.Pass) error {
+	p := &progress{c: o.c, off: o.quiet}
+	opts := pass.Options{Settings: o.settings, Off: o.off, Progress: p.update}
+	opts.Settings.Threads = o.threads
+	if slices.ContainsFunc(list, func(p pass.Pass) bool { return p.Gives&pass.Calibrated != 0 && !o.off[p.Name] }) {
+		d := o.dataFlags
+		if o.calibration != "" {
+			d.data = o.calibration
+		}
+		set, err := d.open(o.model, samples.Calibration)
+		if err != nil {
+			return err
+		}
+		if set == nil {
+			return fmt.Errorf("optimize: preset %s calibrates on samples: give --data or --calibration", o.preset)
+		}
+		defer set.Close()
+		opts.Samples = first(set, o.calibrationSamples)
+	}
+	check, err := o.verifier()
+	if err != nil {
+		return err
+	}
+	opts.Before = func(p *pass.Pass, m *graph.Model) {
+		if p.Effect == pass.Lossy && o.float == nil {
+			o.float = m.Clone()
+		}
+	}
+	opts.After = func(p *pass.Pass, m *graph.Model) error {
+		if slices.Contains(o.printAfter, p.Name) || slices.Contains(o.printAfter, "all") {
+			fmt.Fprintf(o.c.out, "# after %s\n%s\n", p.Name, graph.Text(m))
+		}
+		if check != nil {
+			return check(p, m)
+		}
+		return nil
+	}
+	o.ledger, err = pass.Run(o.c, o.model, list, opts)
+	if err != nil {
+		return fmt.Errorf("%s: %w", o.c.args[0], err)
+	}
+	if o.float == nil {
+		o.float = o.model
+	}
+	return nil
+}
+
+// verifier compares the outputs after every exact or close pass with those of
+// the original, on one batch of samples or of random inputs.
+func (o *optimizer) verifier() (func(*pass.Pass, *graph.Model) error, error) {
+	if !o.verify {
+		return nil, nil
+	}
+	set, err := o.open(o.model, samples.Evaluation)
+	if err != nil {
+		return nil, err
+	}
+	if set == nil {
+		if set, err = samples.Random(inputsOf(o.model.Graph.Inputs()), 4, 1); err != nil {
+			return nil, err
+		}
+	}
+	probe := first(set, max(set.BatchSize(), min(4, set.Len())))
+	before := o.model.Clone()
+	lossy := false
+	return func(p *pass.Pass, m *graph.Model) error {
+		if lossy = lossy || p.Effect == pass.Lossy; lossy {
+			return nil
+		}
+		r, err := compare.Run(o.c, before, m, probe, compare.Options{Threads: o.threads, Latency: -1, Tensors: -1})
+		if err != nil {
+			return err
+		}
+		for _, t := range r.Outputs {
+			if t.SQNR < 90 {
+				return fmt.Errorf("pass %s changed output %s: SQNR %.1f dB", p.Name, t.Name, t.SQNR)
+			}
+		}
+		return nil
+	}, nil
+}
+
+// measure checks that the written form loads and runs, and compares it with
+// the original.
+func (o *optimizer) measure(original *graph.Model, eval *samples.Set, labels []int) error {
+	b, err := onnx.Marshal(o.model)
+	if err != nil {
+		return err
+	}
+	again, err := onnx.LoadBytes(bytes.Clone(b), "")
+	if err != nil {
+		return fmt.Errorf("internal error: the result does not load: %w", err)
+	}
+	before, err := onnx.Marshal(original)
+	if err != nil {
+		return err
+	}
+	o.result = report{Input: o.c.args[0], Output: o.out, Preset: o.preset, Ledger: o.ledger,
+		Before: figures{int64(len(before)), parameters(original.Graph), nodes(original.Graph)},
+		After:  figures{int64(len(b)), parameters(again.Graph), nodes(again.Graph)}}
+	if eval == nil {
+		if _, err := runtime.Compile(again, runtime.Options{}); err != nil {
+			o.result.Warnings = append(o.result.Warnings, fmt.Sprintf("not run: %v", err))
+		}
+		return nil
+	}
+	if labels != nil && o.samples > 0 {
+		labels = labels[:min(o.samples, len(labels))]
+	}
+	p := &progress{c: o.c, off: o.quiet}
+	o.result.Compare, err = compare.Run(o.c, original, again, first(eval, o.samples), compare.Options{Threads: o.threads, Labels: labels, Tensors: -1,
+		Progress: func(done, total int) { p.update("compare", done, total) }})
+	if err != nil {
+		return err
+	}
+	inner, err := compare.Run(o.c, o.float, again, first(eval, min(200, eval.Len())), compare.Options{Threads: o.threads, Latency: -1})
+	if err != nil {
+		return err
+	}
+	o.result.Compare.Tensors, o.result.Compare.FirstBad = inner.Tensors, inner.FirstBad
+	return nil
+}
+
+// judge says why the result is not what was asked for, nil if it is.
+func (o *optimizer) judge(list []pass.Pass) error {
+	r := &o.result
+	for _, p := range list {
+		if p.Effect == pass.Lossy && !o.off[p.Name] && o.ledger.Changes(p.Name) == 0 {
+			return refuse("pass %s changed nothing: see the reasons; --force writes the file", p.Name)
+		}
+	}
+	if r.After.Bytes > r.Before.Bytes {
+		return refuse("the result is larger: %d bytes, was %d; not written (--force writes it)", r.After.Bytes, r.Before.Bytes)
+	}
+	if r.Compare == nil {
+		return nil
+	}
+	drop, what := 100*(1-r.Compare.Agreement), "agreement with the original"
+	if t := r.Compare.Top1; t != nil {
+		drop, what = 100*(t.A-t.B), "top-1"
+	} else if len(r.Compare.Outputs) == 0 || r.Compare.Agreement == 0 {
+		return nil
+	}
+	if drop > o.maxDrop+1e-9 {
+		return refuse("%s fell by %.2f points, more than --max-drop %.2f; not written (--force writes it)", what, drop, o.maxDrop)
+	}
+	return nil
+}
+
+func (o *optimizer) show() error {
+	for _, e := range o.ledger.Entries {
+		if e.Action == pass.Warning {
+			o.result.Warnings = append(o.result.Warnings, e.Detail)
+		}
+	}
+	if o.json {
+		return writeJSON(o.c.out, &o.result)
+	}
+	o.result.print(o.c.out, o.stats, o.quiet)
+	return nil
+}
+
+// sortedKeys is the keys of a map in order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+
+	"onnxopt/passes/pass"
+	"onnxopt/runtime/compare"
+)
+
+// figures are the size of a model.
+type figures struct {
+	Bytes      int64 `json:"bytes"`
+	Parameters int   `json:"parameters"`
+	Nodes      int   `json:"nodes"`
+}
+
+// report is the result of optimize, as --json prints it.
+type report struct {
+	Input    string          `json:"input"`
+	Output   string          `json:"output"`
+	Preset   string          `json:"preset,omitempty"`
+	Written  bool            `json:"written"`
+	Before   figures         `json:"before"`
+	After    figures         `json:"after"`
+	Compare  *compare.Result `json:"compare,omitempty"`
+	Warnings []string        `json:"warnings,omitempty"`
+	Ledger   *pass.Ledger    `json:"ledger"`
+}
+
+func (r *report) print(w io.Writer, stats, quiet bool) {
+	if !quiet {
+		r.printNodes(w)
+	}
+	if stats {
+		r.printStats(w)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "\toriginal\toptimized\t\t\n")
+	fmt.Fprintf(t, "file size\t%s\t%s\t%.3fx\t\n", bytesText(r.Before.Bytes), bytesText(r.After.Bytes), float64(r.After.Bytes)/float64(r.Before.Bytes))
+	fmt.Fprintf(t, "parameters\t%d\t%d\t\t\n", r.Before.Parameters, r.After.Parameters)
+	fmt.Fprintf(t, "nodes\t%d\t%d\t\t\n", r.Before.Nodes, r.After.Nodes)
+	r.printCompare(t)
+	t.Flush()
+	r.printTensors(w)
+	for _, warning := range r.Warnings {
+		fmt.Fprintf(w, "warning: %s\n", warning)
+	}
+	if r.Written {
+		fmt.Fprintf(w, "wrote %s\n", r.Output)
+	} else {
+		fmt.Fprintf(w, "NOT WRITTEN: %s\n", r.Output)
+	}
+}
+
+func (r *report) printCompare(t io.Writer) {
+	c := r.Compare
+	if c == nil {
+		return
+	}
+	if c.Top1 != nil {
+		fmt.Fprintf(t, "top-1\t%.2f %%\t%.2f %%\t%+.2f\t\n", 100*c.Top1.A, 100*c.Top1.B, 100*(c.Top1.B-c.Top1.A))
+	}
+	if c.Agreement > 0 {
+		fmt.Fprintf(t, "agreement\t\t%.2f %%\tof %d samples\t\n", 100*c.Agreement, c.Samples)
+	}
+	for _, o := range c.Outputs {
+		fmt.Fprintf(t, "SQNR of %s\t\t%.1f dB\t\t\n", o.Name, o.SQNR)
+	}
+	if low, ok := lowest(c.Tensors); ok {
+		fmt.Fprintf(t, "lowest SQNR\t\t%.1f dB\t%s %s\t\n", low.SQNR, low.Op, low.Name)
+	}
+	if l := c.Latency; l != nil {
+		fmt.Fprintf(t, "latency\t%.3f ms\t%.3f ms\t%.2fx\t\n", l.A, l.B, l.B/l.A)
+	}
+}
+
+func lowest(list []compare.Tensor) (compare.Tensor, bool) {
+	if len(list) == 0 {
+		return compare.Tensor{}, false
+	}
+	return slices.MinFunc(list, func(a, b compare.Tensor) int { return cmp.Compare(a.SQNR, b.SQNR) }), true
+}
+
+func (r *report) printTensors(w io.Writer) {
+	if r.Compare != nil && r.Compare.FirstBad != "" {
+		fmt.Fprintf(w, "first bad layer: %s\n", r.Compare.FirstBad)
+	}
+}
+
+// printNodes lists what each pass did and, of the last pass that looked at
+// every node, why the others were kept.
+func (r *report) printNodes(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, e := range r.Ledger.Entries {
+		if e.Action != pass.Warning {
+			fmt.Fprintf(t, "%s\t%s\t%s %s\t%s\n", e.Pass, e.Action, e.Op, e.Node, e.Detail)
+		}
+	}
+	t.Flush()
+	fmt.Fprintln(w)
+}
+
+func (r *report) printStats(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "pass\teffect\tchanges\tnodes\ttime\t\n")
+	for _, p := range r.Ledger.Passes {
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%.1f ms\t\n", p.Pass, p.Effect, p.Changes, p.Nodes, float64(p.Time.Microseconds())/1e3)
+	}
+	t.Flush()
+	fmt.Fprintln(w)
+}

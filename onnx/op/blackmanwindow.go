@@ -1,0 +1,8 @@
+package op
+
+var opBlackmanWindow = windowFunction(&Def{
+	Name: "BlackmanWindow",
+	Versions: []Version{
+		{Since: 17, Schema: `size:T1 -> output:T2 | output_datatype:int=1 periodic:int=1 | T1: int32 int64; T2: num bfloat16`},
+	},
+}, 0.42, 0.5, 0.08)

@@ -1,0 +1,74 @@
+package op
+
+import (
+	"fmt"
+
+	"onnxopt/onnx/graph"
+)
+
+// Verify checks the meaning of every node whose domain is known here: the
+// operator exists at the imported opset and is not deprecated, arity,
+// attributes and their types. Types and shapes are package shape's matter.
+func Verify(m *graph.Model) []error {
+	var errs []error
+	for n := range m.Graph.All() {
+		if m.Function(n.Domain, n.Op, n.Overload) != nil || !knownDomain(n.Domain) {
+			continue
+		}
+		r, err := Resolve(n, m.Opset)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if v := r.Def.At(m.Opset(n.Domain)); v.Deprecated {
+			errs = append(errs, fmt.Errorf("node %s: operator %s is deprecated since opset %d", n.Title(), n.Op, v.Since))
+		}
+		for _, e := range r.Schema.verify(n) {
+			errs = append(errs, fmt.Errorf("node %s: %w", n.Title(), e))
+		}
+	}
+	return errs
+}
+
+func knownDomain(d string) bool {
+	d = graph.CanonicalDomain(d)
+	return d == "" || d == "ai.onnx.ml" || d == "ai.onnx.preview.training"
+}
+
+func (s *Schema) verify(n *graph.Node) []error {
+	errs := append(arity("input", s.In, n.Inputs()), arity("output", s.Out, n.Outputs())...)
+	for _, a := range n.Attrs {
+		spec := s.Attr(a.Name)
+		switch {
+		case spec == nil:
+			errs = append(errs, fmt.Errorf("unknown attribute %s", a.Name))
+		case a.Ref == "" && spec.Kind != a.Kind:
+			errs = append(errs, fmt.Errorf("attribute %s has another type than the operator's", a.Name))
+		}
+	}
+	for _, spec := range s.Attrs {
+		if spec.Required && n.Attr(spec.Name) == nil {
+			errs = append(errs, fmt.Errorf("attribute %s is missing", spec.Name))
+		}
+	}
+	return errs
+}
+
+func arity(kind string, params []Param, values []*graph.Value) []error {
+	var errs []error
+	for i := range values {
+		if paramAt(params, i) == nil {
+			return []error{fmt.Errorf("%d %ss, at most %d are allowed", len(values), kind, len(params))}
+		}
+	}
+	for i, p := range params {
+		have := i < len(values) && values[i] != nil
+		switch {
+		case p.Variadic && len(values)-i < p.Min:
+			errs = append(errs, fmt.Errorf("%s %s needs at least %d values", kind, p.Name, p.Min))
+		case !p.Variadic && !p.Optional && !have && kind == "input":
+			errs = append(errs, fmt.Errorf("%s %s is missing", kind, p.Name))
+		}
+	}
+	return errs
+}

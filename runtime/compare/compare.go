@@ -1,0 +1,419 @@
+// Package compare runs two models on the same samples and says how far apart
+// they are: signal to noise per tensor, accuracy, agreement and latency.
+package compare
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"onnxopt/onnx/graph"
+	"onnxopt/onnx/tensor"
+	"onnxopt/runtime"
+)
+
+// Source is samples that can be read in batches, such as *samples.Set.
+type Source interface {
+	Len() int
+	// BatchSize is the number of samples that a batch must have, 0 for any.
+	BatchSize() int
+	// Values is samples [from, to) stacked along the first axis, in the order of
+	// the graph inputs, filled up to BatchSize by repeating the last.
+	Values(from, to int) ([]tensor.Value, error)
+}
+
+// Options of Run. The zero value is right for most uses.
+type Options struct {
+	Threads  int
+	Batch    int   // samples run at once; 0 is 50
+	Labels   []int // the right class of each sample, or nil
+	Tensors  int   // samples on which inner tensors are compared; 0 is 200
+	Latency  int   // timed runs of one sample of each model; 0 is 30, negative none
+	Progress func(done, total int)
+}
+
+// Result is how model B differs from model A.
+type Result struct {
+	Samples   int      `json:"samples"`
+	Outputs   []Tensor `json:"outputs"`
+	Tensors   []Tensor `json:"tensors"` // in the order of A's graph
+	FirstBad  string   `json:"first_bad,omitempty"`
+	Agreement float64  `json:"agreement"` // share of samples with the same top class
+	Flips     []Flip   `json:"flips,omitempty"`
+	Top1      *Pair    `json:"top1,omitempty"` // share right, with labels
+	Top5      *Pair    `json:"top5,omitempty"`
+	Latency   *Pair    `json:"latency_ms,omitempty"` // median of one sample
+}
+
+// Pair is a figure of A and of B.
+type Pair struct {
+	A float64 `json:"a"`
+	B float64 `json:"b"`
+}
+
+// Tensor compares one value: SQNR is 10*log10(sum a^2 / sum (a-b)^2) in dB,
+// MaxAbs the largest difference, Cosine the angle between both.
+type Tensor struct {
+	Name   string  `json:"name"`
+	Op     string  `json:"op,omitempty"`
+	SQNR   float64 `json:"sqnr_db"`
+	Cosine float64 `json:"cosine"`
+	MaxAbs float64 `json:"max_abs"`
+
+	signal, other, dot, noise float64
+}
+
+// Flip is a sample whose top class changed.
+type Flip struct {
+	Sample int  `json:"sample"`
+	A      int  `json:"a"`
+	B      int  `json:"b"`
+	Label  *int `json:"label,omitempty"`
+}
+
+// maxFlips bounds the list of changed samples.
+const maxFlips = 100
+
+// badSQNR is the SQNR in dB under which a tensor is called bad.
+const badSQNR = 10
+
+func (t *Tensor) add(a, b []float32) {
+	for i, x := range a {
+		p, q := float64(x), float64(b[i])
+		d := p - q
+		t.signal += p * p
+		t.other += q * q
+		t.dot += p * q
+		t.noise += d * d
+		t.MaxAbs = max(t.MaxAbs, math.Abs(d))
+	}
+}
+
+func (t *Tensor) finish() {
+	t.SQNR = 200 // equal
+	if t.noise > 0 {
+		t.SQNR = min(10*math.Log10(t.signal/t.noise), 200)
+	}
+	t.Cosine = 1
+	if t.signal > 0 && t.other > 0 {
+		t.Cosine = t.dot / math.Sqrt(t.signal*t.other)
+	}
+}
+
+type runner struct {
+	ctx      context.Context
+	o        Options
+	a, b     *graph.Model
+	src      Source
+	result   *Result
+	order    []string // names of the inner tensors compared
+	tensors  map[string]*Tensor
+	right    [2]int
+	right5   [2]int
+	agree    int
+	haveTop1 bool
+}
+
+// Run compares B with A on the samples. Both must have the same inputs and
+// outputs by name.
+func Run(ctx context.Context, a, b *graph.Model, src Source, o Options) (*Result, error) {
+	if n := src.BatchSize(); n > 0 {
+		o.Batch = n
+	} else if o.Batch == 0 {
+		o.Batch = 50
+	}
+	if o.Tensors == 0 {
+		o.Tensors = 200
+	}
+	if o.Latency == 0 {
+		o.Latency = 30
+	}
+	if err := sameInterface(a, b); err != nil {
+		return nil, err
+	}
+	if o.Labels != nil && len(o.Labels) != src.Len() {
+		return nil, fmt.Errorf("%d labels for %d samples", len(o.Labels), src.Len())
+	}
+	r := &runner{ctx: ctx, o: o, a: a, b: b, src: src, result: &Result{Samples: src.Len()}, tensors: map[string]*Tensor{}}
+	if err := r.inner(); err != nil {
+		return nil, err
+	}
+	if err := r.outputs(); err != nil {
+		return nil, err
+	}
+	if o.Latency > 0 {
+		if err := r.latency(); err != nil {
+			return nil, err
+		}
+	}
+	return r.result, nil
+}
+
+func sameInterface(a, b *graph.Model) error {
+	for _, p := range []struct {
+		kind string
+		x, y []*graph.Value
+	}{{"input", a.Graph.Inputs(), b.Graph.Inputs()}, {"output", a.Graph.Outputs(), b.Graph.Outputs()}} {
+		if len(p.x) != len(p.y) {
+			return fmt.Errorf("the models have %d and %d %ss", len(p.x), len(p.y), p.kind)
+		}
+		for i, v := range p.x {
+			if w := p.y[i]; v.Name != w.Name {
+				return fmt.Errorf("%s %d is %s and %s", p.kind, i, v.Name, w.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// pairs matches the float values of both graphs by name. Where B quantizes a
+// value, its dequantized form is what counts.
+func pairs(a, b *graph.Model) (inA map[*graph.Value]bool, inB map[*graph.Value]string, order []string) {
+	byName := map[string]*graph.Value{}
+	for n := range b.Graph.Nodes() {
+		for _, v := range n.Outputs() {
+			if v != nil {
+				byName[v.Name] = v
+			}
+		}
+	}
+	inA, inB = map[*graph.Value]bool{}, map[*graph.Value]string{}
+	for n := range a.Graph.Nodes() {
+		if n.Is("QuantizeLinear", "DequantizeLinear", "Constant", "Shape", "Identity") {
+			continue
+		}
+		for _, v := range n.Outputs() {
+			if v == nil || byName[v.Name] == nil {
+				continue
+			}
+			inA[v] = true
+			inB[effective(byName[v.Name])] = v.Name
+			order = append(order, v.Name)
+		}
+	}
+	return inA, inB, order
+}
+
+// effective is the value that readers of v see: behind QuantizeLinear and
+// DequantizeLinear, and behind a fused activation nothing.
+func effective(v *graph.Value) *graph.Value {
+	for _, u := range v.Uses() {
+		if u.Node == nil || !u.Node.Is("QuantizeLinear") {
+			continue
+		}
+		for _, w := range u.Node.Out(0).Uses() {
+			if w.Node != nil && w.Node.Is("DequantizeLinear") {
+				return w.Node.Out(0)
+			}
+		}
+	}
+	return v
+}
+
+// inner compares inner tensors on the first samples.
+func (r *runner) inner() error {
+	watchA, namesB, order := pairs(r.a, r.b)
+	r.order = order
+	watchB := map[*graph.Value]bool{}
+	for v := range namesB {
+		watchB[v] = true
+	}
+	opOf := map[string]string{}
+	got := [2]map[string]*tensor.Tensor{{}, {}}
+	keep := func(side int, name string, v tensor.Value) {
+		if t, ok := v.(*tensor.Tensor); ok && t.Type == tensor.Float32 {
+			got[side][name] = t
+		}
+	}
+	sa, err := runtime.Compile(r.a, runtime.Options{Threads: r.o.Threads, Watch: watchA, Observe: func(v *graph.Value, t tensor.Value) {
+		opOf[v.Name] = v.Def().Op
+		keep(0, v.Name, t)
+	}})
+	if err != nil {
+		return err
+	}
+	sb, err := runtime.Compile(r.b, runtime.Options{Threads: r.o.Threads, Watch: watchB,
+		Observe: func(v *graph.Value, t tensor.Value) { keep(1, namesB[v], t) }})
+	if err != nil {
+		return err
+	}
+	for at := 0; at < min(r.o.Tensors, r.src.Len()); at += r.o.Batch {
+		in, err := r.src.Values(at, min(at+r.o.Batch, r.src.Len()))
+		if err != nil {
+			return err
+		}
+		clear(got[0])
+		clear(got[1])
+		if _, err := sa.Run(r.ctx, in); err != nil {
+			return err
+		}
+		if _, err := sb.Run(r.ctx, in); err != nil {
+			return err
+		}
+		for name, x := range got[0] {
+			y := got[1][name]
+			if y == nil || !slices.Equal(x.Shape, y.Shape) {
+				continue
+			}
+			if r.tensors[name] == nil {
+				r.tensors[name] = &Tensor{Name: name, Op: opOf[name]}
+			}
+			r.tensors[name].add(x.Float32s(), y.Float32s())
+		}
+	}
+	for _, name := range r.order {
+		if t := r.tensors[name]; t != nil {
+			t.finish()
+			r.result.Tensors = append(r.result.Tensors, *t)
+			if t.SQNR < badSQNR && r.result.FirstBad == "" {
+				r.result.FirstBad = name
+			}
+		}
+	}
+	return nil
+}
+
+// outputs compares the graph outputs on all samples.
+func (r *runner) outputs() error {
+	sa, err := runtime.Compile(r.a, runtime.Options{Threads: r.o.Threads})
+	if err != nil {
+		return err
+	}
+	sb, err := runtime.Compile(r.b, runtime.Options{Threads: r.o.Threads})
+	if err != nil {
+		return err
+	}
+	outs := make([]Tensor, len(r.a.Graph.Outputs()))
+	for i, v := range r.a.Graph.Outputs() {
+		outs[i].Name = v.Name
+	}
+	total := r.src.Len()
+	for at := 0; at < total; at += r.o.Batch {
+		to := min(at+r.o.Batch, total)
+		in, err := r.src.Values(at, to)
+		if err != nil {
+			return err
+		}
+		ya, err := sa.Run(r.ctx, in)
+		if err != nil {
+			return err
+		}
+		yb, err := sb.Run(r.ctx, in)
+		if err != nil {
+			return err
+		}
+		for i := range outs {
+			x, ok := ya[i].(*tensor.Tensor)
+			y, ok2 := yb[i].(*tensor.Tensor)
+			if !ok || !ok2 || !x.Type.IsFloat() && !x.Type.IsInt() {
+				continue
+			}
+			if x.Type != y.Type || !slices.Equal(x.Shape, y.Shape) {
+				return fmt.Errorf("output %s is %v and %v", outs[i].Name, x, y)
+			}
+			outs[i].add(x.Float32s(), y.Float32s())
+			if i == 0 {
+				r.classes(at, min(to-at, rows(x)), x, y)
+			}
+		}
+		if r.o.Progress != nil {
+			r.o.Progress(to, total)
+		}
+	}
+	for i := range outs {
+		outs[i].finish()
+	}
+	r.result.Outputs = outs
+	if r.haveTop1 {
+		n := float64(total)
+		r.result.Agreement = float64(r.agree) / n
+		if r.o.Labels != nil {
+			r.result.Top1 = &Pair{float64(r.right[0]) / n, float64(r.right[1]) / n}
+			r.result.Top5 = &Pair{float64(r.right5[0]) / n, float64(r.right5[1]) / n}
+		}
+	}
+	return nil
+}
+
+func rows(t *tensor.Tensor) int {
+	if t.Rank() == 0 {
+		return 1
+	}
+	return t.Shape[0]
+}
+
+// classes takes a first output of shape [samples, classes] as scores.
+func (r *runner) classes(at, n int, x, y *tensor.Tensor) {
+	if x.Rank() != 2 || x.Shape[1] < 2 {
+		return
+	}
+	r.haveTop1 = true
+	k := x.Shape[1]
+	a, b := x.Float32s(), y.Float32s()
+	for i := range n {
+		ra, rb := ranking(a[i*k:(i+1)*k]), ranking(b[i*k:(i+1)*k])
+		if ra[0] == rb[0] {
+			r.agree++
+		} else if len(r.result.Flips) < maxFlips {
+			f := Flip{Sample: at + i, A: ra[0], B: rb[0]}
+			if r.o.Labels != nil {
+				f.Label = &r.o.Labels[at+i]
+			}
+			r.result.Flips = append(r.result.Flips, f)
+		}
+		if r.o.Labels == nil {
+			continue
+		}
+		for side, rank := range [][]int{ra, rb} {
+			switch p := slices.Index(rank, r.o.Labels[at+i]); {
+			case p == 0:
+				r.right[side]++
+				fallthrough
+			case p > 0 && p < 5:
+				r.right5[side]++
+			}
+		}
+	}
+}
+
+// ranking is the class numbers by falling score, at most five.
+func ranking(score []float32) []int {
+	order := make([]int, len(score))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(score[j], score[i]) })
+	return order[:min(5, len(order))]
+}
+
+// latency times single samples, the models in turn.
+func (r *runner) latency() error {
+	in, err := r.src.Values(0, 1)
+	if err != nil {
+		return err
+	}
+	var times [2][]float64
+	var sessions [2]*runtime.Session
+	for i, m := range []*graph.Model{r.a, r.b} {
+		if sessions[i], err = runtime.Compile(m, runtime.Options{Threads: r.o.Threads}); err != nil {
+			return err
+		}
+	}
+	for k := range r.o.Latency + 3 {
+		for i, s := range sessions {
+			start := time.Now()
+			if _, err := s.Run(r.ctx, in); err != nil {
+				return err
+			}
+			if k >= 3 { // warm
+				times[i] = append(times[i], float64(time.Since(start).Nanoseconds())/1e6)
+			}
+		}
+	}
+	median := func(v []float64) float64 { slices.Sort(v); return v[len(v)/2] }
+	r.result.Latency = &Pair{median(times[0]), median(times[1])}
+	return nil
+}
