@@ -19,6 +19,7 @@ import (
 var Table = []pass.Pass{
 	clean.Identity,
 	fold.Constants,
+	fold.Reshapes,
 	fuse.BatchNorm,
 	fuse.Affine,
 	clean.Duplicates,
@@ -33,6 +34,7 @@ var Table = []pass.Pass{
 var Order = []Before{
 	{"identity", "constant-folding", "an Identity or Cast between a constant and its reader would hide the constant"},
 	{"constant-folding", "fuse-batchnorm", "parameters behind Constant nodes must be initializers"},
+	{"reshape-targets", "dead-code", "the computation of the target is left behind"},
 	{"fuse-batchnorm", "quantize", "a BatchNormalization behind a convolution would need a scale of its own"},
 	{"fuse-affine", "quantize", "a bias behind a convolution would need a scale of its own"},
 	{"prune-magnitude", "calibrate", "the ranges must be those of the pruned model"},
@@ -45,7 +47,7 @@ var Order = []Before{
 // Before says that pass First runs before pass Then.
 type Before struct{ First, Then, Why string }
 
-var simplify = []string{"identity", "constant-folding", "fuse-batchnorm", "fuse-affine", "common-subexpressions", "dead-code"}
+var simplify = []string{"identity", "constant-folding", "reshape-targets", "fuse-batchnorm", "fuse-affine", "common-subexpressions", "dead-code"}
 
 // Presets are named sets of passes.
 var Presets = []Preset{
