@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -76,6 +77,10 @@ func richProto(t *testing.T) *onnxpb.ModelProto {
 	p.Graph.ValueInfo = append(p.Graph.ValueInfo, stray, proto.Clone(p.Graph.Input[0]).(*onnxpb.ValueInfoProto))
 	p.Graph.Output[1].DocString = proto.String("another text than that of the input")
 	return p
+}
+
+func appendField(b []byte, field protowire.Number, v []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), v)
 }
 
 // everyMessage visits m and the messages below it.

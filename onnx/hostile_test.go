@@ -11,8 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"onnxopt/onnx/graph"
@@ -179,10 +179,6 @@ var broken = []struct {
 		w.Dims = []int64{1 << 40}
 		external(w, "location", "w.bin")
 	}, "does not fit"},
-}
-
-func appendField(b []byte, field protowire.Number, v []byte) []byte {
-	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), v)
 }
 
 // hostileDir has the files that the external cases point at.
@@ -357,5 +353,105 @@ func TestNesting(t *testing.T) {
 	}
 	if again, err := Marshal(m); err != nil || !bytes.Equal(again, b) {
 		t.Errorf("changed by a round trip: %v", err)
+	}
+}
+
+// TestManyOfOne loads files that have very many of one thing, in linear time.
+func TestManyOfOne(t *testing.T) {
+	const n = 100_000
+	name := func(i int) *string { return proto.String(fmt.Sprintf("n%d", i)) }
+	for _, c := range []struct {
+		what string
+		make func(p *onnxpb.ModelProto)
+	}{
+		{"attributes", func(p *onnxpb.ModelProto) {
+			for i := range n {
+				p.Graph.Node[0].Attribute = append(p.Graph.Node[0].Attribute, &onnxpb.AttributeProto{Name: name(i), Type: proto.Int32(2), I: proto.Int64(0)})
+			}
+		}},
+		{"uses of a value", func(p *onnxpb.ModelProto) {
+			for range n {
+				p.Graph.Node[0].Input = append(p.Graph.Node[0].Input, "x")
+			}
+		}},
+		{"outputs of one value", func(p *onnxpb.ModelProto) {
+			for range n {
+				p.Graph.Output = append(p.Graph.Output, p.Graph.Output[0])
+			}
+		}},
+		{"value_info of one value", func(p *onnxpb.ModelProto) {
+			for range n {
+				p.Graph.ValueInfo = append(p.Graph.ValueInfo, p.Graph.Output[0])
+			}
+		}},
+		{"outputs of a node", func(p *onnxpb.ModelProto) {
+			for i := range n {
+				p.Graph.Node[0].Output = append(p.Graph.Node[0].Output, *name(i))
+			}
+		}},
+		{"subgraphs of a node", func(p *onnxpb.ModelProto) {
+			a := &onnxpb.AttributeProto{Name: proto.String("g"), Type: proto.Int32(10)}
+			for range n {
+				a.Graphs = append(a.Graphs, &onnxpb.GraphProto{Name: proto.String("s"), Output: p.Graph.Input})
+			}
+			p.Graph.Node[0].Attribute = []*onnxpb.AttributeProto{a}
+		}},
+		{"functions", func(p *onnxpb.ModelProto) {
+			for i := range n {
+				f := &onnxpb.FunctionProto{Name: name(i), Domain: proto.String("d")}
+				if i > 0 {
+					call := node(*name(i - 1), "", nil)
+					call.Domain = f.Domain
+					f.Node = []*onnxpb.NodeProto{call}
+				}
+				p.Functions = append(p.Functions, f)
+			}
+		}},
+		{"nodes in a deep subgraph", func(p *onnxpb.ModelProto) {
+			g := nested(100)
+			inner := g
+			for inner.GetName() != "innermost" {
+				inner = inner.Node[0].Attribute[0].G
+			}
+			for i := range n / 4 {
+				inner.Node = append(inner.Node, node("Neg", "", []string{"x"}, *name(i)))
+			}
+			p.Graph.Node[0].Attribute = []*onnxpb.AttributeProto{graphAttr("g", g)}
+		}},
+		{"long names", func(p *onnxpb.ModelProto) {
+			p.Graph.Node[0].Name = proto.String(strings.Repeat("x", n))
+		}},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			p := small()
+			c.make(p)
+			b, err := proto.Marshal(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			m, err := LoadBytes(b, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Verify(); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Graph.Sort(); err != nil {
+				t.Fatal(err)
+			}
+			again, err := Marshal(m.Clone())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(again) != len(b) {
+				t.Errorf("%d bytes became %d", len(b), len(again))
+			}
+			graph.Text(m)
+			// Quadratic time would be minutes.
+			if d := time.Since(start); d > 20*time.Second {
+				t.Errorf("%v", d)
+			}
+		})
 	}
 }

@@ -24,19 +24,11 @@ func settle(m *graph.Model) error {
 func settleGraph(g *graph.Graph) error {
 	if !ordered(g, map[*graph.Node]bool{}) {
 		if err := g.Sort(); err != nil {
-			return fmt.Errorf("%s", printableError(err))
+			return fmt.Errorf("%s", printable(err.Error()))
 		}
 	}
 	unhide(g, map[string]bool{})
 	return nil
-}
-
-// printableError is an error of package graph, whose names come from the file.
-func printableError(err error) string {
-	if s := err.Error(); printable(s) == s {
-		return s
-	}
-	return printable(err.Error())
 }
 
 // ordered reports that every node follows those that it reads, also through

@@ -8,7 +8,6 @@ import (
 	"onnxopt/onnx/dim"
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/onnxpb"
-	"onnxopt/onnx/tensor"
 )
 
 // maxRank bounds the rank of a declared shape.
@@ -49,7 +48,9 @@ func typeOf(p *onnxpb.TypeProto) (graph.Type, error) {
 		return inner(graph.OptionalKind, p.OptionalType.ElemType)
 	case p.MapType != nil:
 		t, err := inner(graph.MapKind, p.MapType.ValueType)
-		t.Elem = tensor.DType(p.MapType.GetKeyType())
+		if e := p.MapType.GetKeyType(); e != 0 && err == nil {
+			t.Elem, err = elemType(e)
+		}
 		return t, err
 	case p.OpaqueType != nil:
 		return graph.Type{Kind: graph.OpaqueKind}, nil
@@ -114,6 +115,8 @@ func typeProto(t graph.Type) *onnxpb.TypeProto {
 		p.OptionalType = &onnxpb.TypeProto_Optional{ElemType: of}
 	case graph.MapKind:
 		p.MapType = &onnxpb.TypeProto_Map{KeyType: proto.Int32(int32(t.Elem)), ValueType: of}
+	case graph.OpaqueKind:
+		p.OpaqueType = &onnxpb.TypeProto_Opaque{}
 	}
 	return p
 }

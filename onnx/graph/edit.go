@@ -83,16 +83,15 @@ func (g *Graph) addInitializer(name string, d *Data) *Value {
 // AddOutput appends v, of g or of an enclosing graph, to g's outputs.
 func (g *Graph) AddOutput(v *Value) {
 	g.outputs = append(g.outputs, v)
+	g.outPos = append(g.outPos, len(v.uses))
 	v.uses = append(v.uses, Use{Graph: g, Index: len(g.outputs) - 1})
 }
 
 // SetOutput makes v output i of g. The graph's interface keeps its name only
 // if v has the name of the old output; see ReplaceAll.
 func (g *Graph) SetOutput(i int, v *Value) {
-	old := g.outputs[i]
-	k := slices.Index(old.uses, Use{Graph: g, Index: i})
-	old.dropUse(k)
-	g.outputs[i] = v
+	g.outputs[i].dropUse(g.outPos[i])
+	g.outputs[i], g.outPos[i] = v, len(v.uses)
 	v.uses = append(v.uses, Use{Graph: g, Index: i})
 	if d := g.outInfo[i]; d != nil && v.graph == g && !v.input {
 		delete(g.outInfo, i)
@@ -127,8 +126,12 @@ func (v *Value) dropUse(k int) {
 	moved := v.uses[last]
 	v.uses[k] = moved
 	v.uses = v.uses[:last]
-	if moved.Node != nil && k != last {
+	switch {
+	case k == last:
+	case moved.Node != nil:
 		moved.Node.usePos[moved.Index] = k
+	default:
+		moved.Graph.outPos[moved.Index] = k
 	}
 }
 
@@ -231,9 +234,9 @@ func (g *Graph) release() {
 		n.SetInputs()
 	}
 	for i, v := range g.outputs {
-		v.dropUse(slices.Index(v.uses, Use{Graph: g, Index: i}))
+		v.dropUse(g.outPos[i])
 	}
-	g.outputs = nil
+	g.outputs, g.outPos = nil, nil
 }
 
 // SetInputs replaces all inputs; trailing nils are dropped.

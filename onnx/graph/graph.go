@@ -114,6 +114,7 @@ type Graph struct {
 
 	inputs  []*Value
 	outputs []*Value
+	outPos  []int          // outPos[i]: where in outputs[i].uses this use stands
 	outInfo map[int]*Value // descriptions of outputs that are inputs or outer values
 	stored  []*Value       // values with data, in file order; may hold removed ones
 	first   *Node

@@ -2,7 +2,6 @@ package graph
 
 import (
 	"slices"
-	"strings"
 
 	"onnxopt/onnx/dim"
 	"onnxopt/onnx/tensor"
@@ -182,38 +181,14 @@ func (t Type) Join(o Type) Type {
 	return j
 }
 
-// String is the type as in the ONNX text syntax: float[N,3,224,224],
-// seq(tensor(float)), int64[] for a scalar, float for an unknown rank.
+// String is the type in the ONNX text syntax: float[N,3,224,224],
+// seq(float[2]), int64 for a scalar, float[] for an unknown rank; "?" if
+// nothing is known.
 func (t Type) String() string {
-	switch t.Kind {
-	case TensorKind, SparseKind:
-		s := t.Elem.String()
-		if t.Ranked {
-			dims := make([]string, len(t.Shape))
-			for i, d := range t.Shape {
-				dims[i] = d.String()
-			}
-			s += "[" + strings.Join(dims, ",") + "]"
-		}
-		if t.Kind == SparseKind {
-			return "sparse_tensor(" + s + ")"
-		}
-		return s
-	case SequenceKind:
-		return "seq(" + t.elemString() + ")"
-	case OptionalKind:
-		return "optional(" + t.elemString() + ")"
-	case MapKind:
-		return "map(" + t.Elem.String() + "," + t.elemString() + ")"
-	case OpaqueKind:
-		return "opaque"
-	}
-	return "?"
-}
-
-func (t Type) elemString() string {
-	if t.Of == nil {
+	if !t.Known() {
 		return "?"
 	}
-	return t.Of.String()
+	p := &printer{}
+	p.valueType(t)
+	return p.Builder.String()
 }

@@ -79,24 +79,11 @@ func (g *Graph) verify(scope map[*Value]bool, names map[string]bool) error {
 }
 
 func (g *Graph) verifyOutputs(scope map[*Value]bool) error {
-	linked := map[int]bool{}
-	seen := map[*Value]bool{}
-	for _, v := range g.outputs {
-		if seen[v] {
-			continue
-		}
-		seen[v] = true
-		for _, u := range v.uses {
-			if u.Node == nil && u.Graph == g {
-				linked[u.Index] = true
-			}
-		}
-	}
 	for i, v := range g.outputs {
 		if !scope[v] {
 			return fmt.Errorf("graph output %s is produced by nothing", v.Name)
 		}
-		if !linked[i] {
+		if k := g.outPos[i]; k >= len(v.uses) || v.uses[k] != (Use{Graph: g, Index: i}) {
 			return fmt.Errorf("graph output %s is not linked", v.Name)
 		}
 	}
