@@ -144,11 +144,15 @@ func softmaxZero(v []float64) {
 	}
 }
 
-// bothClasses is the scores of the negative and positive class from one score:
-// its complement where it is a probability (all weights positive), else its
-// opposite.
-func bothClasses(score float64, probability bool) []float64 {
-	if probability {
+// bothClasses is the output for the negative and positive class of a decision
+// with one score: LOGISTIC maps the score and its opposite; otherwise they are
+// the score and its complement if it is a probability, else its opposite. The
+// standard leaves this open; this is what onnxruntime does.
+func bothClasses(score float64, probability bool, transform string) []float64 {
+	switch {
+	case transform == "LOGISTIC":
+		return []float64{sigmoid(-score), sigmoid(score)}
+	case probability:
 		return []float64{1 - score, score}
 	}
 	return []float64{-score, score}

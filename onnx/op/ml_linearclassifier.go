@@ -44,8 +44,8 @@ func evalLinearClassifier(e *Eval) error {
 	if err != nil {
 		return err
 	}
-	columns := s.f
-	if s.f == 1 && l.len() == 2 {
+	columns, post := s.f, e.Str("post_transform")
+	if s.f == 1 && l.len() == 2 && post != "PROBIT" {
 		columns = 2
 	}
 	if s.f == 1 {
@@ -59,9 +59,8 @@ func evalLinearClassifier(e *Eval) error {
 			which[i] = 1
 		}
 		if columns > s.f {
-			row = bothClasses(row[0], false)
-		}
-		if err := postTransform(e.Str("post_transform"), row); err != nil {
+			row = bothClasses(row[0], true, post)
+		} else if err := postTransform(post, row); err != nil {
 			return err
 		}
 		z = append(z, row...)

@@ -17,7 +17,7 @@ var opMlNormalizer = &Def{
 	Eval:  evalNormalizer,
 }
 
-// evalNormalizer divides each row by its largest magnitude, its sum of
+// evalNormalizer divides each row by its largest element, its sum of
 // magnitudes or its Euclidean norm; rows whose divisor is zero stay.
 func evalNormalizer(e *Eval) error {
 	x := e.Tensor(0)
@@ -29,9 +29,7 @@ func evalNormalizer(e *Eval) error {
 		row, by := m.row(i), 0.0
 		switch norm := e.Str("norm"); norm {
 		case "MAX":
-			for _, v := range row {
-				by = max(by, math.Abs(v))
-			}
+			by = maxFloats(row)
 		case "L1":
 			by = absSum(row)
 		case "L2":

@@ -118,18 +118,14 @@ func (c *svmClassifier) classify(x []float64) (int, []float64) {
 // decide is the label of the best class: with one rho, two classes are told
 // apart by the weight of the best score.
 func (c *svmClassifier) decide(best int, weight float64) int {
-	if len(c.rho) != 1 || c.labels.len() == 0 {
-		return best
+	positive := weight > 0
+	if c.positive {
+		positive = weight >= 0.5
 	}
-	switch threshold := weight > 0; {
-	case c.labels.len() == 2 && (c.positive && weight >= 0.5 || !c.positive && threshold):
-		return 1
-	case c.labels.len() == 2:
-		return best
-	case threshold:
+	if len(c.rho) == 1 && c.labels.len() == 2 && positive {
 		return 1
 	}
-	return 0
+	return best
 }
 
 // duel is the score of every pair of classes i < j, positive for i, and the
@@ -218,7 +214,7 @@ func coupled(r [][]float64) []float64 {
 // both.
 func (c *svmClassifier) transformed(scores []float64) ([]float64, error) {
 	if len(scores) == 1 && c.labels.len() == 2 && len(c.rho) == 1 && c.post != "PROBIT" {
-		scores = bothClasses(scores[0], len(c.vectors) > 0 && len(c.probA) > 0)
+		return bothClasses(scores[0], c.post != "NONE", c.post), nil
 	}
 	return scores, postTransform(c.post, scores)
 }

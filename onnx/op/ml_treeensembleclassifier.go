@@ -30,9 +30,9 @@ func inferTreeClassifier(f *Infer) error {
 	return nil
 }
 
-// evalTreeClassifier is the class of the largest score. Two classes of which
-// the trees vote for one alone are decided by that score: above one half if no
-// weight is negative, else by its sign.
+// evalTreeClassifier is the class of the largest score. Where the trees of two
+// classes vote for one alone, as converters write binary models, that score
+// decides: above one half if no weight is negative, else by its sign.
 func evalTreeClassifier(e *Eval) error {
 	m, err := featuresOf(e.Tensor(0))
 	if err != nil {
@@ -50,12 +50,12 @@ func evalTreeClassifier(e *Eval) error {
 	if len(base) > 1 && len(base) != f.targets {
 		return fmt.Errorf("%d base values for %d classes", len(base), f.targets)
 	}
-	t := treeClassifier{f, base, e.Str("post_transform"), true, false}
+	ids := e.Attrs.Ints("class_ids")
+	t := treeClassifier{forest: f, base: base, post: e.Str("post_transform"), positive: true}
+	t.oneSided = f.targets == 2 && len(base) < 2 && len(ids) > 0 && slices.Min(ids) == slices.Max(ids)
 	for _, w := range floatsAttr(&e.Attrs, "class_weights") {
 		t.positive = t.positive && w >= 0
 	}
-	ids := e.Attrs.Ints("class_ids")
-	t.oneSided = len(ids) > 0 && slices.Min(ids) == slices.Max(ids)
 	which, z, columns := make([]int, m.n), []float64{}, f.targets
 	for i := range m.n {
 		var scores []float64
@@ -78,50 +78,32 @@ type treeClassifier struct {
 	base     []float64
 	post     string
 	positive bool // no weight is negative
-	oneSided bool // all votes are for one class
+	oneSided bool // two classes, all votes for one
 }
 
-func (t *treeClassifier) classify(x []float64) (int, []float64, error) {
+func (t *treeClassifier) classify(x []float64) (which int, scores []float64, err error) {
 	scores, voted, err := t.scores(x, "SUM")
 	if err != nil {
 		return 0, nil, err
 	}
-	if t.targets > 2 {
-		for i := range scores {
-			if len(t.base) > 0 {
-				scores[i] += t.base[i%len(t.base)]
-			}
+	for i := range scores {
+		if len(t.base) > 0 && (voted[i] || !t.oneSided) {
+			scores[i] += t.base[i%len(t.base)]
 		}
-		which := argMax(scores)
-		return which, scores, postTransform(t.post, scores)
 	}
-	positive := t.targets - 1
-	switch {
-	case len(t.base) == 2 && voted[1]: // the base of class 0 is not used
-		scores[1] = t.base[1] + scores[0]
-		scores[0] = -scores[1]
-	case len(t.base) == 2:
-		scores[0], scores[1] = scores[0]+t.base[0], scores[1]+t.base[1]
-	case len(t.base) == 1:
-		scores[0] += t.base[0]
-	}
-	if len(t.base) < 2 && !voted[positive] {
-		scores = scores[:1]
-	}
-	return t.decide(scores)
-}
-
-// decide is the label and output of one or two classes' scores.
-func (t *treeClassifier) decide(scores []float64) (int, []float64, error) {
-	which, weight := 0, scores[len(scores)-1]
-	if weight > 0 && !(t.oneSided && t.targets == 2 && t.positive) || weight > 0.5 {
-		which = 1
-	}
-	if len(scores) == 1 && t.oneSided && t.targets == 2 && t.post != "PROBIT" {
-		scores = bothClasses(scores[0], t.positive)
-		if t.positive || t.post != "LOGISTIC" {
-			return which, scores, nil
+	which = argMax(scores)
+	if t.oneSided || t.targets == 1 {
+		weight, threshold := sumFloats(scores), 0.0
+		if t.oneSided && t.positive {
+			threshold = 0.5
 		}
+		which = 0
+		if weight > threshold {
+			which = 1
+		}
+	}
+	if t.oneSided && voted[0] && t.post != "PROBIT" {
+		return which, bothClasses(scores[0], t.positive, t.post), nil
 	}
 	return which, scores, postTransform(t.post, scores)
 }
