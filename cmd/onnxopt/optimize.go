@@ -39,13 +39,12 @@ type optimizer struct {
 	json, stats, verify, force, quiet    bool
 	settings                             pass.Settings
 
-	c       *call
-	off     map[string]bool
-	model   *graph.Model // being changed
-	float   *graph.Model // the float model with the same structure, for comparison
-	result  report
-	ledger  *pass.Ledger
-	written []byte
+	c      *call
+	off    map[string]bool
+	model  *graph.Model // being changed
+	float  *graph.Model // the float model with the same structure, for comparison
+	result report
+	ledger *pass.Ledger
 }
 
 func (o *optimizer) declare(f *pflag.FlagSet) {

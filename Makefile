@@ -1,0 +1,72 @@
+# Needs Go; `make test` also Python 3 with venv. Everything else is installed under .venv and build/.
+export CGO_ENABLED = 0
+
+VENV        ?= .venv
+PYTHON       = $(VENV)/bin/python
+STATICCHECK  = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+DEMO        ?= lenet5
+
+# What the Go tests read: the onnx package's own test data, and its backend tests as files.
+ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance
+
+.PHONY: all build demo test lint cross test-go test-deploy conformance generate fuzz clean
+
+all: build
+
+build:
+	go build -trimpath -o bin/onnxopt ./cmd/onnxopt
+
+# The main job on a shipped model: quantize, compare on 10,000 labelled images, write.
+demo: build
+	mkdir -p out
+	bin/onnxopt optimize models/$(DEMO).onnx --data models/mnist --labels models/mnist/t10k-labels-idx1-ubyte.gz -o out/$(DEMO).opt.onnx
+
+test: lint cross test-go test-deploy
+
+lint:
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt: $$files"; exit 1; }
+	go vet ./...
+	$(STATICCHECK) ./...
+
+# Other machines: they build, and the pure Go kernels are vetted.
+cross:
+	GOARCH=arm64 go vet ./...
+	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/onnxopt
+	GOOS=windows go build -o /dev/null ./cmd/onnxopt
+
+# Every test; then the kernels and the runtime once more without assembly.
+test-go: build/conformance
+	$(ONNX_TESTS) go test ./...
+	$(ONNX_TESTS) go test -tags noasm ./runtime/...
+
+# Int8 files of the shipped models in this tool, onnxruntime and OpenVINO.
+test-deploy: build $(VENV)/installed
+	mkdir -p build/deploy
+	$(PYTHON) testdata/deploy.py bin/onnxopt build/deploy
+
+# Run ONNX's own tests and write what passes into runtime/CONFORMANCE.md.
+conformance: build/conformance
+	$(ONNX_TESTS) go test ./runtime -run TestConformance -count 1 -update
+	@sed -n '/^| category/,/^| all/p' runtime/CONFORMANCE.md
+
+$(VENV)/installed: testdata/requirements.txt
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+build/conformance: $(VENV)/installed runtime/testdata/conformance.py
+	mkdir -p build
+	ln -sfn $$($(PYTHON) -c 'import onnx, os; print(os.path.dirname(onnx.__file__))')/backend/test/data build/onnx-data
+	$(PYTHON) runtime/testdata/conformance.py $@
+
+# Protobuf code and assembly, from onnx.proto (needs protoc and protoc-gen-go) and runtime/kernel/_asm.
+generate:
+	go generate ./...
+
+# make fuzz T=./onnx:FuzzLoad [FUZZTIME=10m]
+FUZZTIME ?= 10m
+fuzz:
+	go test $(firstword $(subst :, ,$(T))) -run '^$$' -fuzz '^$(lastword $(subst :, ,$(T)))$$' -fuzztime $(FUZZTIME)
+
+clean:
+	rm -rf bin build out
