@@ -72,7 +72,7 @@ func inferRecurrent(f *Infer, gates int) error {
 	x, w, r := f.Type(0), f.Type(1), f.Type(2)
 	for _, t := range f.In[:min(3, len(f.In))] {
 		if t.Ranked && len(t.Shape) != 3 {
-			return fmt.Errorf("X %v, W %v, R %v: want rank 3", x, w, r)
+			return fmt.Errorf("shapes of X %v, W %v, R %v: want rank 3", x, w, r)
 		}
 	}
 	seq, batch, hidden := dim.Unknown, dim.Unknown, dim.Unknown
@@ -118,7 +118,7 @@ type recurrence struct {
 func newRecurrence(e *Eval, gates int, activations []string) (*recurrence, error) {
 	x, w, r := e.Tensor(0), e.Tensor(1), e.Tensor(2)
 	if x.Rank() != 3 || w.Rank() != 3 || r.Rank() != 3 {
-		return nil, fmt.Errorf("X %v, W %v, R %v: want rank 3", x, w, r)
+		return nil, fmt.Errorf("shapes of X %v, W %v, R %v: want rank 3", x, w, r)
 	}
 	dirs := directions(&e.Attrs)
 	q := &recurrence{seq: x.Shape[0], batch: x.Shape[1], in: x.Shape[2], hidden: r.Shape[2], batchFirst: e.Int("layout") != 0}
