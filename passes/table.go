@@ -25,6 +25,7 @@ var Table = []pass.Pass{
 	clean.Duplicates,
 	prune.Magnitude,
 	quant.Calibrate,
+	quant.Round,
 	quant.Insert,
 	cluster.KMeans,
 	clean.Dead,
@@ -39,6 +40,8 @@ var Order = []Before{
 	{"fuse-affine", "quantize", "a bias behind a convolution would need a scale of its own"},
 	{"prune-magnitude", "calibrate", "the ranges must be those of the pruned model"},
 	{"prune-magnitude", "cluster-weights", "zero must be one of the shared values"},
+	{"calibrate", "round-weights", "weights are rounded for the layers that calibration chose"},
+	{"round-weights", "quantize", "the chosen rounding is what quantize writes"},
 	{"calibrate", "quantize", "activation scales come from the ranges"},
 	{"quantize", "dead-code", "the float weights are left behind"},
 	{"cluster-weights", "dead-code", "the float weights are left behind"},
@@ -52,7 +55,7 @@ var simplify = []string{"identity", "constant-folding", "reshape-targets", "fuse
 // Presets are named sets of passes.
 var Presets = []Preset{
 	{"simplify", "the smallest equal graph", simplify},
-	{"int8", "simplify, then 8-bit weights and activations", append(slices.Clone(simplify), "calibrate", "quantize")},
+	{"int8", "simplify, then 8-bit weights and activations", append(slices.Clone(simplify), "calibrate", "round-weights", "quantize")},
 	{"small", "simplify, then shared weights: float arithmetic, a quarter of the size", append(slices.Clone(simplify), "cluster-weights")},
 }
 

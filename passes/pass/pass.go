@@ -69,6 +69,8 @@ type Context struct {
 	changes int // of the running pass
 	limit   int // rewrites still allowed; negative is unlimited
 	Ranges  Ranges
+	// Rounded holds the weights whose rounding was chosen by their effect.
+	Rounded map[*graph.Value]*Rounding
 }
 
 // Samples is a set of inputs that can be read any number of times.
@@ -92,6 +94,13 @@ func BatchSize(s Samples, wish int) int {
 		return 50
 	}
 	return wish
+}
+
+// Rounding is a weight rounded to int8.
+type Rounding struct {
+	Scale  []float32 // one, or one for each output channel
+	Values []int8    // in the weight's layout
+	Shift  []float32 // what the bias gains, for each output channel; nil without a bias
 }
 
 // Ranges is the calibrated range of each value, by name.

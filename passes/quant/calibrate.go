@@ -9,7 +9,6 @@ import (
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
 	"onnxopt/passes/pass"
-	"onnxopt/runtime"
 	"onnxopt/runtime/calibrate"
 )
 
@@ -71,27 +70,5 @@ func observe(c *pass.Context, m *graph.Model, p *plan, sketches map[string]*cali
 			s.Add(d[i*len(d)/n : (i+1)*len(d)/n])
 		}
 	}
-	s, err := runtime.Compile(m, runtime.Options{Threads: c.Settings.Threads, Observe: see, Watch: p.values})
-	if err != nil {
-		return err
-	}
-	size, total := pass.BatchSize(c.Samples, c.Settings.Quant.BatchSize), c.Samples.Len()
-	for at := 0; at < total; at += size {
-		to := min(at+size, total)
-		in, err := c.Samples.Values(at, to)
-		if err != nil {
-			return err
-		}
-		rows = to - at
-		for i, v := range m.Graph.Inputs() {
-			if i < len(in) && in[i] != nil && p.values[v] {
-				see(v, in[i])
-			}
-		}
-		if _, err := s.Run(c, in); err != nil {
-			return err
-		}
-		c.Progress(to, total)
-	}
-	return nil
+	return sweep(c, m, p.values, see, &rows, c.Progress)
 }

@@ -7,6 +7,7 @@ import (
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
+	"onnxopt/passes/pass"
 )
 
 // quantWeight is a weight in int8 with one scale, or one for each output
@@ -19,10 +20,7 @@ type quantWeight struct {
 // weights quantizes the weight and bias of n and says how.
 func (in *inserter) weights(n *graph.Node, q *quantNode) string {
 	w := n.In(q.weight)
-	axis := q.axis
-	if in.p.s.PerTensor || axis < 0 {
-		axis = -1
-	}
+	axis := weightAxis(q.axis, in.p.s)
 	x := in.params[in.original(n.In(0))]
 	qw := in.weight[weightKey{w, axis}]
 	if qw == nil {
@@ -37,7 +35,7 @@ func (in *inserter) weights(n *graph.Node, q *quantNode) string {
 	if n.In(2) == nil || n.Is("MatMul") {
 		return how
 	}
-	in.bias(n, qw, x.scale)
+	in.bias(n, w, qw, x.scale)
 	return how + ", bias int32"
 }
 
@@ -45,52 +43,82 @@ func (in *inserter) weights(n *graph.Node, q *quantNode) string {
 func (in *inserter) original(d *graph.Value) *graph.Value { return d.Def().In(0).Def().In(0) }
 
 // quantizeWeight is q = round(w / scale), of the whole tensor or of each
-// channel. The scale is max|w| / 127 or the smaller one, down to 0.8 of it,
-// with the least squared error. A scale is raised where the bias would
+// channel, or what round-weights chose. A scale is raised where the bias would
 // overflow int32 in units of x_scale*w_scale.
 func (in *inserter) quantizeWeight(n *graph.Node, w *graph.Value, axis int, xScale float32, bias *graph.Value) *quantWeight {
 	t := w.Const()
 	v := t.Float32s()
-	channels, inner := 1, t.Len()
-	if axis >= 0 {
-		channels, inner = t.Shape[axis], 1
-		for _, d := range t.Shape[axis+1:] {
-			inner *= d
-		}
-	}
-	limit := float32(127)
-	if in.p.s.ReduceRange {
-		limit = 63
-	}
-	scale := make([]float32, channels)
-	for i, x := range v {
-		c := i / inner % channels
-		scale[c] = max(scale[c], float32(math.Abs(float64(x))))
-	}
-	var b []float32
+	limit := weightLimit(in.p.s)
+	scale := weightScales(t, axis, limit)
+	raised := false
 	if bias != nil && bias.Const() != nil && !n.Is("MatMul") {
-		b = bias.Const().Float32s()
-	}
-	for c := range scale {
-		scale[c] /= limit
-	}
-	refineScales(v, scale, inner, limit)
-	for c := range scale {
-		for k, x := range b {
-			if channels == 1 || k == c {
-				scale[c] = max(scale[c], float32(math.Abs(float64(x)))/(xScale*(1<<30)))
+		for k, x := range bias.Const().Float32s() {
+			c := min(k, len(scale)-1)
+			if least := float32(math.Abs(float64(x))) / (xScale * (1 << 30)); least > scale[c] {
+				scale[c], raised = least, true
 			}
 		}
-		if !(scale[c] > 1e-30) {
-			scale[c] = 1 // all zero
-		}
 	}
+	if raised {
+		delete(in.c.Rounded, w) // it was for the smaller scale
+	}
+	if r := in.c.Rounded[w]; r != nil {
+		return in.storeWeight(n, w, tensor.Of(t.Shape, r.Values), scale, axis)
+	}
+	channels, inner := channelsOf(t, axis)
 	q := make([]int8, len(v))
 	for i, x := range v {
 		r := math.RoundToEven(float64(x / scale[i/inner%channels]))
 		q[i] = int8(min(max(r, -float64(limit)), float64(limit)))
 	}
 	return in.storeWeight(n, w, tensor.Of(t.Shape, q), scale, axis)
+}
+
+// weightLimit is the largest magnitude of a quantized weight.
+func weightLimit(s pass.QuantSettings) float32 {
+	if s.ReduceRange {
+		return 63
+	}
+	return 127
+}
+
+// weightAxis is the axis along which weights have scales, -1 for one scale.
+func weightAxis(axis int, s pass.QuantSettings) int {
+	if s.PerTensor {
+		return -1
+	}
+	return axis
+}
+
+// channelsOf is the number of channels along axis, and of elements between one
+// channel and the next.
+func channelsOf(t *tensor.Tensor, axis int) (channels, inner int) {
+	if axis < 0 {
+		return 1, max(t.Len(), 1)
+	}
+	return t.Shape[axis], volume(t.Shape[axis+1:])
+}
+
+// weightScales is max|w| / limit of each channel or the smaller one, down to
+// 0.8 of it, with the least squared error; 1 where all is zero.
+func weightScales(t *tensor.Tensor, axis int, limit float32) []float32 {
+	v := t.Float32s()
+	channels, inner := channelsOf(t, axis)
+	scale := make([]float32, channels)
+	for i, x := range v {
+		c := i / inner % channels
+		scale[c] = max(scale[c], float32(math.Abs(float64(x))))
+	}
+	for c := range scale {
+		scale[c] /= limit
+	}
+	refineScales(v, scale, inner, limit)
+	for c := range scale {
+		if !(scale[c] > 1e-30) {
+			scale[c] = 1
+		}
+	}
+	return scale
 }
 
 // refineScales lowers each channel's scale to the candidate of least squared
@@ -148,8 +176,9 @@ func (in *inserter) weightZero(shape []int) *graph.Value {
 	return in.weightZeros[key]
 }
 
-// bias becomes int32 in units of x_scale * w_scale.
-func (in *inserter) bias(n *graph.Node, qw *quantWeight, xScale float32) {
+// bias becomes int32 in units of x_scale * w_scale, plus the mean error of the
+// rounded weights.
+func (in *inserter) bias(n *graph.Node, w *graph.Value, qw *quantWeight, xScale float32) {
 	b := n.In(2)
 	t := b.Const()
 	v := t.Float32s()
@@ -158,7 +187,11 @@ func (in *inserter) bias(n *graph.Node, qw *quantWeight, xScale float32) {
 		scale[i] *= xScale
 	}
 	q := make([]int32, len(v))
+	r := in.c.Rounded[w]
 	for i, x := range v {
+		if r != nil && r.Shift != nil {
+			x += r.Shift[i]
+		}
 		r := math.RoundToEven(float64(x) / float64(scale[min(i, len(scale)-1)]))
 		q[i] = int32(min(max(r, -(1<<31-1)), 1<<31-1))
 	}
