@@ -148,10 +148,5 @@ func TestIntegerMatchesReference(t *testing.T) {
 		if d := largest(float, fast); d > 0.2 {
 			t.Errorf("%s: int8 moved the outputs by %.3g", name, d)
 		}
-		b, err := onnx.Marshal(m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		os.WriteFile(os.TempDir()+"/"+name+".int8.onnx", b, 0o644)
 	}
 }

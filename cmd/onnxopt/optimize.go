@@ -32,12 +32,12 @@ var optimizeVerb = verb{
 // optimizer is one run of the verb optimize.
 type optimizer struct {
 	dataFlags
-	out, preset, calibration             string
-	passes, debug, printAfter            []string
-	maxDrop                              float64
-	calibrationSamples, samples, threads int
-	json, stats, verify, force, quiet    bool
-	settings                             pass.Settings
+	out, preset, calibration                   string
+	passes, debug, printAfter                  []string
+	maxDrop                                    float64
+	calibrationSamples, samples, threads       int
+	json, stats, verify, force, quiet, verbose bool
+	settings                                   pass.Settings
 
 	c      *call
 	off    map[string]bool
@@ -72,6 +72,7 @@ func (o *optimizer) declare(f *pflag.FlagSet) {
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
 	f.BoolVar(&o.force, "force", false, "write the file even if it is larger or misses --max-drop")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, no list of nodes")
+	f.BoolVar(&o.verbose, "verbose", false, "one line for every node that a pass changed or kept")
 	f.IntVar(&o.threads, "threads", 1, "threads; results do not depend on it")
 }
 
@@ -315,7 +316,7 @@ func (o *optimizer) show() error {
 	if o.json {
 		return writeJSON(o.c.out, &o.result)
 	}
-	o.result.print(o.c.out, o.stats, o.quiet)
+	o.result.print(o.c.out, o.stats, o.quiet, o.verbose)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"onnxopt/passes/pass"
@@ -31,9 +32,9 @@ type report struct {
 	Ledger   *pass.Ledger    `json:"ledger"`
 }
 
-func (r *report) print(w io.Writer, stats, quiet bool) {
+func (r *report) print(w io.Writer, stats, quiet, verbose bool) {
 	if !quiet {
-		r.printNodes(w)
+		r.printNodes(w, verbose)
 	}
 	if stats {
 		r.printStats(w)
@@ -91,14 +92,44 @@ func (r *report) printTensors(w io.Writer) {
 	}
 }
 
-// printNodes lists what each pass did and, of the last pass that looked at
-// every node, why the others were kept.
-func (r *report) printNodes(w io.Writer) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+// printNodes lists what was done to every node, or why it was kept. Unless
+// verbose, exact passes take one line for all nodes of an operator that they
+// treated alike.
+func (r *report) printNodes(w io.Writer, verbose bool) {
+	lossy := map[string]bool{}
+	for _, p := range r.Ledger.Passes {
+		lossy[p.Pass] = p.Effect == pass.Lossy.String()
+	}
+	type line struct {
+		pass.Entry
+		count int
+	}
+	var lines []*line
+	alike := map[pass.Entry]*line{}
 	for _, e := range r.Ledger.Entries {
-		if e.Action != pass.Warning {
-			fmt.Fprintf(t, "%s\t%s\t%s %s\t%s\n", e.Pass, e.Action, e.Op, e.Node, e.Detail)
+		if e.Action == pass.Warning {
+			continue
 		}
+		key := e
+		if key.Node = ""; lossy[e.Pass] || verbose {
+			key = e
+		}
+		if alike[key] == nil {
+			alike[key] = &line{Entry: e}
+			lines = append(lines, alike[key])
+		}
+		alike[key].count++
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, l := range lines {
+		what := strings.TrimSpace(l.Op + " " + l.Node)
+		if l.count > 1 {
+			what = fmt.Sprintf("%d of them, %s first", l.count, l.Node)
+			if l.Op != "" {
+				what = fmt.Sprintf("%d %s, %s first", l.count, l.Op, l.Node)
+			}
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", l.Pass, l.Action, what, l.Detail)
 	}
 	t.Flush()
 	fmt.Fprintln(w)

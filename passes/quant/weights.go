@@ -155,7 +155,7 @@ func (in *inserter) storeWeight(n *graph.Node, w *graph.Value, q *tensor.Tensor,
 	var attrs []*graph.Attr
 	if axis < 0 {
 		shape = nil
-	} else {
+	} else if axis != 1 { // the default
 		attrs = append(attrs, graph.Int("axis", int64(axis)))
 	}
 	d := in.node1(n, "DequantizeLinear", "d", []*graph.Value{
