@@ -84,11 +84,11 @@ func (o *compressor) run(c *call) error {
 	}
 	task := &compress.Task{Seed: o.seed, Threads: o.threads}
 	task.Progress = func(stage string, done, total int, s distill.Scores) {
-		if done%500 == 0 {
+		if done%250 == 0 {
 			fmt.Fprintf(c.errOut, "%s %d/%d loss %.4f agreement %.4f\n", stage, done, total, s.Loss, s.Agreement)
 		}
 	}
-	task.Train, task.Held = data.Split(1.0/12, o.seed)
+	task.Train, task.Held = data.Split(1.0/50, o.seed)
 	t := distill.Logits(m)
 	if task.TrainAnswers, err = distill.Ask(c, t, task.Train, o.threads, nil); err != nil {
 		return err

@@ -151,7 +151,7 @@ func grid(value, latent []float32, bits int) {
 		return
 	}
 	for k, x := range latent {
-		value[k] = step * float32(math.RoundToEven(float64(x/step)))
+		value[k] = step*float32(math.RoundToEven(float64(x/step))) + 0 // never -0
 	}
 }
 

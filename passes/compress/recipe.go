@@ -113,8 +113,9 @@ func (s stage) run(ctx context.Context, m *graph.Model, task *Task) (distill.Sco
 			task.Progress(s.name, t.Step, t.Steps(), t.Running())
 		}
 	}
-	scores, err := t.Evaluate(task.Held, task.HeldAnswers)
+	scores, err := t.Evaluate(task.Held, task.HeldAnswers, task.Held.Len(), 0)
 	t.Store()
+	for v:=range 5 { fmt.Println(t.Evaluate(task.Train, task.TrainAnswers, 10000, v)) }
 	return scores, err
 }
 

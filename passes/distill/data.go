@@ -8,6 +8,7 @@ package distill
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"onnxopt/onnx/tensor"
 	"onnxopt/passes/pass"
@@ -121,6 +122,7 @@ type batch struct {
 	order []int
 	epoch int
 	rows  []int // the samples of the step
+	view  int   // 1 to Views: the samples as seen from half a pixel aside; 0 as they are
 	mix   []mixed
 }
 
@@ -166,6 +168,12 @@ func (b *batch) fill(step, i int, dst []float32) {
 	}
 	for r, s := range b.rows {
 		out, x := dst[r*row:(r+1)*row], src[s*row:(s+1)*row]
+		if b.view > 0 && picture {
+			for c := 0; c < row; c += h * w {
+				halfway(out[c:c+h*w], x[c:c+h*w], h, w, b.view)
+			}
+			continue
+		}
 		dy, dx, flip := 0, 0, false
 		if picture && b.aug.Shift > 0 {
 			dy, dx = rng.IntN(2*b.aug.Shift+1)-b.aug.Shift, rng.IntN(2*b.aug.Shift+1)-b.aug.Shift
@@ -218,4 +226,26 @@ func move(dst, src []float32, h, w, dy, dx int, flip bool) {
 			out[x] = from[k]
 		}
 	}
+}
+
+// Views is the number of views of a picture that evaluation can use beside the
+// picture itself: half a pixel off along both axes, in four directions.
+const Views = 4
+
+// halfway is a plane moved by half a pixel along both axes, each element the
+// mean of the four around its place; edges are repeated.
+func halfway(dst, src []float32, h, w, view int) {
+	dy, dx := 2*((view-1)/2)-1, 2*((view-1)%2)-1
+	for y := range h {
+		a, b := src[y*w:(y+1)*w], src[min(max(y+dy, 0), h-1)*w:]
+		for x := range w {
+			k := min(max(x+dx, 0), w-1)
+			dst[y*w+x] = (a[x] + a[k] + b[x] + b[k]) / 4
+		}
+	}
+}
+
+// Pictures reports that some input has views.
+func (d *Data) Pictures() bool {
+	return slices.ContainsFunc(d.Inputs, func(t *tensor.Tensor) bool { return t.Type == tensor.Float32 && t.Rank() >= 3 })
 }

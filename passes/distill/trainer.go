@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
@@ -299,31 +300,39 @@ func (t *Trainer) Running() Scores {
 	return s
 }
 
-// Evaluate runs the model as it is on other samples with their teacher's
-// answers.
-func (t *Trainer) Evaluate(d *Data, teacher *Answers) (Scores, error) {
-	s := Scores{Samples: d.Len()}
-	b := newBatch(d, t.batch.size, Augment{}, 0)
-	g := make([]float32, len(t.p))
-	o := t.o.Targets
+// Evaluate runs the model as it is on the first n samples of d, seen in a view
+// (see Views), and compares it with the teacher's answers to the samples as
+// they are.
+func (t *Trainer) Evaluate(d *Data, teacher *Answers, n, view int) (Scores, error) {
+	return evaluate(t.Program, t.o.Targets, d, teacher, n, view, t.batch.size)
+}
+
+func evaluate(p *grad.Program, o Targets, d *Data, teacher *Answers, n, view, size int) (Scores, error) {
+	n = min(n, d.Len())
+	s := Scores{Samples: n}
+	b := newBatch(d, size, Augment{}, 0)
+	b.view = view
+	widest := slices.Max(teacher.rows)
+	p1, p2 := make([]float64, widest), make([]float64, widest)
+	g := make([]float32, widest)
 	o.LabelWeight = 0
 	agreed, right := 0, 0
-	for at := 0; at < d.Len(); at += b.size {
+	for at := 0; at < n; at += b.size {
 		b.inOrder(at)
-		if err := load(t.Program, b, 0); err != nil {
+		if err := load(p, b, 0); err != nil {
 			return s, err
 		}
-		if err := t.Program.Forward(); err != nil {
+		if err := p.Forward(); err != nil {
 			return s, err
 		}
-		for r := range min(b.size, d.Len()-at) {
+		for r := range min(b.size, n-at) {
 			for i, row := range teacher.rows {
-				student, want := t.Program.Output(i)[r*row:(r+1)*row], teacher.out[i][(at+r)*row:(at+r+1)*row]
+				student, want := p.Output(i)[r*row:(r+1)*row], teacher.out[i][(at+r)*row:(at+r+1)*row]
 				if unit := teacher.units[i]; unit > 0 {
 					s.Loss += squareLoss(g[:row], student, want, 0, unit)
 					continue
 				}
-				s.Loss += o.scoreLoss(g[:row], student, want, -1, 0, t.p[:row], t.q[:row])
+				s.Loss += o.scoreLoss(g[:row], student, want, -1, 0, p1[:row], p2[:row])
 				if i > 0 {
 					continue
 				}
@@ -336,8 +345,8 @@ func (t *Trainer) Evaluate(d *Data, teacher *Answers) (Scores, error) {
 			}
 		}
 	}
-	n := float64(max(d.Len(), 1))
-	s.Loss, s.Agreement, s.Accuracy = s.Loss/n, float64(agreed)/n, float64(right)/n
+	total := float64(max(n, 1))
+	s.Loss, s.Agreement, s.Accuracy = s.Loss/total, float64(agreed)/total, float64(right)/total
 	return s, nil
 }
 

@@ -98,7 +98,7 @@ func (g *Gradual) Apply(t *distill.Trainer) {
 		w, v := t.Latent[i], t.Program.Params[i].Value
 		w, v = w[:len(mask)], v[:len(mask)]
 		for k, m := range mask {
-			v[k] = w[k] * m
+			v[k] = w[k]*m + 0 // never -0
 		}
 	}
 }
