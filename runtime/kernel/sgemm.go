@@ -54,7 +54,6 @@ type Gemm struct {
 	Ldr                int
 	Clamp              bool // act bounds by Lo and Hi
 	Lo, Hi             float32
-	one                [1]int
 }
 
 // oneTap is the taps of a matrix product.
