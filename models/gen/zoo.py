@@ -172,6 +172,7 @@ def detector(make, size, **options):
     """With non-maximum suppression."""
     def build():
         net = make(weights=None, weights_backbone=None, num_classes=5, **options)
+        settle(net.backbone, torch.rand(2, 3, size, size))
         return spread(net).eval(), ([torch.rand(3, size, size)],), ["image"], ["boxes", "scores", "labels"], {}
     return build
 
