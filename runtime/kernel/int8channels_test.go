@@ -16,7 +16,7 @@ func randomBytes(r *rand.Rand, n int) []byte {
 }
 
 func TestDepthwiseAgainstGeneric(t *testing.T) {
-	eachDot(t, func(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 6))
 		for _, c := range []int{1, 15, 16, 17, 24, 32, 40, 48, 63, 64, 72, 96, 100, 144, 200} {
 			for _, taps := range []int{1, 2, 3, 4, 9, 25, 49} {
@@ -77,8 +77,7 @@ func TestElementwise8AgainstGeneric(t *testing.T) {
 			f[i], sums[i], scale[i] = float32(r.NormFloat64())*100, r.Int32(), r.Float32()
 		}
 		table := [256]byte(randomBytes(r, 256))
-		var want [][]byte
-		eachDot(t, func(t *testing.T) {
+		run := func() [][]byte {
 			out := make([][]byte, 7)
 			for i := range out[:5] {
 				out[i] = make([]byte, n)
@@ -94,11 +93,14 @@ func TestElementwise8AgainstGeneric(t *testing.T) {
 			Widen8(w[:n], a, xa.Zero)
 			out[5] = unsafe.Slice((*byte)(unsafe.Pointer(&g[0])), 8*n)
 			out[6] = unsafe.Slice((*byte)(unsafe.Pointer(&w[0])), 2*n)
-			if want == nil { // generic comes first
-				want = out
-			}
-			for i := range out {
-				if !bytes.Equal(out[i], want[i]) {
+			return out
+		}
+		restore := allVariants()["generic"]()
+		want := run()
+		restore()
+		eachVariant(t, func(t *testing.T) {
+			for i, got := range run() {
+				if !bytes.Equal(got, want[i]) {
 					t.Errorf("function %d of %d elements differs", i, n)
 				}
 			}

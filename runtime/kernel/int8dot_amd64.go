@@ -2,28 +2,15 @@
 
 package kernel
 
-import (
-	"os"
-	"unsafe"
-
-	"golang.org/x/sys/cpu"
-)
-
-// What the processor has, at most what ONNXOPT_CPU allows: generic, avx2,
-// avx512 (without VNNI) or all.
-var (
-	hasAVX512 = cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ &&
-		useAVX2 && os.Getenv("ONNXOPT_CPU") != "avx2"
-	hasVNNI = hasAVX512 && cpu.X86.HasAVX512VNNI && os.Getenv("ONNXOPT_CPU") != "avx512"
-)
+import "unsafe"
 
 // chooseDot is the fastest exact kernel for weights that fit int8 or not, and
 // whose pairs pass VPMADDUBSW or not.
 func chooseDot(fits, pairsFit bool) (dot dotFunc, pairs, wide bool) {
 	switch {
-	case hasVNNI && fits:
+	case useVNNI && fits:
 		return vnniDot, false, true
-	case hasAVX512:
+	case useAVX512:
 		return wideDot, true, true
 	case useAVX2 && fits && pairsFit:
 		return ubsDot, false, false
@@ -107,9 +94,9 @@ func pairDot(rows, panels int, t *dotTile) {
 
 func chooseDepthwise(fits bool) (run func(width int, t *channelTile), step, widest int) {
 	switch {
-	case hasVNNI && fits:
+	case useVNNI && fits:
 		return vnniDepthwise, 4, 64
-	case hasAVX512:
+	case useAVX512:
 		return pairDepthwise, 2, 64
 	case useAVX2:
 		return pairDepthwise, 2, 32
@@ -143,7 +130,7 @@ func pairDepthwise(width int, t *channelTile) {
 
 func chooseMaxPool() (run func(width int, t *channelTile), widest int) {
 	switch {
-	case hasAVX512:
+	case useAVX512:
 		return maxPool, 64
 	case useAVX2:
 		return maxPool, 32

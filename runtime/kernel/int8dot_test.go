@@ -29,18 +29,8 @@ func dotCase(r *rand.Rand, m, taps, k, n int, limit int32) (a []byte, off []int3
 	return a, off, func(t, kk, c int) int32 { return ws[(t*k+kk)*n+c] }, bias, scale
 }
 
-// eachDot runs f with every kernel of the machine.
-func eachDot(t *testing.T, f func(t *testing.T)) {
-	for _, v := range dotVariants() {
-		t.Run(v.name, func(t *testing.T) {
-			defer v.set()()
-			f(t)
-		})
-	}
-}
-
 func TestDotAgainstGeneric(t *testing.T) {
-	eachDot(t, func(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for _, limit := range []int32{64, 128, 255} {
 			for _, n := range []int{1, 3, 15, 16, 17, 24, 32, 40, 64, 65, 112, 130} {

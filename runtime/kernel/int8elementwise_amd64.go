@@ -2,13 +2,7 @@
 
 package kernel
 
-import (
-	"unsafe"
-
-	"golang.org/x/sys/cpu"
-)
-
-var hasVBMI = hasAVX512 && cpu.X86.HasAVX512VBMI
+import "unsafe"
 
 // The fast functions compute the first elements and return how many.
 
@@ -17,7 +11,7 @@ func add8Fast(k *binary8, dst, a, b []byte) int {
 	_, _ = a[:n], b[:n]
 	p := (*byte)(unsafe.Pointer(k))
 	switch {
-	case hasAVX512 && n >= 16:
+	case useAVX512 && n >= 16:
 		add8Wide(p, &dst[0], &a[0], &b[0], n&^15)
 		return n &^ 15
 	case useAVX2 && n >= 8:
@@ -32,7 +26,7 @@ func mul8Fast(k *binary8, dst, a, b []byte) int {
 	_, _ = a[:n], b[:n]
 	p := (*byte)(unsafe.Pointer(k))
 	switch {
-	case hasAVX512 && n >= 16:
+	case useAVX512 && n >= 16:
 		mul8Wide(p, &dst[0], &a[0], &b[0], n&^15)
 		return n &^ 15
 	case useAVX2 && n >= 8:
@@ -46,7 +40,7 @@ func quantize8Fast(dst []byte, x []float32, q Affine8, lo, hi int32) int {
 	n := len(dst)
 	_ = x[:n]
 	switch {
-	case hasAVX512 && n >= 16:
+	case useAVX512 && n >= 16:
 		quantize8Wide(&dst[0], &x[0], n&^15, q.Scale, float32(lo-q.Zero), float32(hi-q.Zero), q.Zero)
 		return n &^ 15
 	case useAVX2 && n >= 8:
@@ -60,7 +54,7 @@ func dequantize8Fast(dst []float32, x []byte, q Affine8) int {
 	n := len(dst)
 	_ = x[:n]
 	switch {
-	case hasAVX512 && n >= 16:
+	case useAVX512 && n >= 16:
 		dequantize8Wide(&dst[0], &x[0], n&^15, q.Scale, q.Zero)
 		return n &^ 15
 	case useAVX2 && n >= 8:
@@ -74,7 +68,7 @@ func scale8Fast(dst []float32, sums []int32, scale []float32) int {
 	n := len(dst)
 	_, _ = sums[:n], scale[:n]
 	switch {
-	case hasAVX512 && n >= 16:
+	case useAVX512 && n >= 16:
 		scale8Wide(&dst[0], &sums[0], &scale[0], n&^15)
 		return n &^ 15
 	case useAVX2 && n >= 8:
@@ -97,7 +91,7 @@ func widen8Fast(dst []int16, x []byte, zero int32) int {
 func table8Fast(dst, src []byte, table *[256]byte) int {
 	n := len(dst)
 	_ = src[:n]
-	if !hasVBMI || n < 64 {
+	if !useVBMI || n < 64 {
 		return 0
 	}
 	table8(&dst[0], &src[0], &table[0], n&^63)
