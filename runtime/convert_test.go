@@ -61,7 +61,7 @@ func TestConvert(t *testing.T) {
 						t.Fatal(err)
 					}
 					if err := runConverted(dir, before, m); err != nil {
-						t.Fatalf("opset %d (%d at first) to %d: %v\n%s", v-1, own, v, err, m.Text())
+						t.Fatalf("opset %d (%d at first) to %d: %v\n%s", v-1, own, v, err, graph.Text(m))
 					}
 					runs++
 				}

@@ -36,6 +36,7 @@ func to(m *graph.Model, opset int64) (err error) {
 		return fmt.Errorf("opset %d is not between 1 and %d", opset, op.MaxOpset)
 	}
 	w := &walk{model: m}
+	m.IRVersion = max(m.IRVersion, IRVersion(opset)) // first, as it decides how constants are written
 	if from := m.Opset(""); from != 0 {
 		if err := w.graph(m.Graph, from, opset, func(v int64) { m.SetOpset("", v) }); err != nil {
 			return err
@@ -58,7 +59,6 @@ func to(m *graph.Model, opset int64) (err error) {
 			return fmt.Errorf("function %s: %w", f.Name, err)
 		}
 	}
-	m.IRVersion = max(m.IRVersion, IRVersion(opset))
 	return nil
 }
 

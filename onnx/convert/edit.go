@@ -45,11 +45,40 @@ func (s *step) str(n *graph.Node, name, def string) string {
 func (s *step) constant(n *graph.Node, name string, t *tensor.Tensor) *graph.Value {
 	g := n.Graph()
 	base := outName(n) + "_" + name
-	// Functions have no initializers; before IR version 4 they were inputs.
-	if s.function != nil || s.model.IRVersion < 4 {
-		return g.Add(n, "Constant", base, nil, graph.TensorAttr("value", t))
+	switch {
+	case s.initializers():
+		return g.AddInitializer(base, &graph.Data{Tensor: t})
+	case s.to < 9 && !t.Type.IsFloat():
+		return s.floatConstant(n, t)
 	}
-	return g.AddInitializer(base, &graph.Data{Tensor: t})
+	return g.Add(n, "Constant", base, nil, graph.TensorAttr("value", t))
+}
+
+// initializers reports that constants can be initializers: functions have
+// none, and before IR version 4 they were graph inputs.
+func (s *step) initializers() bool { return s.function == nil && s.model.IRVersion >= 4 }
+
+// floatConstant is t as a double Constant and a Cast: before opset 9, Constant
+// made only floats.
+func (s *step) floatConstant(n *graph.Node, t *tensor.Tensor) *graph.Value {
+	if t.Type == tensor.String || t.Type.IsComplex() {
+		s.err = fmt.Errorf("a constant of type %v", t)
+		return nil
+	}
+	wide := tensor.FromFloats(tensor.Float64, t.Shape, t.Floats())
+	if t.Type.IsInt() && !slices.Equal(wide.Ints(), t.Ints()) {
+		s.err = fmt.Errorf("a constant beyond 2^53")
+	}
+	return s.cast(n, s.add(n, "Constant", nil, graph.TensorAttr("value", wide)), t.Type)
+}
+
+// cast inserts a Cast in the way of the opset.
+func (s *step) cast(n *graph.Node, v *graph.Value, t tensor.DType) *graph.Value {
+	c := s.add(n, "Cast", []*graph.Value{v}, graph.Int("to", int64(t)))
+	if s.to < 6 {
+		_ = castToName(s, c.Def())
+	}
+	return c
 }
 
 func (s *step) ints(n *graph.Node, name string, v ...int64) *graph.Value {

@@ -200,7 +200,7 @@ func topkDown(s *step, n *graph.Node) error {
 	largest := s.int(n, "largest", 1)
 	n.RemoveAttr("largest")
 	n.RemoveAttr("sorted")
-	if err := fromFront("axis", false)(s, n); err != nil || largest != 0 {
+	if err := fromFront("axis", 0)(s, n); err != nil || largest != 0 {
 		return err
 	}
 	s.added = true

@@ -169,9 +169,8 @@ func rewords(name string, pairs ...string) adapt {
 }
 
 // fromFront makes negative axes of an attribute, which came with opset 11,
-// count from the front. The axes are those of input 0 or, with grows, of the
-// output that has them in addition.
-func fromFront(name string, grows bool) adapt {
+// count from the front. The axes are those of input 0 with more new ones.
+func fromFront(name string, more int) adapt {
 	return func(s *step, n *graph.Node) error {
 		a := s.attr(n, name)
 		if a == nil || a.I >= 0 && !slices.ContainsFunc(a.Ints, func(x int64) bool { return x < 0 }) {
@@ -181,12 +180,14 @@ func fromFront(name string, grows bool) adapt {
 		if err != nil {
 			return err
 		}
-		if grows {
-			rank += len(a.Ints)
-		}
+		rank += more
 		a.I, a.Ints = positive([]int64{a.I}, rank)[0], positive(a.Ints, rank)
 		return nil
 	}
+}
+
+func unsqueezeAxes(s *step, n *graph.Node) error {
+	return fromFront("axes", len(n.Ints("axes")))(s, n)
 }
 
 // throughFloat wraps an operator that no longer takes integers: Cast to

@@ -44,10 +44,9 @@ func spatial(s *step, n *graph.Node) error {
 	if err != nil {
 		return err
 	}
-	type in = []*graph.Value
-	dev := s.add(n, "Sqrt", in{s.add(n, "Add", in{n.In(4), eps})})
-	x := s.add(n, "Div", in{s.add(n, "Sub", in{n.In(0), n.In(3)}), dev})
-	return s.replace(n, s.add(n, "Add", in{s.add(n, "Mul", in{x, n.In(1)}), n.In(2)}))
+	dev := s.add(n, "Sqrt", values{s.add(n, "Add", values{n.In(4), eps})})
+	x := s.add(n, "Div", values{s.add(n, "Sub", values{n.In(0), n.In(3)}), dev})
+	return s.replace(n, s.add(n, "Add", values{s.add(n, "Mul", values{x, n.In(1)}), n.In(2)}))
 }
 
 func dropoutUp7(s *step, n *graph.Node) error {
@@ -137,54 +136,59 @@ func (s *step) perChannel(n *graph.Node, v *graph.Value, groups int64) (*graph.V
 		}
 		return s.constant(n, "scale", wide), nil
 	}
-	type in = []*graph.Value
 	var each *graph.Value
 	if known {
 		each = s.ints(n, "shape", groups, c/groups)
 	} else {
-		shape := s.add(n, "Shape", in{n.In(0)}, graph.Int("start", 1), graph.Int("end", 2))
+		shape := s.add(n, "Shape", values{n.In(0)}, graph.Int("start", 1), graph.Int("end", 2))
 		g := s.ints(n, "groups", groups)
-		each = s.add(n, "Concat", in{g, s.add(n, "Div", in{shape, g})}, graph.Int("axis", 0))
+		each = s.add(n, "Concat", values{g, s.add(n, "Div", values{shape, g})}, graph.Int("axis", 0))
 	}
-	wide := s.add(n, "Expand", in{s.add(n, "Unsqueeze", in{v, s.ints(n, "axes", 1)}), each})
-	return s.add(n, "Reshape", in{wide, s.ints(n, "flat", -1)}), nil
+	wide := s.add(n, "Expand", values{s.add(n, "Unsqueeze", values{v, s.ints(n, "axes", 1)}), each})
+	return s.add(n, "Reshape", values{wide, s.ints(n, "flat", -1)}), nil
 }
 
-// groupDown normalizes with scale 1 and bias 0 a group, then scales channels.
+// groupDown: groups are the channels of an InstanceNormalization, without scale
+// and bias; those follow, one a channel. Before opset 21, GroupNormalization is
+// deprecated.
 func groupDown(s *step, n *graph.Node) error {
-	rank, err := s.rank(n.In(0))
+	x := n.In(0)
+	rank, err := s.rank(x)
 	if err != nil {
 		return err
 	}
-	t := s.info.Type(n.In(0)).Elem
-	if stash := s.int(n, "stash_type", 1); tensor.DType(stash) != t && !(t == tensor.Float16 || t == tensor.BFloat16) {
-		return fmt.Errorf("stash_type = %d", stash)
-	}
-	if !t.IsFloat() {
-		return fmt.Errorf("the element type of %s is not known", n.In(0))
+	t, stash := s.info.Type(x).Elem, tensor.DType(s.int(n, "stash_type", 1))
+	if !t.IsFloat() || !stash.IsFloat() {
+		return fmt.Errorf("the element type of %s is not known", x)
 	}
 	groups := int(s.int(n, "num_groups", 1))
-	if groups < 1 || groups > 1<<20 {
-		return fmt.Errorf("num_groups = %d", groups)
+	if groups < 1 || groups > 1<<20 || rank < 2 {
+		return fmt.Errorf("num_groups = %d of an input of rank %d", groups, rank)
 	}
-	fill := func(name string, x float64) *graph.Value {
-		v := make([]float64, groups)
-		for i := range v {
-			v[i] = x
-		}
-		return s.constant(n, name, tensor.FromFloats(t, []int{groups}, v))
+	ones := make([]float64, groups)
+	for i := range ones {
+		ones[i] = 1
 	}
-	type in = []*graph.Value
-	y := s.copyOf(n, in{n.In(0), fill("ones", 1), fill("zeros", 0)})
-	y.Def().RemoveAttr("stash_type")
+	y := x
+	if t != stash {
+		y = s.cast(n, y, stash)
+	}
+	y = s.add(n, "InstanceNormalization", values{s.reshape(n, y, 0, int64(groups), -1),
+		s.constant(n, "ones", tensor.FromFloats(stash, []int{groups}, ones)),
+		s.constant(n, "zeros", tensor.FromFloats(stash, []int{groups}, make([]float64, groups)))},
+		graph.Float("epsilon", s.float(n, "epsilon", 1e-5)))
+	if t != stash {
+		y = s.cast(n, y, t)
+	}
+	y = s.add(n, "Reshape", values{y, s.add(n, "Shape", values{x})})
 	scale, bias := n.In(1), n.In(2)
 	if rank > 2 {
 		var axes []int64
 		for i := 1; i < rank-1; i++ {
 			axes = append(axes, int64(i))
 		}
-		scale = s.add(n, "Unsqueeze", in{scale, s.ints(n, "axes", axes...)})
-		bias = s.add(n, "Unsqueeze", in{bias, s.ints(n, "axes", axes...)})
+		scale = s.add(n, "Unsqueeze", values{scale, s.ints(n, "axes", axes...)})
+		bias = s.add(n, "Unsqueeze", values{bias, s.ints(n, "axes", axes...)})
 	}
-	return s.replace(n, s.add(n, "Add", in{s.add(n, "Mul", in{y, scale}), bias}))
+	return s.replace(n, s.add(n, "Add", values{s.add(n, "Mul", values{y, scale}), bias}))
 }

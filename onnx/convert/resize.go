@@ -45,28 +45,34 @@ func resizeToUpsample(s *step, n *graph.Node) error {
 	return nil
 }
 
-// resizeUp11: Resize of opset 10 mapped output i to input i/scale, and nearest
-// took the floor of that, or its ceiling along an axis that shrinks.
+// resizeUp11: Resize of opset 10 mapped output i to input i/scale. Which element
+// is nearest was left open; as in onnxruntime it is the floor of that, or the
+// ceiling along an axis that shrinks. Axes are independent, so that one Resize
+// can enlarge and the next shrink.
 func resizeUp11(s *step, n *graph.Node) error {
-	mode := "floor"
+	grow, shrink := true, false
 	if s.str(n, "mode", "nearest") == "nearest" {
-		t := s.value(n.In(1))
-		if t == nil {
-			return fmt.Errorf("scales are computed at run time (%s)", n.In(1))
-		}
-		scales := t.Floats()
-		if slices.ContainsFunc(scales, func(x float64) bool { return x < 1 }) {
-			mode = "ceil"
-			if slices.ContainsFunc(scales, func(x float64) bool { return x > 1 }) {
-				return fmt.Errorf("nearest with scales %v, some above and some below 1", scales)
-			}
+		shrink = true
+		if t := s.value(n.In(1)); t != nil {
+			shrink = slices.ContainsFunc(t.Floats(), func(x float64) bool { return x < 1 })
+			grow = !shrink || slices.ContainsFunc(t.Floats(), func(x float64) bool { return x > 1 })
 		}
 	}
 	n.SetAttr(graph.Str("coordinate_transformation_mode", "asymmetric"))
-	n.SetAttr(graph.Str("nearest_mode", mode))
-	scales := n.In(1)
-	n.SetIn(1, s.empty(n, "roi"))
-	n.SetIn(2, scales)
+	nearest := "floor"
+	if !grow {
+		nearest = "ceil"
+	}
+	n.SetAttr(graph.Str("nearest_mode", nearest))
+	roi, scales := s.empty(n, "roi"), n.In(1)
+	n.SetInputs(n.In(0), roi, scales)
+	if !grow || !shrink {
+		return nil
+	}
+	one := s.constant(n, "one", tensor.Scalar(float32(1)))
+	larger := s.copyOf(n, values{n.In(0), roi, s.add(n, "Max", values{scales, one})})
+	n.SetInputs(larger, roi, s.add(n, "Min", values{scales, one}))
+	n.SetAttr(graph.Str("nearest_mode", "ceil"))
 	return nil
 }
 
