@@ -1,132 +1,187 @@
 // Package compress makes models small from samples alone: prune, share
-// weights, distil (Han, Mao, Dally, "Deep Compression", 2016, with the original
-// model as the teacher in the place of its training set's labels).
+// weights, distil (Han, Mao, Dally, "Deep Compression", 2016), with the
+// original model as the teacher in the place of a training set's labels.
 package compress
 
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"onnxopt/onnx/graph"
+	"onnxopt/onnx/tensor"
 	"onnxopt/passes/cluster"
 	"onnxopt/passes/distill"
 	"onnxopt/passes/prune"
 )
 
-// Recipe is one way to compress. The zero value of a field is its default.
+// Recipe is how a model is trained smaller. The zero value of a field is its
+// default.
 type Recipe struct {
-	Density      float64 // share of weights kept, in (0, 1]; 1 prunes nothing
-	Values       int     // shared values of a layer beside zero; 0 shares none
-	BiasBits     int     // bits of biases and other small parameters; 0 leaves them alone
-	PruneSteps   int     // 0 is 5000
-	ClusterSteps int     // 0 is 1600
-	Batch        int     // 0 is 128
-	Rate         float64 // peak learning rate of pruning; 0 is 2e-3
-	ClusterRate  float64 // and of sharing; 0 is 1e-3
-	Pattern      prune.Pattern
-	Init         cluster.Init
-	Targets      distill.Targets
-	Augment      distill.Augment
+	Values     int     // shared values of a layer beside zero; 0 is 8
+	BiasBits   int     // bits of biases and other vectors; 0 is 6
+	PruneSteps int     // of the first pruning; 0 is 4000
+	RungSteps  int     // of each further one; 0 is a fifth of PruneSteps
+	ShareSteps int     // of training with shared weights; 0 is 1600
+	Batch      int     // 0 is 128
+	Rate       float64 // peak learning rate of pruning; 0 is 2e-3
+	ShareRate  float64 // and of sharing; 0 is half of it
+	Pattern    prune.Pattern
+	Init       cluster.Init
+	Targets    distill.Targets
+	Augment    distill.Augment
 }
 
 func (r *Recipe) setDefaults() {
-	for _, d := range []struct {
-		p *int
-		v int
-	}{{&r.PruneSteps, 5000}, {&r.ClusterSteps, 1600}, {&r.Batch, 128}} {
-		if *d.p == 0 {
-			*d.p = d.v
+	integer := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
 		}
 	}
-	for _, d := range []struct {
-		p *float64
-		v float64
-	}{{&r.Density, 1}, {&r.Rate, 2e-3}, {&r.ClusterRate, 1e-3}} {
-		if *d.p == 0 {
-			*d.p = d.v
-		}
+	integer(&r.Values, 8)
+	integer(&r.BiasBits, 6)
+	integer(&r.PruneSteps, 4000)
+	integer(&r.RungSteps, max(r.PruneSteps/5, 1))
+	integer(&r.ShareSteps, 1600)
+	integer(&r.Batch, 128)
+	if r.Rate == 0 {
+		r.Rate = 2e-3
+	}
+	if r.ShareRate == 0 {
+		r.ShareRate = r.Rate / 2
 	}
 }
 
-// Task is what a recipe is carried out on: the samples with the teacher's
-// answers to them.
-type Task struct {
-	Train, Held               *distill.Data
-	TrainAnswers, HeldAnswers *distill.Answers
-	Seed                      uint64
-	Threads                   int
-	// Progress reports a stage; never nil.
-	Progress func(stage string, done, total int, s distill.Scores)
-}
-
-// stage is one training.
+// stage is one training, with what it makes the weights of.
 type stage struct {
-	name  string
-	o     distill.Options
-	start func(*distill.Trainer) error
+	name    string
+	density float64
+	o       distill.Options
+	prune   *prune.Gradual
+	share   *cluster.Shared
 }
 
-// Prunable reports weights of two axes and more: matrices and kernels.
-func Prunable(shape []int) bool { return len(shape) >= 2 }
-
-// pruning trains m towards the recipe's density.
-func (r *Recipe) pruning(task *Task) stage {
-	return stage{"prune", distill.Options{Targets: r.Targets, Augment: r.Augment, Steps: r.PruneSteps, Batch: r.Batch, Rate: r.Rate,
-		Seed: task.Seed, Threads: task.Threads}, func(t *distill.Trainer) error {
-		if r.Density >= 1 && r.Pattern.M == 0 {
-			return nil
-		}
-		g := &prune.Gradual{Pattern: r.Pattern, Density: r.Density}
-		return g.Start(t, func(i int) bool { return Prunable(t.Program.Params[i].Shape) })
-	}}
+func (r *Recipe) options(task *Task, steps int, rate float64) distill.Options {
+	return distill.Options{Targets: r.Targets, Augment: r.Augment, Steps: steps, Batch: r.Batch, Rate: rate, Seed: task.Seed, Threads: task.Threads}
 }
 
-// sharing trains m with few values for each weight.
-func (r *Recipe) sharing(task *Task) stage {
-	return stage{"share", distill.Options{Targets: r.Targets, Augment: r.Augment, Steps: r.ClusterSteps, Batch: r.Batch, Rate: r.ClusterRate,
-		Seed: task.Seed + 1, Threads: task.Threads}, func(t *distill.Trainer) error {
-		s := &cluster.Shared{Values: r.Values, Init: r.Init, GridBits: r.BiasBits}
-		s.Start(t, func(i int) bool { return Prunable(t.Program.Params[i].Shape) })
-		return nil
-	}}
+// pruning trains from one density to another.
+func (r *Recipe) pruning(task *Task, from, to float64) stage {
+	steps := r.PruneSteps
+	if from < 1 {
+		steps = r.RungSteps
+	}
+	return stage{name: "prune", density: to, o: r.options(task, steps, r.Rate), prune: &prune.Gradual{Pattern: r.Pattern, From: from, Density: to}}
 }
 
-// run carries a stage out on m, which it changes, and scores the result on the
-// held samples.
-func (s stage) run(ctx context.Context, m *graph.Model, task *Task) (distill.Scores, error) {
+// sharing trains with few values for the weights.
+func (r *Recipe) sharing(task *Task, density float64) stage {
+	return stage{name: "share", density: density, o: r.options(task, r.ShareSteps, r.ShareRate),
+		share: &cluster.Shared{Values: r.Values, Init: r.Init, GridBits: r.BiasBits}}
+}
+
+// dense trains all weights: what distillation and augmentation do alone.
+func (r *Recipe) dense(task *Task) stage {
+	return stage{name: "dense", density: 1, o: r.options(task, r.PruneSteps, r.Rate)}
+}
+
+// prunable reports weights of two axes and more: matrices and kernels.
+func prunable(shape []int) bool { return len(shape) >= 2 }
+
+func (s *stage) start(t *distill.Trainer) error {
+	chosen := func(i int) bool { return prunable(t.Program.Params[i].Shape) }
+	switch {
+	case s.prune != nil:
+		return s.prune.Start(t, chosen)
+	case s.share != nil:
+		s.share.Start(t, chosen)
+	}
+	return nil
+}
+
+// derived is what a snapshot must keep of the stage, restore its counterpart.
+func (s *stage) derived() [][]float32 {
+	switch {
+	case s.prune != nil:
+		return s.prune.Masks
+	case s.share != nil:
+		return s.share.Books
+	}
+	return nil
+}
+
+func (s *stage) restore(t *distill.Trainer, snap *distill.Snapshot) {
+	t.Restore(snap)
+	for i, v := range s.derived() {
+		copy(v, snap.Derived[i])
+	}
+	switch {
+	case s.prune != nil:
+		s.prune.Apply(t)
+	case s.share != nil:
+		s.share.Apply(t)
+	}
+}
+
+// run carries the stage out on m, whose weights it changes.
+func (s *stage) run(ctx context.Context, m *graph.Model, task *Task, j *journal) (Measure, error) {
 	t, err := distill.New(m, task.Train, task.TrainAnswers, s.o)
 	if err != nil {
-		return distill.Scores{}, err
+		return Measure{}, err
 	}
 	defer t.Close()
 	if err := s.start(t); err != nil {
-		return distill.Scores{}, err
+		return Measure{}, err
 	}
+	if snap := j.running(); snap != nil {
+		s.restore(t, snap)
+	}
+	saved := time.Now()
 	for t.Step < t.Steps() {
 		if err := ctx.Err(); err != nil {
-			return distill.Scores{}, err
+			return Measure{}, err
 		}
 		if err := t.Advance(); err != nil {
-			return distill.Scores{}, fmt.Errorf("step %d: %w", t.Step, err)
+			return Measure{}, fmt.Errorf("step %d: %w", t.Step, err)
 		}
-		if t.Step%100 == 0 || t.Step == t.Steps() {
-			task.Progress(s.name, t.Step, t.Steps(), t.Running())
+		if t.Step%50 == 0 || t.Step == t.Steps() {
+			task.Progress(s.name, s.density, t.Step, t.Steps(), t.Running())
+		}
+		if time.Since(saved) > task.saveEvery() {
+			if err := j.pause(t.Snapshot(s.derived())); err != nil {
+				return Measure{}, err
+			}
+			saved = time.Now()
 		}
 	}
-	scores, err := t.Evaluate(task.Held, task.HeldAnswers, task.Held.Len(), 0)
 	t.Store()
-	for v:=range 5 { fmt.Println(t.Evaluate(task.Train, task.TrainAnswers, 10000, v)) }
-	return scores, err
+	return task.measure(t.Evaluate)
 }
 
-// Run makes a compressed copy of m. Scores are those on the held samples.
-func (r Recipe) Run(ctx context.Context, m *graph.Model, task *Task) (*graph.Model, distill.Scores, error) {
-	r.setDefaults()
-	c := m.Clone()
-	scores, err := r.pruning(task).run(ctx, c, task)
-	if err != nil || r.Values == 0 {
-		return c, scores, err
+// weights is the float32 initializers of m by name; setWeights puts them back.
+func weights(m *graph.Model) map[string][]float32 {
+	out := map[string][]float32{}
+	for v := range m.Graph.Initializers() {
+		if t := v.Const(); t != nil && t.Type == tensor.Float32 {
+			out[v.Name] = t.Float32s()
+		}
 	}
-	scores, err = r.sharing(task).run(ctx, c, task)
-	return c, scores, err
+	return out
+}
+
+func setWeights(m *graph.Model, w map[string][]float32) error {
+	for v := range m.Graph.Initializers() {
+		x, ok := w[v.Name]
+		if !ok {
+			continue
+		}
+		t := v.Const()
+		if t == nil || t.Len() != len(x) {
+			return fmt.Errorf("%s has other weights than the checkpoint", v.Name)
+		}
+		d := *v.Data
+		d.Tensor, d.Layout = tensor.Of(t.Shape, x), graph.Raw
+		v.Data = &d
+	}
+	return nil
 }

@@ -74,6 +74,24 @@ func Logits(m *graph.Model) *graph.Model {
 	return c
 }
 
+// RestoreOutputs puts back what Logits has left out, as original has it.
+func RestoreOutputs(m, original *graph.Model) {
+	for i, v := range original.Graph.Outputs() {
+		out := m.Graph.Outputs()[i]
+		if v.Name == out.Name || v.Def() == nil || !v.Def().Is("Softmax", "LogSoftmax") {
+			continue
+		}
+		n := m.Graph.NewNode(v.Def().Op, []*graph.Value{out}, []string{v.Name})
+		n.Name = v.Def().Name
+		for _, a := range v.Def().Attrs {
+			n.SetAttr(a.Clone())
+		}
+		n.Out(0).Type = v.Type
+		m.Graph.InsertBefore(nil, n)
+		m.Graph.SetOutput(i, n.Out(0))
+	}
+}
+
 // example is zeros of the shape of a batch, and the batch size: that of the
 // model if it is fixed.
 func example(m *graph.Model, d *Data, wish int) ([]tensor.Value, int) {
@@ -145,6 +163,18 @@ func (a *Answers) finish(p *grad.Program) {
 		}
 		a.units = append(a.units, unit)
 	}
+}
+
+// Accuracy is the share of samples whose top class in the first output is the
+// label.
+func (a *Answers) Accuracy(labels []int) float64 {
+	right, row := 0, a.rows[0]
+	for i, l := range labels {
+		if top(a.out[0][i*row:(i+1)*row]) == l {
+			right++
+		}
+	}
+	return float64(right) / float64(max(len(labels), 1))
 }
 
 // inOrder chooses samples from at on, repeating the last.
@@ -305,6 +335,17 @@ func (t *Trainer) Running() Scores {
 // they are.
 func (t *Trainer) Evaluate(d *Data, teacher *Answers, n, view int) (Scores, error) {
 	return evaluate(t.Program, t.o.Targets, d, teacher, n, view, t.batch.size)
+}
+
+// Evaluate is Trainer.Evaluate for a model that is not trained.
+func Evaluate(m *graph.Model, d *Data, teacher *Answers, n, view, threads int) (Scores, error) {
+	in, size := example(m, d, min(128, d.Len()))
+	p, err := grad.Compile(m, in, grad.Options{Threads: threads, NoGradients: true})
+	if err != nil {
+		return Scores{}, err
+	}
+	defer p.Close()
+	return evaluate(p, Targets{Temperature: 2}, d, teacher, n, view, size)
 }
 
 func evaluate(p *grad.Program, o Targets, d *Data, teacher *Answers, n, view, size int) (Scores, error) {

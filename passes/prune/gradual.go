@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"onnxopt/passes/distill"
+	"onnxopt/runtime/grad"
 )
 
 // Pattern is which weights may be zero.
@@ -18,20 +19,19 @@ type Pattern struct {
 	Block int
 }
 
-// Gradual prunes during training: density falls along a cubic to its target,
-// masks are chosen anew every few steps from all weights, and a dropped weight
-// goes on being trained by the gradient of its masked value, so that it may
-// return until the masks freeze.
-//
-// Zhu, Gupta, "To prune, or not to prune", 2017 (the schedule); Lin et al.,
-// "Dynamic Model Pruning with Feedback", 2020 (the latent weights). Saliency is
-// |w|*sqrt(v) with v Adam's second moment, an empirical Fisher information.
+// Gradual prunes during training: density falls to its target, masks are chosen
+// anew every few steps from all weights, and a dropped weight goes on being
+// trained by the gradient of its masked value, so that it may return until the
+// masks freeze (Lin et al., "Dynamic Model Pruning with Feedback", 2020).
+// Saliency is |w|*sqrt(v) with v Adam's second moment, an empirical Fisher
+// information.
 type Gradual struct {
 	Pattern
-	Density   float64 // share of weights kept at the end
+	From      float64 // share of weights kept at the start; 0 is 1
+	Density   float64 // and at the end
 	Ramp      float64 // share of the steps over which density falls; 0 is 0.5
 	Freeze    float64 // share of the steps after which masks stay; 0 is 0.8
-	Every     int     // steps between choices; 0 is 20
+	Every     int     // steps between choices; 0 is 5
 	Magnitude bool    // saliency |w| alone
 
 	Masks   [][]float32 // 1 or 0, by parameter; nil where the parameter is not pruned
@@ -39,8 +39,8 @@ type Gradual struct {
 	ordered []float32
 }
 
-// Start makes the masks for the parameters of t, all ones but for weights that
-// are zero already, and takes over t.Derive. prunable names the parameters.
+// Start makes the masks for the parameters of t, all ones, or with From below
+// 1 zero where weights are, and takes over t.Derive. prunable names the parameters.
 func (g *Gradual) Start(t *distill.Trainer, prunable func(i int) bool) error {
 	if g.Density <= 0 || g.Density > 1 || g.N > g.M || g.N < 0 {
 		return fmt.Errorf("density %v, %d of %d: want a density in (0, 1] and at most M of M", g.Density, g.N, g.M)
@@ -52,7 +52,10 @@ func (g *Gradual) Start(t *distill.Trainer, prunable func(i int) bool) error {
 		g.Freeze = 0.8
 	}
 	if g.Every == 0 {
-		g.Every = 20
+		g.Every = 5
+	}
+	if g.From == 0 {
+		g.From = 1
 	}
 	n := len(t.Program.Params)
 	g.Masks, g.score = make([][]float32, n), make([][]float32, n)
@@ -63,8 +66,10 @@ func (g *Gradual) Start(t *distill.Trainer, prunable func(i int) bool) error {
 		}
 		t.Own(i)
 		g.Masks[i], g.score[i] = make([]float32, len(q.Value)), make([]float32, len(q.Value))
-		for k := range q.Value {
-			g.Masks[i][k] = 1
+		for k, x := range q.Value {
+			if x != 0 || g.From == 1 {
+				g.Masks[i][k] = 1
+			}
 		}
 		total += len(q.Value)
 	}
@@ -76,10 +81,11 @@ func (g *Gradual) Start(t *distill.Trainer, prunable func(i int) bool) error {
 	return nil
 }
 
-// DensityAt is the share kept at a step of so many.
+// DensityAt is the share kept at a step of so many: it falls by the same
+// factor in every step of the ramp.
 func (g *Gradual) DensityAt(step, steps int) float64 {
 	x := min(float64(step)/(g.Ramp*float64(steps)), 1)
-	return g.Density + (1-g.Density)*math.Pow(1-x, 3)
+	return g.From * math.Pow(g.Density/g.From, x)
 }
 
 func (g *Gradual) derive(t *distill.Trainer) {
@@ -92,14 +98,10 @@ func (g *Gradual) derive(t *distill.Trainer) {
 // Apply sets the values of pruned parameters: latent times mask.
 func (g *Gradual) Apply(t *distill.Trainer) {
 	for i, mask := range g.Masks {
-		if mask == nil {
+		if len(mask) == 0 {
 			continue
 		}
-		w, v := t.Latent[i], t.Program.Params[i].Value
-		w, v = w[:len(mask)], v[:len(mask)]
-		for k, m := range mask {
-			v[k] = w[k]*m + 0 // never -0
-		}
+		grad.Mask(t.Program.Params[i].Value, t.Latent[i], mask)
 	}
 }
 

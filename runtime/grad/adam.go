@@ -1,6 +1,10 @@
 package grad
 
-import "math"
+import (
+	"math"
+
+	"onnxopt/runtime/kernel"
+)
 
 // Adam is the optimizer of Kingma and Ba, "Adam: A Method for Stochastic
 // Optimization", 2015. The zero value has the betas 0.9 and 0.999.
@@ -30,31 +34,15 @@ func (a *Adam) Init(sizes []int) {
 }
 
 // Next begins an update of all parameters at a learning rate.
-func (a *Adam) Next(rate float64) Update {
+func (a *Adam) Next(rate float64) kernel.Adam {
 	a.Step++
 	t := float64(a.Step)
-	return Update{
-		beta1: float32(a.Beta1), beta2: float32(a.Beta2), eps: float32(a.Eps),
-		rate:  float32(rate / (1 - math.Pow(a.Beta1, t))),
-		scale: float32(1 / math.Sqrt(1-math.Pow(a.Beta2, t))),
+	return kernel.Adam{
+		Beta1: float32(a.Beta1), Beta2: float32(a.Beta2), Eps: float32(a.Eps),
+		Rate:  float32(rate / (1 - math.Pow(a.Beta1, t))),
+		Scale: float32(1 / math.Sqrt(1-math.Pow(a.Beta2, t))),
 	}
 }
 
-// Update is one step of Adam at its bias corrections.
-type Update struct{ beta1, beta2, eps, rate, scale float32 }
-
-// Apply moves w by gradient g:
-//
-//	m = b1*m + (1-b1)*g    v = b2*v + (1-b2)*g^2
-//	w -= rate/(1-b1^t) * m / (sqrt(v/(1-b2^t)) + eps)
-func (u Update) Apply(w, g, m, v []float32) {
-	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
-	c1, c2 := 1-u.beta1, 1-u.beta2
-	for i := range w {
-		d := g[i]
-		mi := u.beta1*m[i] + c1*d
-		vi := u.beta2*v[i] + c2*d*d
-		m[i], v[i] = mi, vi
-		w[i] -= u.rate * mi / (float32(math.Sqrt(float64(vi)))*u.scale + u.eps)
-	}
-}
+// Mask is dst = w*mask, with +0 for zero products.
+func Mask(dst, w, mask []float32) { kernel.Mask(dst, w, mask) }

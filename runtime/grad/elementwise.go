@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"onnxopt/onnx/op"
+	"onnxopt/runtime/kernel"
 )
 
 // curve is a function of one variable and its derivative; y is f(x).
@@ -160,17 +161,11 @@ func reluRule(n *node) (func(), func(), error) {
 	}
 	g, write := n.sink(0)
 	backward := func() {
-		yv, yg := y.v[:len(g)], y.g[:len(g)]
 		if write {
-			for i, v := range yv {
-				d := yg[i]
-				if v <= 0 {
-					d = 0
-				}
-				g[i] = d
-			}
+			kernel.ReluBack(g, y.v, y.g)
 			return
 		}
+		yv, yg := y.v[:len(g)], y.g[:len(g)]
 		for i, v := range yv {
 			if v > 0 {
 				g[i] += yg[i]

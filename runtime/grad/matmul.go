@@ -18,18 +18,15 @@ type product struct {
 	pool           *pool
 	at             []float32 // A of rows
 	packed         []float32 // B in panels
-	sum            []float32 // the product, where it is added to C
-
-	// of the running call
-	a, c []float32
-	rows func(lo, hi int)
+	scaled         []float32 // alpha*A
+	gemm           kernel.Gemm
+	rows           func(lo, hi int)
 }
 
 func newProduct(p *pool, m, n, k int, transA, transB bool, alpha float32) *product {
 	q := &product{m: m, n: n, k: k, transA: transA, transB: transB, alpha: alpha, pool: p}
-	q.rows = func(lo, hi int) {
-		kernel.Sgemm(hi-lo, q.n, q.k, q.a[lo*q.k:], q.k, q.packed, q.c[lo*q.n:], q.n)
-	}
+	q.gemm = kernel.Gemm{Groups: 1, Rows: m, N: n, K: k, Lda: k, Ldc: n, Ldr: n}
+	q.rows = func(lo, hi int) { q.gemm.RunRows(0, 1, lo, hi, 0, q.n) }
 	return q
 }
 
@@ -50,24 +47,19 @@ func (q *product) run(c, a, b []float32, write bool) {
 	} else {
 		q.packed = kernel.PackB(q.packed, b, q.k, q.n, q.n, 1)
 	}
-	size := q.m * q.n
-	out := c[:size]
-	if !write {
-		if q.sum == nil {
-			q.sum = make([]float32, size)
-		}
-		out = q.sum
-	}
-	q.a, q.c = a, out
-	q.pool.split(q.m, 6, q.n*q.k, q.rows)
+	out := c[:q.m*q.n]
 	if q.alpha != 1 {
-		for i := range out {
-			out[i] *= q.alpha
+		q.scaled = append(q.scaled[:0], a[:q.m*q.k]...)
+		for i := range q.scaled {
+			q.scaled[i] *= q.alpha
 		}
+		a = q.scaled
 	}
+	q.gemm.A, q.gemm.B, q.gemm.C, q.gemm.Residual = a, q.packed, out, nil
 	if !write {
-		addTo(c[:size], out)
+		q.gemm.Residual = out
 	}
+	q.pool.split(q.m, 6, q.n*q.k, q.rows)
 }
 
 // transpose writes the transpose of the rows x cols matrix a.
@@ -76,17 +68,7 @@ func transpose(dst, a []float32, rows, cols int) []float32 {
 		dst = make([]float32, rows*cols)
 	}
 	dst = dst[:rows*cols]
-	const block = 16
-	for i0 := 0; i0 < rows; i0 += block {
-		for j0 := 0; j0 < cols; j0 += block {
-			for j := j0; j < min(j0+block, cols); j++ {
-				out := dst[j*rows:]
-				for i := i0; i < min(i0+block, rows); i++ {
-					out[i] = a[i*cols+j]
-				}
-			}
-		}
-	}
+	kernel.TransposeF32(dst, rows, a, cols, rows, cols)
 	return dst
 }
 

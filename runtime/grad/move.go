@@ -5,6 +5,7 @@ import (
 
 	"onnxopt/onnx/op"
 	"onnxopt/onnx/tensor"
+	"onnxopt/runtime/kernel"
 )
 
 // movement is an operator that copies elements. Its reference evaluation, run
@@ -187,12 +188,7 @@ func (m *movement) add(n *node, o int, g []float32) {
 }
 
 // addTo is dst += src over the length of dst.
-func addTo(dst, src []float32) {
-	src = src[:len(dst)]
-	for i := range dst {
-		dst[i] += src[i]
-	}
-}
+func addTo(dst, src []float32) { kernel.AddTo(dst, src) }
 
 // gatherRule picks slices along an axis; the indices may change from step to
 // step, so that embeddings are covered.
