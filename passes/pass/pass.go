@@ -5,6 +5,7 @@ package pass
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/shape"
@@ -64,13 +65,15 @@ type Context struct {
 	Progress func(done, total int)
 
 	model   *graph.Model
+	inputs  []string // of the model when the pipeline began: the order of Samples
 	pass    string
 	shapes  *shape.Info
 	changes int // of the running pass
 	limit   int // rewrites still allowed; negative is unlimited
 	Ranges  Ranges
-	// Rounded holds the weights whose rounding was chosen by their effect.
-	Rounded map[*graph.Value]*Rounding
+	// Rounded holds the weights whose rounding was chosen by their effect, by
+	// name.
+	Rounded map[string]*Rounding
 }
 
 // Samples is a set of inputs that can be read any number of times.
@@ -104,7 +107,16 @@ type Rounding struct {
 }
 
 // Ranges is the calibrated range of each value, by name.
-type Ranges map[string]calibrate.Range
+type Ranges map[string]Range
+
+// Range is the calibrated range of one value, and how it was found.
+type Range struct {
+	calibrate.Choice
+	// Unbounded says what the value holds that no scale can represent: NaN or
+	// infinities. "" is nothing.
+	Unbounded string
+	Sketch    *calibrate.Sketch
+}
 
 // Settings are the user's choices, over all passes. The zero value of a field
 // is its default.
@@ -157,6 +169,22 @@ type ClusterSettings struct {
 
 // Model is the model that is being worked on.
 func (c *Context) Model() *graph.Model { return c.model }
+
+// Values is samples [from, to) in the order of m's inputs, which may be fewer
+// than those the pipeline began with.
+func (c *Context) Values(m *graph.Model, from, to int) ([]tensor.Value, error) {
+	all, err := c.Samples.Values(from, to)
+	if err != nil {
+		return nil, err
+	}
+	in := make([]tensor.Value, len(m.Graph.Inputs()))
+	for i, v := range m.Graph.Inputs() {
+		if k := slices.Index(c.inputs, v.Name); k >= 0 && k < len(all) {
+			in[i] = all[k]
+		}
+	}
+	return in, nil
+}
 
 // Shapes is the inferred types of the model as it is now. They are computed
 // on first use and again after a reported change.

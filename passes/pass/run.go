@@ -28,6 +28,9 @@ type Options struct {
 // also on failure. The structure of the model is verified after every pass.
 func Run(ctx context.Context, m *graph.Model, passes []Pass, o Options) (*Ledger, error) {
 	c := &Context{Context: ctx, Settings: o.Settings, Ledger: &Ledger{}, Samples: o.Samples, model: m, limit: -1}
+	for _, v := range m.Graph.Inputs() {
+		c.inputs = append(c.inputs, v.Name)
+	}
 	if o.MaxRewrites > 0 {
 		c.limit = o.MaxRewrites
 	}
