@@ -21,7 +21,6 @@ type plan struct {
 	s       pass.QuantSettings
 	profile *Profile
 	ranges  pass.Ranges // nil before calibration
-	kept    func(n *graph.Node, format string, args ...any)
 
 	nodes  map[*graph.Node]*quantNode // nodes that read and write quantized values
 	values map[*graph.Value]bool      // values that get QuantizeLinear and DequantizeLinear
@@ -48,9 +47,10 @@ func newPlan(c *pass.Context, m *graph.Model, kept func(*graph.Node, string, ...
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{m: m, shapes: c.Shapes(), s: c.Settings.Quant, profile: profile, ranges: c.Ranges, kept: kept,
+	p := &plan{m: m, shapes: c.Shapes(), s: c.Settings.Quant, profile: profile, ranges: c.Ranges,
 		nodes: map[*graph.Node]*quantNode{}, values: map[*graph.Value]bool{}, integers: map[*graph.Value]bool{}}
 	p.s.PerTensor = p.s.PerTensor || m.Opset("") < PerChannelOpset
+	integers := false
 	for n := range m.Graph.Backward() {
 		q, reason := p.classify(n)
 		if q == nil {
@@ -60,6 +60,7 @@ func newPlan(c *pass.Context, m *graph.Model, kept func(*graph.Node, string, ...
 			continue
 		}
 		p.nodes[n] = q
+		integers = integers || q.kind == op.QuantInteger
 		for _, i := range q.act {
 			p.values[n.In(i)] = true
 		}
@@ -68,6 +69,9 @@ func newPlan(c *pass.Context, m *graph.Model, kept func(*graph.Node, string, ...
 		if p.nodes[n] != nil {
 			p.order = append(p.order, n)
 		}
+	}
+	if !integers {
+		p.nodes, p.order = nil, nil
 	}
 	p.settleResults()
 	return p, nil
@@ -220,7 +224,8 @@ func (p *plan) wanted(v *graph.Value) bool {
 // same handles operators whose result has the scale of input 0.
 func (p *plan) same(n *graph.Node) (*quantNode, string) {
 	v := n.Out(0)
-	if !p.wanted(v) {
+	always := p.profile.QuantizedMaxPool && n.Is("MaxPool")
+	if !p.wanted(v) && !always {
 		return nil, "its readers are float"
 	}
 	if n.Is("Relu", "Clip") {
@@ -238,7 +243,7 @@ func (p *plan) same(n *graph.Node) (*quantNode, string) {
 	if reason := p.unusable(n.In(0)); reason != "" {
 		return nil, reason
 	}
-	if !p.fromInteger(n.In(0)) {
+	if !p.fromInteger(n.In(0)) && !always {
 		return nil, "its input comes from a float operator"
 	}
 	return &quantNode{kind: op.QuantSame, act: []int{0}, weight: -1, result: v}, ""

@@ -28,8 +28,9 @@ type Profile struct {
 	FloatBias bool
 	// FloatResult lists the integer operators that may have a float result.
 	FloatResult []string
-	// MixedAdd targets take an Add of which one input is float.
-	FreeRank bool
+	// QuantizedMaxPool targets run every MaxPool of a quantized model in
+	// integers and fail where its input is float.
+	QuantizedMaxPool bool
 }
 
 // Profiles is every target. What they list was found by running models in
@@ -44,7 +45,7 @@ var Profiles = []Profile{
 		Merge:       []string{"Concat"},
 		Same:        dataMovement,
 		Activations: []tensor.DType{tensor.Uint8}, Weights: []tensor.DType{tensor.Int8},
-		PerChannel: true, FloatResult: []string{"Gemm", "MatMul"},
+		PerChannel: true, FloatResult: []string{"Gemm", "MatMul"}, QuantizedMaxPool: true,
 	},
 	{
 		Name: "onnxruntime", Doc: "onnxruntime's CPU kernels: QLinear forms of pooling, addition and multiplication too",
@@ -84,7 +85,7 @@ var Profiles = []Profile{
 		Integer:     []string{"Conv", "Gemm", "MatMul"},
 		Same:        []string{"MaxPool", "Reshape", "Flatten", "Transpose"},
 		Activations: []tensor.DType{tensor.Uint8, tensor.Int8}, Weights: []tensor.DType{tensor.Int8},
-		PerChannel: true, FloatResult: []string{"Gemm", "MatMul"},
+		PerChannel: true, FloatResult: []string{"Gemm", "MatMul"}, QuantizedMaxPool: true,
 	},
 	{
 		Name: "tract", Doc: "sonos/tract",

@@ -148,7 +148,7 @@ func storeInteger(c *pass.Context, g *graph.Graph, v *graph.Value, axis int, gat
 		for len(v.Uses()) > 0 {
 			u := v.Uses()[0]
 			if !u.Node.Is("Gather") {
-				u.Node.SetIn(u.Index, dequantizeBefore(g, u.Node, integers, scales))
+				u.Node.SetIn(u.Index, dequantizeBefore(g, u.Node, integers, scales, 0))
 				continue
 			}
 			gatherIntegers(u.Node, integers, scales, axis)
@@ -159,19 +159,30 @@ func storeInteger(c *pass.Context, g *graph.Graph, v *graph.Value, axis int, gat
 			first = n
 			break
 		}
-		v.ReplaceNodeUses(dequantizeBefore(g, first, integers, scales))
+		through := tensor.Undefined
+		for _, u := range v.Uses() {
+			if u.Node.Is("LSTM", "GRU", "RNN") {
+				through = tensor.Int32 // OpenVINO folds that, and wants a constant
+			}
+		}
+		v.ReplaceNodeUses(dequantizeBefore(g, first, integers, scales, through))
 	}
 	c.ChangedValue(v, "stored as %v, %s", weightType(s), how)
 }
 
-// dequantizeBefore is integers * scales in float32 before node at.
-func dequantizeBefore(g *graph.Graph, at *graph.Node, integers, scales *graph.Value) *graph.Value {
+// dequantizeBefore is integers * scales in float32 before node at, cast through
+// another type if that is given.
+func dequantizeBefore(g *graph.Graph, at *graph.Node, integers, scales *graph.Value, through tensor.DType) *graph.Value {
 	emit := func(op string, in []*graph.Value, attrs ...*graph.Attr) *graph.Value {
 		n := g.NewNode(op, in, []string{g.Fresh("d")}, attrs...)
 		g.InsertBefore(at, n)
 		return n.Out(0)
 	}
-	x := emit("Cast", []*graph.Value{integers}, graph.Int("to", int64(tensor.Float32)))
+	x := integers
+	if through != 0 {
+		x = emit("Cast", []*graph.Value{x}, graph.Int("to", int64(through)))
+	}
+	x = emit("Cast", []*graph.Value{x}, graph.Int("to", int64(tensor.Float32)))
 	return emit("Mul", []*graph.Value{x, scales})
 }
 
@@ -188,6 +199,6 @@ func gatherIntegers(n *graph.Node, integers, scales *graph.Value, axis int) {
 	if axis == 0 {
 		s = pick(scales)
 	}
-	y.Supersede(dequantizeBefore(g, n, pick(integers), s))
+	y.Supersede(dequantizeBefore(g, n, pick(integers), s, 0))
 	g.Remove(n)
 }
