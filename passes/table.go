@@ -17,9 +17,15 @@ import (
 
 // Table is every pass, in the order in which pipelines run them.
 var Table = []pass.Pass{
+	clean.FixShapes,
+	clean.Inline,
 	clean.Identity,
 	fold.Constants,
+	fold.Shapes,
 	fold.Reshapes,
+	clean.Control,
+	clean.Chains,
+	clean.Transposes,
 	fuse.BatchNorm,
 	fuse.Affine,
 	clean.Duplicates,
@@ -50,7 +56,8 @@ var Order = []Before{
 // Before says that pass First runs before pass Then.
 type Before struct{ First, Then, Why string }
 
-var simplify = []string{"identity", "constant-folding", "reshape-targets", "fuse-batchnorm", "fuse-affine", "common-subexpressions", "dead-code"}
+var simplify = []string{"fix-shapes", "inline-functions", "identity", "constant-folding", "shape-computation", "reshape-targets", "control-flow",
+	"merge-chains", "move-transposes", "fuse-batchnorm", "fuse-affine", "common-subexpressions", "dead-code"}
 
 // Presets are named sets of passes.
 var Presets = []Preset{

@@ -14,8 +14,9 @@ import (
 // Duplicates computes equal expressions once and stores equal initializers
 // once.
 var Duplicates = pass.Pass{
-	Name: "common-subexpressions",
-	Doc:  "compute equal expressions once, store equal initializers once",
+	Name:  "common-subexpressions",
+	Group: "simplify",
+	Doc:   "compute equal expressions once, store equal initializers once",
 	Run: func(c *pass.Context, m *graph.Model) error {
 		s := c.Shapes()
 		mergeInitializers(c, m.Graph)
