@@ -26,6 +26,7 @@ var Table = []pass.Pass{
 	clean.Control,
 	clean.Chains,
 	clean.Transposes,
+	clean.States,
 	fuse.BatchNorm,
 	fuse.Affine,
 	clean.Duplicates,
@@ -57,7 +58,7 @@ var Order = []Before{
 type Before struct{ First, Then, Why string }
 
 var simplify = []string{"fix-shapes", "inline-functions", "identity", "constant-folding", "shape-computation", "reshape-targets", "control-flow",
-	"merge-chains", "move-transposes", "fuse-batchnorm", "fuse-affine", "common-subexpressions", "dead-code"}
+	"merge-chains", "move-transposes", "zero-states", "fuse-batchnorm", "fuse-affine", "common-subexpressions", "dead-code"}
 
 // Presets are named sets of passes.
 var Presets = []Preset{

@@ -21,6 +21,7 @@ var Chains = pass.Pass{
 			{Ops: []string{"Cast"}, Apply: mergeCasts},
 			{Ops: []string{"Slice"}, Apply: mergeSlices},
 			{Ops: []string{"Pad"}, Apply: mergePads},
+			{Ops: []string{"Concat"}, Apply: gatherPieces},
 			{Ops: []string{"Concat"}, Apply: mergeConcats},
 			{Ops: []string{"Relu", "Clip"}, Apply: mergeClips},
 			{Ops: []string{"Squeeze"}, Apply: gatherScalar},

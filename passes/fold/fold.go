@@ -3,6 +3,7 @@ package fold
 
 import (
 	"fmt"
+	"slices"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/op"
@@ -31,7 +32,7 @@ var Constants = pass.Pass{
 
 const (
 	// maxFold is the default of Settings.MaxFold.
-	maxFold = 1 << 20
+	maxFold = 4 << 20
 	// nodeBytes is about what a node takes in a file beside its names.
 	nodeBytes = 32
 	// maxSteps bounds the iterations of one constant loop, maxNodes the nodes
@@ -205,28 +206,77 @@ func (f *folder) replace(n *graph.Node, i int, v *graph.Value, t *tensor.Tensor)
 	if v.IsOutput() && n.Is("Constant") {
 		return
 	}
-	cost := len(t.Bytes()) - f.freed(n)
+	freed := f.freed(n)
+	cost := len(t.Bytes()) - freed
+	var rows *rows
 	if cost > 0 && cost > f.room && f.c.Settings.MaxFold == 0 {
-		f.c.Kept(n, "constant, but not folded: the model would grow by %d bytes", cost)
-		return
+		if rows = distinctRows(t); rows == nil || n.Is("Gather") || v.IsOutput() || rows.bytes()-freed > f.room {
+			f.c.Kept(n, "constant, but not folded: the model would grow by %d bytes", cost)
+			return
+		}
+		cost = rows.bytes() - freed
 	}
 	if !f.c.Allow() {
 		return
 	}
 	f.room -= cost
-	data := &graph.Data{Tensor: t}
-	if v.IsOutput() {
-		k := n.Graph().Add(n, "Constant", foldedName, nil, &graph.Attr{Name: "value", Kind: graph.AttrTensor, T: data})
+	g, data := n.Graph(), &graph.Data{Tensor: t}
+	switch {
+	case rows != nil:
+		k := rows.add(g, n)
+		f.shapes.Update(k.Def())
+		v.Supersede(k)
+		f.c.Changed(n, "folded to a constant, stored as %d distinct rows", rows.table.Shape[rows.axis])
+		return
+	case v.IsOutput():
+		k := g.Add(n, "Constant", foldedName, nil, &graph.Attr{Name: "value", Kind: graph.AttrTensor, T: data})
 		v.ReplaceAll(k)
 		f.values[k] = t
-	} else {
-		v.ReplaceAll(n.Graph().AddInitializer(foldedName, data))
+	default:
+		v.ReplaceAll(g.AddInitializer(foldedName, data))
 	}
 	f.c.Changed(n, "folded to a constant")
 }
 
-// freed is about how many bytes the model loses when nothing reads n any more.
+// freed is about how many bytes the model loses when nothing reads n any more:
+// those of n, of the constant nodes that then have no reader either, and of
+// the initializers that only these read.
 func (f *folder) freed(n *graph.Node) int {
+	dead := map[*graph.Node]bool{n: true}
+	allDead := func(v *graph.Value) bool {
+		return !slices.ContainsFunc(v.Uses(), func(u graph.Use) bool { return !dead[u.Node] })
+	}
+	var stored []*graph.Value
+	for work := []*graph.Node{n}; len(work) > 0; {
+		k := work[len(work)-1]
+		work = work[:len(work)-1]
+		for _, v := range k.Inputs() {
+			switch {
+			case v == nil:
+			case v.Const() != nil:
+				stored = append(stored, v)
+			case v.Def() != nil && !dead[v.Def()] && f.values[v] != nil && allDead(v):
+				dead[v.Def()] = true
+				work = append(work, v.Def())
+			}
+		}
+	}
+	bytes := 0
+	for k := range dead {
+		bytes += nodeSize(k)
+	}
+	seen := map[*graph.Value]bool{}
+	for _, v := range stored {
+		if !seen[v] && allDead(v) {
+			seen[v] = true
+			bytes += len(v.Const().Bytes()) + len(v.Name)
+		}
+	}
+	return bytes
+}
+
+// nodeSize is about how many bytes n takes in the file.
+func nodeSize(n *graph.Node) int {
 	bytes := nodeBytes + len(n.Name) + len(n.Doc)
 	for _, p := range n.Metadata {
 		bytes += len(p.Key) + len(p.Value)
@@ -239,15 +289,6 @@ func (f *folder) freed(n *graph.Node) int {
 	for _, a := range n.Attrs {
 		if a.T != nil && a.T.Tensor != nil {
 			bytes += len(a.T.Tensor.Bytes())
-		}
-	}
-	for _, v := range n.Inputs() {
-		switch {
-		case v == nil || v.Only() != n:
-		case v.Const() != nil:
-			bytes += len(v.Const().Bytes())
-		case v.Def() != nil && f.values[v] != nil:
-			bytes += f.freed(v.Def())
 		}
 	}
 	return bytes

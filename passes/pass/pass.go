@@ -122,7 +122,7 @@ type Ranges map[string]calibrate.Range
 // is its default.
 type Settings struct {
 	// MaxFold bounds, in bytes, a tensor that constant folding makes larger
-	// than its inputs. 0 is 1 MiB, and the model may not grow: folding spends
+	// than its inputs. 0 is 4 MiB, and the model may not grow: folding spends
 	// only what other rewrites saved.
 	MaxFold int
 	// Opset raises the model to this version of ai.onnx; 0 keeps it.
