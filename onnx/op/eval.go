@@ -28,6 +28,8 @@ type Env struct {
 	MaxSteps int
 	// Run evaluates a subgraph on its inputs; captured values are bound.
 	Run func(g *graph.Graph, in []tensor.Value) ([]tensor.Value, error)
+	// Node evaluates another node of the same graph.
+	Node func(n *graph.Node, in []tensor.Value) ([]tensor.Value, error)
 	// Rand draws for random operators without a seed attribute.
 	Rand *rand.Rand
 }

@@ -2,4 +2,6 @@ package op
 
 var controlTable = []*Def{
 	opIf,
+	opLoop,
+	opScan,
 }

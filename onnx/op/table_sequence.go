@@ -1,3 +1,16 @@
 package op
 
-var sequenceTable = []*Def{}
+var sequenceTable = []*Def{
+	opConcatFromSequence,
+	opOptional,
+	opOptionalGetElement,
+	opOptionalHasElement,
+	opSequenceAt,
+	opSequenceConstruct,
+	opSequenceEmpty,
+	opSequenceErase,
+	opSequenceInsert,
+	opSequenceLength,
+	opSequenceMap,
+	opSplitToSequence,
+}

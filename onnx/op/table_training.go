@@ -1,3 +1,8 @@
 package op
 
-var trainingTable = []*Def{}
+var trainingTable = []*Def{
+	opTrainAdagrad,
+	opTrainAdam,
+	opTrainGradient,
+	opTrainMomentum,
+}

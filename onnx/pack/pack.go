@@ -50,7 +50,7 @@ type growth struct{ size, ratio int }
 
 var (
 	modelGrowth     = growth{64 << 20, 4096}
-	structureGrowth = growth{1 << 20, 1024}
+	structureGrowth = growth{64 << 10, 512}
 )
 
 // least is the size of a container that may hold n bytes.

@@ -4,6 +4,7 @@
 package kernel
 
 //go:generate sh -c "cd _asm && go run . -out ../gemm_amd64.s -stubs ../gemm_amd64.go -pkg kernel"
+//go:generate sh -c "cd _asm && go run ./float -out ../float_amd64.s -stubs ../float_amd64.go -pkg kernel"
 
 // Lanes is the number of columns of a packed panel.
 const Lanes = 16
@@ -11,59 +12,11 @@ const Lanes = 16
 // Panels is the number of panels that n columns take.
 func Panels(n int) int { return (n + Lanes - 1) / Lanes }
 
-// PackB packs the k x n matrix b for Sgemm: panels of 16 columns, each k rows
-// of 16 values, zero-padded. Element (p, j) is b[p*rowStride + j*colStride].
-func PackB(dst []float32, b []float32, k, n, rowStride, colStride int) []float32 {
-	dst = resize(dst, Panels(n)*k*Lanes)
-	for j0 := 0; j0 < n; j0 += Lanes {
-		panel := dst[j0*k : (j0+Lanes)*k]
-		w := min(Lanes, n-j0)
-		for p := range k {
-			row := panel[p*Lanes : (p+1)*Lanes]
-			at := p*rowStride + j0*colStride
-			for j := range w {
-				row[j] = b[at+j*colStride]
-			}
-			clear(row[w:])
-		}
-	}
-	return dst
-}
-
 func resize[T any](s []T, n int) []T {
 	if cap(s) < n {
 		return make([]T, n)
 	}
 	return s[:n]
-}
-
-// Sgemm is C = A*B: A of m rows with stride lda, k values each, B packed by
-// PackB, C of m rows with stride ldc and n values each. Every sum is taken in
-// order of k with one fused or separate rounding for each product, whatever m
-// and n are.
-func Sgemm(m, n, k int, a []float32, lda int, packed []float32, c []float32, ldc int) {
-	if useAVX2 {
-		gemm(m, n, k, a, lda, packed, k*Lanes, c, ldc, 1, &sgemmTiles)
-		return
-	}
-	SgemmGeneric(m, n, k, a, lda, packed, c, ldc)
-}
-
-// SgemmGeneric is Sgemm in plain Go.
-func SgemmGeneric(m, n, k int, a []float32, lda int, packed []float32, c []float32, ldc int) {
-	for j0 := 0; j0 < n; j0 += Lanes {
-		panel, w := packed[j0*k:], min(Lanes, n-j0)
-		for i := range m {
-			var acc [Lanes]float32
-			for p, x := range a[i*lda : i*lda+k] {
-				row := panel[p*Lanes : p*Lanes+Lanes]
-				for j := range acc {
-					acc[j] += x * row[j]
-				}
-			}
-			copy(c[i*ldc+j0:], acc[:w])
-		}
-	}
 }
 
 // PackPairs packs the k x n matrix b for Igemm: panels of 16 columns, each

@@ -5,24 +5,6 @@
 package kernel
 
 //go:noescape
-func sgemm1x16(k int, a *float32, lda int, b *float32, c *float32, ldc int)
-
-//go:noescape
-func sgemm2x16(k int, a *float32, lda int, b *float32, c *float32, ldc int)
-
-//go:noescape
-func sgemm3x16(k int, a *float32, lda int, b *float32, c *float32, ldc int)
-
-//go:noescape
-func sgemm4x16(k int, a *float32, lda int, b *float32, c *float32, ldc int)
-
-//go:noescape
-func sgemm5x16(k int, a *float32, lda int, b *float32, c *float32, ldc int)
-
-//go:noescape
-func sgemm6x16(k int, a *float32, lda int, b *float32, c *float32, ldc int)
-
-//go:noescape
 func igemm1x16(k int, a *int16, lda int, b *int16, c *int32, ldc int)
 
 //go:noescape

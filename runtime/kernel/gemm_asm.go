@@ -2,18 +2,7 @@
 
 package kernel
 
-import (
-	"os"
-
-	"golang.org/x/sys/cpu"
-)
-
-// useAVX2 says that AVX2 and FMA are there and ONNXOPT_CPU is not "generic".
-var useAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasFMA && os.Getenv("ONNXOPT_CPU") != "generic"
-
 type tile[I, O any] func(k int, a *I, lda int, b *I, c *O, ldc int)
-
-var sgemmTiles = [...]tile[float32, float32]{sgemm1x16, sgemm2x16, sgemm3x16, sgemm4x16, sgemm5x16, sgemm6x16}
 
 var igemmTiles = [...]tile[int16, int32]{igemm1x16, igemm2x16, igemm3x16, igemm4x16, igemm5x16, igemm6x16}
 

@@ -2,9 +2,7 @@
 
 package kernel
 
-const useAVX2 = false
-
-var sgemmTiles, igemmTiles struct{}
+var igemmTiles struct{}
 
 func gemm[I, O any](m, n, k int, a []I, lda int, packed []I, panel int, c []O, ldc, step int, tiles *struct{}) {
 	panic("kernel: no assembly")

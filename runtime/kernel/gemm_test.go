@@ -1,36 +1,9 @@
 package kernel
 
 import (
-	"math"
 	"math/rand/v2"
 	"testing"
 )
-
-func TestSgemmAgainstGeneric(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	for m := 1; m <= 14; m++ {
-		for _, n := range []int{1, 7, 15, 16, 17, 33} {
-			for _, k := range []int{0, 1, 2, 5, 64} {
-				lda, ldc := k+3, n+2
-				a, b := make([]float32, m*lda), make([]float32, k*n)
-				for _, s := range [][]float32{a, b} {
-					for i := range s {
-						s[i] = float32(r.NormFloat64())
-					}
-				}
-				packed := PackB(nil, b, k, n, n, 1)
-				got, want := make([]float32, m*ldc), make([]float32, m*ldc)
-				Sgemm(m, n, k, a, lda, packed, got, ldc)
-				SgemmGeneric(m, n, k, a, lda, packed, want, ldc)
-				for i := range want {
-					if math.Abs(float64(got[i]-want[i])) > 1e-5*float64(k+1) {
-						t.Fatalf("m %d n %d k %d: element %d is %v, want %v", m, n, k, i, got[i], want[i])
-					}
-				}
-			}
-		}
-	}
-}
 
 func TestIgemmAgainstGeneric(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
@@ -56,16 +29,6 @@ func TestIgemmAgainstGeneric(t *testing.T) {
 			}
 		}
 	}
-}
-
-func BenchmarkSgemm(b *testing.B) {
-	const n = 512
-	x, y, c := make([]float32, n*n), make([]float32, n*n), make([]float32, n*n)
-	packed := PackB(nil, y, n, n, n, 1)
-	for b.Loop() {
-		Sgemm(n, n, n, x, n, packed, c, n)
-	}
-	b.ReportMetric(2*n*n*n*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 }
 
 func BenchmarkIgemm(b *testing.B) {

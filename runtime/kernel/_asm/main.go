@@ -12,9 +12,6 @@ import (
 func main() {
 	ConstraintExpr("!noasm")
 	for rows := 1; rows <= 6; rows++ {
-		tile(fmt.Sprintf("sgemm%dx16", rows), rows, "float32", "float32", func(acc, a, b reg.Register) { VFMADD231PS(a, b, acc) })
-	}
-	for rows := 1; rows <= 6; rows++ {
 		tile(fmt.Sprintf("igemm%dx16", rows), rows, "int16", "int32", func(acc, a, b reg.Register) {
 			p := YMM()
 			VPMADDWD(a, b, p)

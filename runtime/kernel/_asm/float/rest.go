@@ -1,0 +1,4 @@
+package main
+
+func depthwise(v isa)   {}
+func elementwise(v isa) {}

@@ -1,0 +1,5 @@
+//go:build !amd64 || noasm
+
+package kernel
+
+const useAVX2, useAVX512 = false, false

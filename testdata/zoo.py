@@ -1,0 +1,92 @@
+"""Every model of the zoo against onnxruntime: python testdata/zoo.py ONNXOPT ZOO [NAME ...]
+
+Checks, infers and runs each ZOO/NAME.onnx at its sample and, where dimensions are symbolic, at
+two more sizes; prints a table and fails on any difference beyond 1e-4 of the largest value.
+"""
+import glob
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime_state
+
+TOLERANCE = 1e-4
+SCALES = 1, 2, 3
+
+
+def sized(x, dims, scale):
+    """x with every symbolic dimension scale times as long, by repetition."""
+    for axis, d in enumerate(dims):
+        if isinstance(d, str):
+            x = np.concatenate([x] * scale, axis)
+    return x
+
+
+def ours(tool, path, feeds):
+    with tempfile.TemporaryDirectory() as d:
+        os.mkdir(d + "/test_data_set_0")
+        for i, x in enumerate(feeds.values()):
+            with open(f"{d}/test_data_set_0/input_{i}.pb", "wb") as f:
+                f.write(onnx.numpy_helper.from_array(x).SerializeToString())
+        r = subprocess.run([tool, "run", path, "--data", d, "-o", d + "/y.npz"], capture_output=True, text=True)
+        if r.returncode:
+            raise RuntimeError(r.stderr.strip().splitlines()[-1])
+        return dict(np.load(d + "/y.npz"))
+
+
+def difference(a, b):
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return f"{a.dtype}{list(a.shape)} wanted {b.dtype}{list(b.shape)}"
+    if b.size == 0:
+        return 0.0
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-9))
+
+
+def examine(tool, path):
+    checked = subprocess.run([tool, "check", path], capture_output=True, text=True)
+    if checked.returncode:
+        return ["check: " + checked.stderr.strip()]
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    sample = dict(np.load(path[:-5] + ".npz"))
+    rows = []
+    dynamic = any(isinstance(d, str) for i in session.get_inputs() for d in i.shape)
+    for scale in SCALES if dynamic else SCALES[:1]:
+        feeds = {i.name: sized(sample[i.name], i.shape, scale) for i in session.get_inputs()}
+        try:
+            want = dict(zip([o.name for o in session.get_outputs()], session.run(None, feeds)))
+        except (runtime_state.Fail, runtime_state.RuntimeException, runtime_state.InvalidArgument):
+            continue  # the exporter made a constant of a dimension that it calls symbolic
+        try:
+            got = ours(tool, path, feeds)
+            worst = [difference(got[k], v) for k, v in want.items()]
+            texts = [w for w in worst if isinstance(w, str)]
+            rows.append(texts[0] if texts else max(worst))
+        except RuntimeError as e:
+            rows.append(str(e))
+    return rows
+
+
+def main(tool, zoo, *names):
+    bad = 0
+    paths = [f"{zoo}/{n}.onnx" for n in names] or sorted(glob.glob(zoo + "/*.onnx"))
+    for path in paths:
+        try:
+            rows = examine(tool, path)
+        except Exception as e:
+            rows = [f"{type(e).__name__}: {str(e)[:200]}"]
+        ok = all(isinstance(r, float) and r <= TOLERANCE for r in rows)
+        bad += not ok
+        print(f"{os.path.basename(path)[:-5]:24} {'ok  ' if ok else 'FAIL'} " + "  ".join(f"{r:.1e}" if isinstance(r, float) else r for r in rows), flush=True)
+    print(f"{len(paths) - bad} passed, {bad} failed")
+    sys.exit(bool(bad))
+
+
+main(*sys.argv[1:])
