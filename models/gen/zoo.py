@@ -20,8 +20,19 @@ torch.set_num_threads(1)
 torch.backends.mha.set_fastpath_enabled(False)  # its fused operators have no ONNX form
 
 
+def spread(net):
+    """Gives weights that start near zero, as last layers do, the usual scale of 1 / sqrt(inputs)."""
+    for m in net.modules():
+        if isinstance(m, (nn.Conv2d, nn.Linear)):
+            scale = m.weight[0].numel() ** -0.5
+            if m.weight.std() < 0.5 * scale:
+                nn.init.normal_(m.weight, std=scale)
+    return net
+
+
 def settle(net, *inputs):
     """Gives BatchNormalization layers the statistics of a random batch and turns training off."""
+    spread(net)
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if norms:
         for m in norms:
@@ -161,7 +172,8 @@ def detector(make, size, **options):
     """With non-maximum suppression."""
     def build():
         net = make(weights=None, weights_backbone=None, num_classes=5, **options)
-        return net.eval(), ([torch.rand(3, size, size)],), ["image"], ["boxes", "scores", "labels"], {}
+        settle(net.backbone, torch.rand(2, 3, size, size))
+        return spread(net).eval(), ([torch.rand(3, size, size)],), ["image"], ["boxes", "scores", "labels"], {}
     return build
 
 
