@@ -24,13 +24,11 @@ func excerpt(t *testing.T, path string, nodes int) item {
 		t.Fatal(path, err)
 	}
 	read := map[string]bool{}
-	var strip func(items []item) []item
-	strip = func(items []item) []item {
-		return slices.DeleteFunc(items, func(x item) bool { return x.form == group && x.of == entryMsg || x.form == blob && x.num != tensorRaw })
-	}
 	var clean func(items []item) []item
 	clean = func(items []item) []item {
-		items = strip(items)
+		items = slices.DeleteFunc(items, func(x item) bool {
+			return x.form == group && x.of == entryMsg || x.form == blob && x.num != tensorRaw
+		})
 		for i := range items {
 			items[i].sub = clean(items[i].sub)
 		}
