@@ -18,9 +18,17 @@ import (
 // Table is every pass, in the order in which pipelines run them.
 var Table = []pass.Pass{
 	quant.Freeze,
+	quant.Raise,
+	clean.FixShapes,
+	clean.Inline,
 	clean.Identity,
 	fold.Constants,
+	fold.Shapes,
 	fold.Reshapes,
+	clean.Control,
+	clean.Chains,
+	clean.Transposes,
+	clean.States,
 	fuse.BatchNorm,
 	fuse.Affine,
 	clean.Duplicates,
@@ -37,6 +45,7 @@ var Table = []pass.Pass{
 // Order is what the table's order must keep, and why. A test checks it.
 var Order = []Before{
 	{"freeze-defaults", "constant-folding", "a default that a caller could override is no constant"},
+	{"raise-opset", "constant-folding", "a conversion leaves constant expressions"},
 	{"identity", "constant-folding", "an Identity or Cast between a constant and its reader would hide the constant"},
 	{"constant-folding", "fuse-batchnorm", "parameters behind Constant nodes must be initializers"},
 	{"reshape-targets", "dead-code", "the computation of the target is left behind"},
@@ -58,9 +67,10 @@ var Order = []Before{
 // Before says that pass First runs before pass Then.
 type Before struct{ First, Then, Why string }
 
-var simplify = []string{"identity", "constant-folding", "reshape-targets", "fuse-batchnorm", "fuse-affine", "common-subexpressions", "dead-code"}
+var simplify = []string{"fix-shapes", "inline-functions", "identity", "constant-folding", "shape-computation", "reshape-targets", "control-flow",
+	"merge-chains", "move-transposes", "zero-states", "fuse-batchnorm", "fuse-affine", "common-subexpressions", "dead-code"}
 
-var int8Passes = []string{"freeze-defaults", "prepare-quantization", "calibrate", "round-weights", "quantize", "quantize-weights"}
+var int8Passes = []string{"freeze-defaults", "raise-opset", "prepare-quantization", "calibrate", "round-weights", "quantize", "quantize-weights"}
 
 // Presets are named sets of passes.
 var Presets = []Preset{
