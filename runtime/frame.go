@@ -36,6 +36,13 @@ func (s *Session) newFrame(p *program, outer *frame) *frame {
 	}
 	f := &frame{s: s, p: p, slots: make([]tensor.Value, p.slots), held: make([]*allocation, p.slots), in: make([]tensor.Value, most)}
 	f.env.Run = func(g *graph.Graph, in []tensor.Value) ([]tensor.Value, error) { return s.run(s.subs[g], in, f) }
+	f.env.Node = func(n *graph.Node, in []tensor.Value) ([]tensor.Value, error) {
+		r, err := op.Resolve(n, p.opset)
+		if err != nil {
+			return nil, err
+		}
+		return r.Run(n, &f.env, in)
+	}
 	if outer == nil {
 		f.arena, s.frame = &s.arena, f
 	}
@@ -70,6 +77,8 @@ func (s *Session) run(p *program, in []tensor.Value, outer *frame) ([]tensor.Val
 	for i, v := range p.graph.Inputs() {
 		if i < len(in) && in[i] != nil {
 			f.slots[p.inputs[i]] = in[i]
+		} else if v.Type.Kind == graph.OptionalKind {
+			f.slots[p.inputs[i]] = &tensor.Optional{}
 		} else if v.Data == nil && outer == nil {
 			return nil, fmt.Errorf("input %s is missing", v.Name)
 		}
