@@ -188,7 +188,7 @@ func (m *movement) add(n *node, o int, g []float32) {
 }
 
 // addTo is dst += src over the length of dst.
-func addTo(dst, src []float32) { kernel.AddTo(dst, src) }
+func addTo(dst, src []float32) { kernel.Add.Apply(dst, dst, src[:len(dst)]) }
 
 // gatherRule picks slices along an axis; the indices may change from step to
 // step, so that embeddings are covered.

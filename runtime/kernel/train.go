@@ -43,19 +43,6 @@ func Mask(dst, w, mask []float32) {
 	}
 }
 
-// AddTo is dst += src.
-func AddTo(dst, src []float32) {
-	src = src[:len(dst)]
-	n := 0
-	if useAVX2 && len(dst) >= 8 {
-		n = len(dst) &^ 7
-		addAVX2(n, &dst[0], &src[0])
-	}
-	for i := n; i < len(dst); i++ {
-		dst[i] += src[i]
-	}
-}
-
 // ReluBack is the derivative of Relu: dst = g where y > 0, else 0.
 func ReluBack(dst, y, g []float32) {
 	y, g = y[:len(dst)], g[:len(dst)]

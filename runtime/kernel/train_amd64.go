@@ -11,9 +11,6 @@ func adamAVX2(n int, w *float32, grad *float32, m *float32, v *float32, c *float
 func maskAVX2(n int, dst *float32, w *float32, mask *float32)
 
 //go:noescape
-func addAVX2(n int, dst *float32, src *float32)
-
-//go:noescape
 func reluBackAVX2(n int, dst *float32, y *float32, grad *float32)
 
 //go:noescape

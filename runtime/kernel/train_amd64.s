@@ -81,28 +81,6 @@ done:
 	VZEROUPPER
 	RET
 
-// func addAVX2(n int, dst *float32, src *float32)
-// Requires: AVX
-TEXT ·addAVX2(SB), NOSPLIT, $0-24
-	MOVQ  n+0(FP), AX
-	MOVQ  dst+8(FP), CX
-	MOVQ  src+16(FP), DX
-	TESTQ AX, AX
-	JZ    done
-
-loop:
-	VMOVUPS (CX), Y0
-	VADDPS  (DX), Y0, Y0
-	VMOVUPS Y0, (CX)
-	ADDQ    $0x20, CX
-	ADDQ    $0x20, DX
-	SUBQ    $0x08, AX
-	JNZ     loop
-
-done:
-	VZEROUPPER
-	RET
-
 // func reluBackAVX2(n int, dst *float32, y *float32, grad *float32)
 // Requires: AVX
 TEXT ·reluBackAVX2(SB), NOSPLIT, $0-32

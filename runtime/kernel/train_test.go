@@ -30,7 +30,6 @@ func TestTraining(t *testing.T) {
 			out := [][]float32{slices.Clone(w), slices.Clone(m), slices.Clone(v), make([]float32, n), slices.Clone(w), make([]float32, n), make([]float32, cols*(rows+1))}
 			Adam{0.9, 0.99, 1e-2, 1.5, 1e-8}.Apply(out[0], g, out[1], out[2])
 			Mask(out[3], w, g)
-			AddTo(out[4], g)
 			ReluBack(out[5], w, g)
 			TransposeF32(out[6], rows+1, src, cols+3, rows, cols)
 			return out

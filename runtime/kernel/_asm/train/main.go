@@ -12,7 +12,6 @@ func main() {
 	ConstraintExpr("!noasm")
 	adam()
 	mask()
-	add()
 	reluBack()
 	transpose8()
 	Generate()
@@ -87,18 +86,6 @@ func mask() {
 		x := load(w)
 		VMULPS(at(m), x, x)
 		VADDPS(zero, x, x)
-		VMOVUPS(x, at(dst))
-	})
-}
-
-// add: dst += src.
-func add() {
-	TEXT("addAVX2", NOSPLIT, "func(n int, dst, src *float32)")
-	Pragma("noescape")
-	n, dst, src := Load(Param("n"), GP64()), Load(Param("dst"), GP64()), Load(Param("src"), GP64())
-	each(n, []reg.Register{dst, src}, func() {
-		x := load(dst)
-		VADDPS(at(src), x, x)
 		VMOVUPS(x, at(dst))
 	})
 }
