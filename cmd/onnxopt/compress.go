@@ -198,10 +198,14 @@ func (o *compressor) search(m *graph.Model) error {
 		name := stage
 		if stage != "teacher" {
 			name = fmt.Sprintf("%s %.3g %%", stage, 100*density)
-			if done += 50; done == 200 && !o.quiet {
-				left := time.Since(began) / 150 * time.Duration(total-done)
+			if done += compress.ReportEvery; done == 200 && !o.quiet {
+				left := time.Since(began) / (200 - compress.ReportEvery) * time.Duration(total-done)
 				fmt.Fprintf(o.c.errOut, "at most %d steps, about %v\n", total, left.Round(time.Second))
 			}
+		}
+		if stage == "teacher" {
+			p.update(stage, at, of)
+			return
 		}
 		p.detail(name, at, of, fmt.Sprintf("loss %.3f, agreement %.2f %%", s.Loss, 100*s.Agreement))
 	})

@@ -123,6 +123,9 @@ func (s *stage) restore(t *distill.Trainer, snap *distill.Snapshot) {
 	}
 }
 
+// ReportEvery is the steps between reports of progress.
+const ReportEvery = 25
+
 // run carries the stage out on m, whose weights it changes.
 func (s *stage) run(ctx context.Context, m *graph.Model, task *Task, j *journal) (Measure, error) {
 	t, err := distill.New(m, task.Train, task.TrainAnswers, s.o)
@@ -144,14 +147,14 @@ func (s *stage) run(ctx context.Context, m *graph.Model, task *Task, j *journal)
 		if err := t.Advance(); err != nil {
 			return Measure{}, fmt.Errorf("step %d: %w", t.Step, err)
 		}
-		if t.Step%50 == 0 || t.Step == t.Steps() {
-			task.Progress(s.name, s.density, t.Step, t.Steps(), t.Running())
-		}
 		if time.Since(saved) > task.saveEvery() {
 			if err := j.pause(t.Snapshot(s.derived())); err != nil {
 				return Measure{}, err
 			}
 			saved = time.Now()
+		}
+		if t.Step%ReportEvery == 0 || t.Step == t.Steps() {
+			task.Progress(s.name, s.density, t.Step, t.Steps(), t.Running())
 		}
 	}
 	t.Store()

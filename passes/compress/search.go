@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math"
-	"slices"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
@@ -77,9 +76,9 @@ type searcher struct {
 }
 
 // Search prunes m in rungs of falling density for as long as the loss stays
-// within the budget, then trains the smallest rung that fits with shared
-// weights; if that loses too much, the rung above it, and so on. The schedule
-// depends on nothing but the arguments.
+// near the budget, then trains the smallest rung with shared weights; if that
+// loses too much, the rung above it, and so on. The schedule depends on nothing
+// but the arguments.
 func Search(ctx context.Context, m *graph.Model, task *Task, o Options) (*Result, error) {
 	o.setDefaults()
 	s := &searcher{o: o, task: task, original: m, result: &Result{}}
@@ -165,7 +164,11 @@ func (s *searcher) stage(ctx context.Context, st stage, m *graph.Model) (Candida
 	return c, err
 }
 
-// descend prunes rung by rung. The last rung is the first that does not fit.
+// slack is the points that training with shared weights has been seen to win
+// back over a rung, whose training ends earlier.
+const slack = 0.2
+
+// descend prunes rung by rung, until one loses more than sharing may win back.
 func (s *searcher) descend(ctx context.Context) ([]Candidate, error) {
 	var rungs []Candidate
 	m, from, to := s.original, 1.0, s.o.Density
@@ -174,36 +177,25 @@ func (s *searcher) descend(ctx context.Context) ([]Candidate, error) {
 		if err != nil {
 			return nil, err
 		}
-		rungs = append(rungs, c)
-		if !c.Fits {
+		if c.Loss > s.o.MaxDrop+slack && len(rungs) > 0 {
 			break
 		}
+		rungs = append(rungs, c)
 		m, from, to = c.model, to, to*s.o.Step
 	}
 	return rungs, nil
 }
 
-// share trains rungs with shared weights, the smallest that fits first, until
-// one fits. Sharing trains further, so the first rung that did not fit is tried
-// too where it was close.
+// share trains rungs with shared weights, the smallest first, until one fits.
 func (s *searcher) share(ctx context.Context, rungs []Candidate) error {
-	order := slices.Clone(rungs)
-	slices.Reverse(order)
-	const close = 0.15 // points that sharing has been seen to win back
-	if len(order) > 1 && !order[0].Fits && order[0].Loss > s.o.MaxDrop+close {
-		order = order[1:]
-	}
 	best := Candidate{Loss: math.Inf(1)}
-	for _, rung := range order {
-		c, err := s.stage(ctx, s.o.sharing(s.task, rung.Density), rung.model)
+	for i := len(rungs) - 1; i >= 0 && !best.Fits; i-- {
+		c, err := s.stage(ctx, s.o.sharing(s.task, rungs[i].Density), rungs[i].model)
 		if err != nil {
 			return err
 		}
 		if c.Fits || c.Loss < best.Loss {
 			best = c
-		}
-		if c.Fits {
-			break
 		}
 	}
 	s.result.Chosen, s.result.Model = best, best.model
