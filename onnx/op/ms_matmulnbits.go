@@ -36,7 +36,7 @@ func evalMatMulNBits(e *Eval) error {
 	a := e.Tensor(0)
 	k, n := e.Int("K"), e.Int("N")
 	if a.Rank() < 1 || a.Shape[a.Rank()-1] != k || n < 1 {
-		return fmt.Errorf("A %v with K %d and N %d", a, k, n)
+		return fmt.Errorf("input %v with K %d and N %d", a, k, n)
 	}
 	if err := e.Fits(tensor.Float64, []int{n, k}); err != nil {
 		return err
@@ -72,7 +72,7 @@ func (e *Eval) unpackNBits(k, n int) ([]float64, error) {
 	b, scales, zeros, group := e.Tensor(1), e.Tensor(2).Floats(), e.Tensor(3), e.Tensor(4)
 	rowBytes := blocks * ((block*bits + 7) / 8)
 	if b.Len() != n*rowBytes || len(scales) != n*blocks {
-		return nil, fmt.Errorf("B %v and scales %v for %d rows of %d blocks", b, e.Tensor(2), n, blocks)
+		return nil, fmt.Errorf("weight %v and scales %v for %d rows of %d blocks", b, e.Tensor(2), n, blocks)
 	}
 	zero, err := nBitsZeros(zeros, n, blocks, bits)
 	if err != nil {
