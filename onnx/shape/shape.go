@@ -196,10 +196,9 @@ func (s *Info) output(n *graph.Node, v *graph.Value, t graph.Type, data []dim.Di
 		t.Elem = v.Type.Elem
 	}
 	s.types[v] = t
-	if data == nil || len(data) > maxData {
-		return
+	if data != nil && len(data) <= maxData && (t.Elem == tensor.Int64 || t.Elem == tensor.Int32) {
+		s.data[v] = data
 	}
-	s.data[v] = data
 }
 
 // evaluate runs the reference on small constants, so that shape computations
