@@ -308,15 +308,22 @@ func (o *optimizer) judge(list []pass.Pass) error {
 }
 
 func (o *optimizer) show() error {
+	r := &o.result
 	for _, e := range o.ledger.Entries {
 		if e.Action == pass.Warning {
-			o.result.Warnings = append(o.result.Warnings, e.Detail)
+			r.Warnings = append(r.Warnings, e.Detail)
 		}
 	}
-	if o.json {
-		return writeJSON(o.c.out, &o.result)
+	switch {
+	case o.ledger.Changes("") == 0:
+		r.Warnings = append(r.Warnings, "nothing changed: no pass found anything to do")
+	case r.After.Bytes >= r.Before.Bytes:
+		r.Warnings = append(r.Warnings, "the file is not smaller")
 	}
-	o.result.print(o.c.out, o.stats, o.quiet, o.verbose)
+	if o.json {
+		return writeJSON(o.c.out, r)
+	}
+	r.print(o.c.out, o.stats, o.quiet, o.verbose)
 	return nil
 }
 
