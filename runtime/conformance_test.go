@@ -170,8 +170,11 @@ func runCase(dir string, opts Options) error {
 		if err != nil {
 			return err
 		}
+		clear(check.symbols)
 		for i, v := range m.Graph.Inputs() {
-			check.bind(v, in[i])
+			if x, ok := in[i].(*tensor.Tensor); ok {
+				check.observe(v, x)
+			}
 		}
 		got, err := s.Run(context.Background(), in)
 		if err == nil {

@@ -27,18 +27,18 @@ func newInferenceCheck(m *graph.Model) (*inferenceCheck, error) {
 	return c, nil
 }
 
-// bind learns the symbols of the graph's inputs.
-func (c *inferenceCheck) bind(v *graph.Value, value tensor.Value) {
-	t, ok := value.(*tensor.Tensor)
-	if !ok || len(t.Shape) != len(v.Type.Shape) {
+// learn takes the sizes of x for the symbols that stand for them, so that they
+// must be the same wherever they stand.
+func (c *inferenceCheck) learn(t graph.Type, x *tensor.Tensor) {
+	if len(t.Shape) != len(x.Shape) {
 		return
 	}
-	for i, d := range v.Type.Shape {
+	for i, d := range t.Shape {
 		set := map[string]bool{}
 		d.Symbols(set)
 		for name := range set {
 			if d.Equal(dim.Sym(name)) {
-				c.symbols[name] = dim.Of(int64(t.Shape[i]))
+				c.symbols[name] = dim.Of(int64(x.Shape[i]))
 			}
 		}
 	}
@@ -68,12 +68,12 @@ func (c *inferenceCheck) contradiction(v *graph.Value, value tensor.Value) error
 	if !ok {
 		return nil
 	}
-	if t.Rank() > 1 || !t.Type.IsInt() || len(data) != t.Len() {
+	if t.Rank() > 1 || len(data) != t.Len() {
 		return fmt.Errorf("inferred %d elements of %v", len(data), t)
 	}
-	for i, got := range t.Ints() {
-		if d := data[i].Substitute(c.symbols); d.Conflict(dim.Of(got)) {
-			return fmt.Errorf("element %d inferred %v, computed %d", i, data[i], got)
+	for i, got := range t.Floats() {
+		if n, ok := data[i].Substitute(c.symbols).Const(); ok && float64(n) != got {
+			return fmt.Errorf("element %d inferred %v, computed %v", i, data[i], got)
 		}
 	}
 	return nil
@@ -89,6 +89,7 @@ func (c *inferenceCheck) typeOf(want graph.Type, value tensor.Value) error {
 		if got := graph.TypeOf(x); want.Conflict(got) {
 			return fmt.Errorf("computed %v", got)
 		}
+		c.learn(want, x)
 	case *tensor.Sequence:
 		if want.Known() && want.Kind != graph.SequenceKind {
 			return fmt.Errorf("computed a sequence")
