@@ -17,6 +17,7 @@ import (
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/onnxpb"
+	"onnxopt/onnx/pack"
 )
 
 // maxNesting bounds how deep protobuf messages nest: a subgraph takes three
@@ -43,9 +44,16 @@ func Load(path string) (*graph.Model, error) {
 	return m, nil
 }
 
-// LoadBytes is Load for a model in b, which the result aliases. External data
-// is looked for below dir; with an empty dir it is an error.
+// LoadBytes is Load for a model in b, or in a container of package pack, which
+// the result aliases. External data is looked for below dir; with an empty dir
+// it is an error.
 func LoadBytes(b []byte, dir string) (*graph.Model, error) {
+	if pack.Is(b) {
+		var err error
+		if b, err = pack.Unpack(b, maxMessage); err != nil {
+			return nil, err
+		}
+	}
 	if err := sniff(b); err != nil {
 		return nil, err
 	}
@@ -123,6 +131,21 @@ func Marshal(m *graph.Model) ([]byte, error) {
 	}
 	return b.Bytes(), nil
 }
+
+// Size is about how many bytes Marshal makes, without making them; the error is
+// in the few fields of the model itself.
+func Size(m *graph.Model) int {
+	w := &writer{}
+	n := 0
+	for _, f := range m.Functions {
+		n += marshal.Size(w.function(f))
+	}
+	return n + marshal.Size(w.graph(m.Graph)) + modelFields
+}
+
+// modelFields is about the size of the fields of ModelProto beside graph and
+// functions.
+const modelFields = 128
 
 // printable is text that stays on one line of a message.
 func printable(s string) string {

@@ -17,9 +17,16 @@ import (
 
 // Table is every pass, in the order in which pipelines run them.
 var Table = []pass.Pass{
+	clean.FixShapes,
+	clean.Inline,
 	clean.Identity,
 	fold.Constants,
+	fold.Shapes,
 	fold.Reshapes,
+	clean.Control,
+	clean.Chains,
+	clean.Transposes,
+	clean.States,
 	fuse.BatchNorm,
 	fuse.Affine,
 	clean.Duplicates,
@@ -50,7 +57,8 @@ var Order = []Before{
 // Before says that pass First runs before pass Then.
 type Before struct{ First, Then, Why string }
 
-var simplify = []string{"identity", "constant-folding", "reshape-targets", "fuse-batchnorm", "fuse-affine", "common-subexpressions", "dead-code"}
+var simplify = []string{"fix-shapes", "inline-functions", "identity", "constant-folding", "shape-computation", "reshape-targets", "control-flow",
+	"merge-chains", "move-transposes", "zero-states", "fuse-batchnorm", "fuse-affine", "common-subexpressions", "dead-code"}
 
 // Presets are named sets of passes.
 var Presets = []Preset{

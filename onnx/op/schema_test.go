@@ -70,7 +70,7 @@ func TestSchemas(t *testing.T) {
 			t.Errorf("%s is missing", title)
 			continue
 		}
-		s, err := v.parsed()
+		s, err := v.Parsed()
 		if err != nil {
 			t.Errorf("%s: %v", title, err)
 			continue

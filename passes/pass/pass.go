@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 
+	"onnxopt/onnx"
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/shape"
 	"onnxopt/onnx/tensor"
@@ -18,11 +19,14 @@ type Pass struct {
 	Doc  string // one line, printed by help
 	// Required passes cannot be turned off: later ones rely on them.
 	Required bool
-	Effect   Effect
-	Needs    Facts // must hold before
-	Gives    Facts // hold afterwards
-	Breaks   Facts // may no longer hold afterwards
-	Run      func(*Context, *graph.Model) error
+	// Group names neighbouring passes that are repeated together until none of
+	// them changes anything; "" runs once.
+	Group  string
+	Effect Effect
+	Needs  Facts // must hold before
+	Gives  Facts // hold afterwards
+	Breaks Facts // may no longer hold afterwards
+	Run    func(*Context, *graph.Model) error
 }
 
 // Effect is how far outputs may move: the tolerance of verification.
@@ -67,8 +71,16 @@ type Context struct {
 	pass    string
 	shapes  *shape.Info
 	changes int // of the running pass
+	size    int // of the model at the start, in bytes
+	version int // counts the changes of all passes
 	limit   int // rewrites still allowed; negative is unlimited
-	Ranges  Ranges
+	asked   int // calls of Allow by the running pass
+	// Verification tries a pass with fewer rewrites: only the first most, when
+	// not negative, without the denied ones.
+	most     int
+	denied   map[int]bool
+	warnings []string
+	Ranges   Ranges
 	// Rounded holds the weights whose rounding was chosen by their effect.
 	Rounded map[*graph.Value]*Rounding
 }
@@ -110,7 +122,8 @@ type Ranges map[string]calibrate.Range
 // is its default.
 type Settings struct {
 	// MaxFold bounds, in bytes, a tensor that constant folding makes larger
-	// than its inputs; 0 is 64 KiB.
+	// than its inputs. 0 is 4 MiB, and the model may not grow: folding spends
+	// only what other rewrites saved.
 	MaxFold int
 	// Opset raises the model to this version of ai.onnx; 0 keeps it.
 	Opset int64
@@ -155,6 +168,10 @@ type ClusterSettings struct {
 	Values int // size of a codebook, 2 to 256; 0 is 16 in preset small
 }
 
+// Room is by how many bytes the model may still grow before it is larger than
+// it was at the start.
+func (c *Context) Room() int { return c.size - onnx.Size(c.model) }
+
 // Model is the model that is being worked on.
 func (c *Context) Model() *graph.Model { return c.model }
 
@@ -168,20 +185,24 @@ func (c *Context) Shapes() *shape.Info {
 }
 
 // Allow asks whether one more rewrite may be done; a pass asks before every
-// single rewrite, which is what lets bisection find the one at fault.
+// single rewrite, which is what lets bisection find the one at fault. After a
+// refusal later rewrites may be allowed again.
 func (c *Context) Allow() bool {
-	if c.limit == 0 {
+	c.asked++
+	if c.limit == 0 || c.most >= 0 && c.asked > c.most || c.denied[c.asked-1] {
 		return false
 	}
 	if c.limit > 0 {
 		c.limit--
 	}
+	c.Ledger.Rewrites++
 	return true
 }
 
 // Changed records that a rewrite was done at a node and invalidates Shapes.
 func (c *Context) Changed(n *graph.Node, format string, args ...any) {
 	c.changes++
+	c.version++
 	c.shapes = nil
 	c.Ledger.add(Entry{c.pass, nodeName(n), nodeOp(n), Changed, fmt.Sprintf(format, args...)})
 }
@@ -194,6 +215,7 @@ func (c *Context) Kept(n *graph.Node, format string, args ...any) {
 // ChangedValue records a change of an initializer.
 func (c *Context) ChangedValue(v *graph.Value, format string, args ...any) {
 	c.changes++
+	c.version++
 	c.shapes = nil
 	c.Ledger.add(Entry{c.pass, v.Name, "", Changed, fmt.Sprintf(format, args...)})
 }

@@ -5,19 +5,22 @@ package kernel
 // allVariants names the instruction sets that this machine has; each function
 // switches to one and returns what switches back.
 func allVariants() map[string]func() func() {
-	set := func(a2, a512 bool) func() func() {
+	set := func(a2, a512, vnni bool) func() func() {
 		return func() func() {
-			x, y := useAVX2, useAVX512
-			useAVX2, useAVX512 = a2, a512
-			return func() { useAVX2, useAVX512 = x, y }
+			x, y, z, t := useAVX2, useAVX512, useVNNI, useVBMI
+			useAVX2, useAVX512, useVNNI, useVBMI = a2, a512, z && vnni, t && vnni
+			return func() { useAVX2, useAVX512, useVNNI, useVBMI = x, y, z, t }
 		}
 	}
-	v := map[string]func() func(){"generic": set(false, false)}
+	v := map[string]func() func(){"generic": set(false, false, false)}
 	if useAVX2 {
-		v["avx2"] = set(true, false)
+		v["avx2"] = set(true, false, false)
 	}
 	if useAVX512 {
-		v["avx512"] = set(true, true)
+		v["avx512"] = set(true, true, false)
+	}
+	if useVNNI || useVBMI {
+		v["vnni"] = set(true, true, true)
 	}
 	return v
 }

@@ -1,0 +1,190 @@
+package kernel
+
+import "unsafe"
+
+// Kernels that keep channels apart, on pixels in NHWC order: depthwise
+// convolution (average pools are one with equal weights) and greatest value.
+// The pixels of a window are found by offsets [pixel][tap] in bytes.
+
+// Depthwise8 is constant weights of a convolution of each channel with its own
+// kernel: sum((q - zero) * w) + bias, exact in int32.
+type Depthwise8 struct {
+	C, Taps int
+	step    int // taps of one step of the kernel
+	blocks  []channelBlock
+	run     func(width int, t *channelTile) // nil: pure Go
+	weight  func(tap, c int) int32
+	start   []int32
+	scale   []float32
+}
+
+// channelBlock is packed weights for width channels from at on.
+type channelBlock struct {
+	at, width int
+	data      []byte
+	start     []int32
+	scale     []float32
+}
+
+// channelTile is one call of an assembly kernel; its layout is known to
+// _asm/int8.
+type channelTile struct {
+	a       *byte
+	offsets *int32
+	taps    int
+	pixels  int
+	w       *byte
+	start   *int32
+	scale   *float32
+	out     *byte
+	ldc     int
+	lo, hi  float32
+	zero    int32
+	_       int32
+}
+
+// channelBlocks covers c channels, at least 16, with kernels of 64, 32 and 16
+// channels; the last one can overlap the one before.
+func channelBlocks(c, widest int) []channelBlock {
+	var b []channelBlock
+	for at := 0; at < c; {
+		w := widest
+		for w > 16 && w > c-at {
+			w /= 2
+		}
+		if left := c - at; left > 16 && left < 32 && c >= 32 && widest >= 32 || left > 32 && left < 64 && c >= 64 && widest >= 64 && left != 48 {
+			w *= 2 // one wider block that overlaps instead of two
+		}
+		at = min(at, c-w)
+		b = append(b, channelBlock{at: at, width: w})
+		at += w
+	}
+	return b
+}
+
+// PackDepthwise8 packs w(tap, c), weights less their zero point; bias can be
+// nil. It returns nil if the sums could pass int32.
+func PackDepthwise8(taps, c int, w func(tap, c int) int32, zero int32, bias []int32, scale []float32) *Depthwise8 {
+	if taps == 0 || c == 0 || taps > maxSum {
+		return nil
+	}
+	d := &Depthwise8{C: c, Taps: taps, weight: w, start: make([]int32, c), scale: scale}
+	fits := true
+	for i := range c {
+		if bias != nil {
+			d.start[i] = bias[i]
+		}
+		for t := range taps {
+			v := w(t, i)
+			d.start[i] -= zero * v
+			fits = fits && v >= -128 && v <= 127
+		}
+	}
+	var widest int
+	if d.run, d.step, widest = chooseDepthwise(fits); d.run == nil || c < 16 {
+		return d
+	}
+	d.blocks = channelBlocks(c, widest)
+	for i := range d.blocks {
+		d.pack(&d.blocks[i])
+	}
+	return d
+}
+
+// pack lays weights out as the kernel interleaves the pixels: element
+// 4*lane + e of vector v is channel 16*lane + 4*v + e.
+func (d *Depthwise8) pack(b *channelBlock) {
+	steps := (d.Taps + d.step - 1) / d.step
+	b.data = make([]byte, steps*4*b.width)
+	b.start, b.scale = make([]int32, b.width), make([]float32, b.width)
+	for i := range b.width {
+		v, lane, e := i/(b.width/4), i%(b.width/4)/4, i%4
+		c := b.at + 16*lane + 4*v + e
+		b.start[i], b.scale[i] = d.start[c], d.scale[c]
+		for t := range d.Taps {
+			at := unsafe.Pointer(&b.data[(t/d.step*b.width+i)*4])
+			if d.step == 4 {
+				*(*int8)(unsafe.Add(at, t%4)) = int8(d.weight(t, c))
+			} else {
+				*(*int16)(unsafe.Add(at, t%2*2)) = int16(d.weight(t, c))
+			}
+		}
+	}
+}
+
+// Offsets pads each row of taps as Run reads it.
+func (d *Depthwise8) Offsets(offsets []int32) []int32 {
+	if d.blocks == nil || d.Taps%d.step == 0 {
+		return offsets
+	}
+	padded := (d.Taps + d.step - 1) / d.step * d.step
+	out := make([]int32, 0, len(offsets)/d.Taps*padded)
+	for i := 0; i < len(offsets); i += d.Taps {
+		out = append(out, offsets[i:i+d.Taps]...)
+		for range padded - d.Taps {
+			out = append(out, offsets[i])
+		}
+	}
+	return out
+}
+
+// Run computes the pixels of out, ldc bytes apart. offsets come from Offsets;
+// 64 bytes behind the last one must be readable.
+func (d *Depthwise8) Run(pixels int, base unsafe.Pointer, offsets []int32, out []byte, ldc int, r Requant) {
+	if pixels == 0 {
+		return
+	}
+	_ = out[(pixels-1)*ldc+d.C-1]
+	if d.blocks == nil {
+		d.generic(pixels, base, offsets, out, ldc, r)
+		return
+	}
+	padded := (d.Taps + d.step - 1) / d.step * d.step
+	_ = offsets[pixels*padded-1]
+	t := channelTile{offsets: &offsets[0], taps: padded, ldc: ldc, pixels: pixels, zero: r.Zero, lo: float32(r.Lo - r.Zero), hi: float32(r.Hi - r.Zero)}
+	for i := range d.blocks {
+		b := &d.blocks[i]
+		t.a, t.out = (*byte)(unsafe.Add(base, b.at)), &out[b.at]
+		t.w, t.start, t.scale = &b.data[0], &b.start[0], &b.scale[0]
+		d.run(b.width, &t)
+	}
+}
+
+func (d *Depthwise8) generic(pixels int, base unsafe.Pointer, offsets []int32, out []byte, ldc int, r Requant) {
+	row := len(offsets) / pixels
+	for p := range pixels {
+		for c := range d.C {
+			sum := d.start[c]
+			for t, o := range offsets[p*row : p*row+d.Taps] {
+				sum += int32(*(*byte)(unsafe.Add(base, int(o)+c))) * d.weight(t, c)
+			}
+			out[p*ldc+c] = r.round(sum, d.scale[c])
+		}
+	}
+}
+
+// MaxPool8 is the greatest byte of each of c channels over taps pixels.
+func MaxPool8(pixels, taps, c int, base unsafe.Pointer, offsets []int32, out []byte, ldc int) {
+	if pixels == 0 || c == 0 {
+		return
+	}
+	_, _ = out[(pixels-1)*ldc+c-1], offsets[pixels*taps-1]
+	run, widest := chooseMaxPool()
+	if run == nil || c < 16 {
+		for p := range pixels {
+			for i := range c {
+				var top byte
+				for _, o := range offsets[p*taps : (p+1)*taps] {
+					top = max(top, *(*byte)(unsafe.Add(base, int(o)+i)))
+				}
+				out[p*ldc+i] = top
+			}
+		}
+		return
+	}
+	t := channelTile{offsets: &offsets[0], taps: taps, ldc: ldc, pixels: pixels}
+	for _, b := range channelBlocks(c, widest) {
+		t.a, t.out = (*byte)(unsafe.Add(base, b.at)), &out[b.at]
+		run(b.width, &t)
+	}
+}

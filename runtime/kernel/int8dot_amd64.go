@@ -1,0 +1,151 @@
+//go:build amd64 && !noasm
+
+package kernel
+
+import "unsafe"
+
+// chooseDot is the fastest exact kernel for weights that fit int8 or not, and
+// whose pairs pass VPMADDUBSW or not.
+func chooseDot(fits, pairsFit bool) (dot dotFunc, pairs, wide bool) {
+	switch {
+	case useVNNI && fits:
+		return vnniDot, false, true
+	case useAVX512:
+		return wideDot, true, true
+	case useAVX2 && fits && pairsFit:
+		return ubsDot, false, false
+	case useAVX2:
+		return pairDot, true, false
+	}
+	return nil, !fits, false
+}
+
+func vnniDot(rows, panels int, t *dotTile) {
+	p := (*byte)(unsafe.Pointer(t))
+	switch rows*8 + panels {
+	case 6*8 + 4:
+		vnniDot6x4(p)
+	case 6*8 + 2:
+		vnniDot6x2(p)
+	case 6*8 + 1:
+		vnniDot6x1(p)
+	case 4*8 + 4:
+		vnniDot4x4(p)
+	case 4*8 + 2:
+		vnniDot4x2(p)
+	case 4*8 + 1:
+		vnniDot4x1(p)
+	case 1*8 + 4:
+		vnniDot1x4(p)
+	case 1*8 + 2:
+		vnniDot1x2(p)
+	default:
+		vnniDot1x1(p)
+	}
+}
+
+func wideDot(rows, panels int, t *dotTile) {
+	p := (*byte)(unsafe.Pointer(t))
+	switch rows*8 + panels {
+	case 6*8 + 4:
+		wideDot6x4(p)
+	case 6*8 + 2:
+		wideDot6x2(p)
+	case 6*8 + 1:
+		wideDot6x1(p)
+	case 4*8 + 4:
+		wideDot4x4(p)
+	case 4*8 + 2:
+		wideDot4x2(p)
+	case 4*8 + 1:
+		wideDot4x1(p)
+	case 1*8 + 4:
+		wideDot1x4(p)
+	case 1*8 + 2:
+		wideDot1x2(p)
+	default:
+		wideDot1x1(p)
+	}
+}
+
+func ubsDot(rows, panels int, t *dotTile) {
+	p := (*byte)(unsafe.Pointer(t))
+	switch rows {
+	case 6:
+		ubsDot6x1(p)
+	case 4:
+		ubsDot4x1(p)
+	default:
+		ubsDot1x1(p)
+	}
+}
+
+func pairDot(rows, panels int, t *dotTile) {
+	p := (*byte)(unsafe.Pointer(t))
+	switch rows {
+	case 6:
+		pairDot6x1(p)
+	case 4:
+		pairDot4x1(p)
+	default:
+		pairDot1x1(p)
+	}
+}
+
+func chooseDepthwise(fits bool) (run func(width int, t *channelTile), step, widest int) {
+	switch {
+	case useVNNI && fits:
+		return vnniDepthwise, 4, 64
+	case useAVX512:
+		return pairDepthwise, 2, 64
+	case useAVX2:
+		return pairDepthwise, 2, 32
+	}
+	return nil, 1, 0
+}
+
+func vnniDepthwise(width int, t *channelTile) {
+	p := (*byte)(unsafe.Pointer(t))
+	switch width {
+	case 64:
+		vnniDepthwise64(p)
+	case 32:
+		vnniDepthwise32(p)
+	default:
+		vnniDepthwise16(p)
+	}
+}
+
+func pairDepthwise(width int, t *channelTile) {
+	p := (*byte)(unsafe.Pointer(t))
+	switch width {
+	case 64:
+		pairDepthwise64(p)
+	case 32:
+		pairDepthwise32(p)
+	default:
+		pairDepthwise16(p)
+	}
+}
+
+func chooseMaxPool() (run func(width int, t *channelTile), widest int) {
+	switch {
+	case useAVX512:
+		return maxPool, 64
+	case useAVX2:
+		return maxPool, 32
+	}
+	return nil, 0
+}
+
+func maxPool(width int, t *channelTile) {
+	p := (*byte)(unsafe.Pointer(t))
+	switch width {
+	case 64:
+		maxPool64(p)
+	case 32:
+		maxPool32(p)
+	default:
+		maxPool16(p)
+	}
+}

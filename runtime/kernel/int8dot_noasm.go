@@ -1,0 +1,25 @@
+//go:build !amd64 || noasm
+
+package kernel
+
+func chooseDot(fits, pairsFit bool) (dot dotFunc, pairs, wide bool) { return nil, !fits, false }
+
+func chooseDepthwise(fits bool) (run func(width int, t *channelTile), step, widest int) {
+	return nil, 1, 0
+}
+
+func chooseMaxPool() (run func(width int, t *channelTile), widest int) { return nil, 0 }
+
+func add8Fast(k *binary8, dst, a, b []byte) int { return 0 }
+
+func mul8Fast(k *binary8, dst, a, b []byte) int { return 0 }
+
+func quantize8Fast(dst []byte, x []float32, q Affine8, lo, hi int32) int { return 0 }
+
+func dequantize8Fast(dst []float32, x []byte, q Affine8) int { return 0 }
+
+func scale8Fast(dst []float32, sums []int32, scale []float32) int { return 0 }
+
+func widen8Fast(dst []int16, x []byte, zero int32) int { return 0 }
+
+func table8Fast(dst, src []byte, table *[256]byte) int { return 0 }

@@ -1,0 +1,128 @@
+package kernel
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+	"unsafe"
+)
+
+// dotCase is a random product: bytes of A with pad bytes behind, and weights.
+func dotCase(r *rand.Rand, m, taps, k, n int, limit int32) (a []byte, off []int32, w func(t, k, n int) int32, bias []int32, scale []float32) {
+	a = make([]byte, m*k+64)
+	for i := range a {
+		a[i] = byte(r.Uint32())
+	}
+	off = make([]int32, m*taps)
+	for i := range off {
+		off[i] = r.Int32N(int32(m)) * int32(k)
+	}
+	ws := make([]int32, taps*k*n)
+	for i := range ws {
+		ws[i] = r.Int32N(2*limit) - limit
+	}
+	bias, scale = make([]int32, n), make([]float32, n)
+	for i := range n {
+		bias[i] = r.Int32N(2000) - 1000
+		scale[i] = r.Float32() / float32(limit*int32(k*taps))
+	}
+	return a, off, func(t, kk, c int) int32 { return ws[(t*k+kk)*n+c] }, bias, scale
+}
+
+func TestDotAgainstGeneric(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 2))
+		for _, limit := range []int32{64, 128, 255} {
+			for _, n := range []int{1, 3, 15, 16, 17, 24, 32, 40, 64, 65, 112, 130} {
+				for _, m := range []int{1, 3, 4, 5, 6, 13, 23} {
+					for _, shape := range [][2]int{{1, 1}, {1, 4}, {3, 7}, {2, 16}, {9, 6}} {
+						testDot(t, r, m, shape[0], shape[1], n, limit)
+					}
+				}
+			}
+		}
+	})
+}
+
+func testDot(t *testing.T, r *rand.Rand, m, taps, k, n int, limit int32) {
+	t.Helper()
+	a, off, w, bias, scale := dotCase(r, m, taps, k, n, limit)
+	zero := int32(r.IntN(256))
+	p := Pack8(taps, k, n, w, zero, bias, scale)
+	base := unsafe.Pointer(&a[0])
+	if p.Pairs {
+		wide := make([]int16, len(a))
+		for i, q := range a {
+			wide[i] = int16(int32(q) - zero)
+		}
+		base = unsafe.Pointer(&wide[0])
+	}
+	var rows []int32
+	if r.IntN(2) == 0 {
+		rows = make([]int32, m)
+		for i := range rows {
+			rows[i] = r.Int32N(1000)
+		}
+	}
+	ldc := n + r.IntN(5)
+	order := PackOffsets(off, taps)
+	sums, got := make([]int32, m*ldc), make([]byte, m*ldc)
+	p.Sums(m, base, order, rows, sums, ldc)
+	rq := Requant{Lo: int32(r.IntN(10)), Hi: 255 - int32(r.IntN(10)), Zero: int32(r.IntN(256))}
+	p.Dot(m, base, order, rows, got, ldc, rq)
+	for i := range m {
+		for j := range n {
+			want := bias[j]
+			if rows != nil {
+				want += rows[i]
+			}
+			for tap := range taps {
+				for kk := range k {
+					want += (int32(a[int(off[i*taps+tap])+kk]) - zero) * w(tap, kk, j)
+				}
+			}
+			if sums[i*ldc+j] != want {
+				t.Fatalf("m %d taps %d k %d n %d: sum %d,%d is %d, want %d", m, taps, k, n, i, j, sums[i*ldc+j], want)
+			}
+			if b := rq.round(want, scale[j]); b != got[i*ldc+j] {
+				t.Fatalf("m %d taps %d k %d n %d: byte %d,%d is %d, want %d", m, taps, k, n, i, j, got[i*ldc+j], b)
+			}
+		}
+	}
+	plain := *p
+	plain.dot = nil
+	again := bytes.Clone(got)
+	plain.Dot(m, base, order, rows, again, ldc, rq)
+	if !bytes.Equal(got, again) {
+		t.Fatalf("m %d taps %d k %d n %d: generic bytes differ", m, taps, k, n)
+	}
+}
+
+func BenchmarkDot(b *testing.B) {
+	for _, s := range []struct {
+		name          string
+		m, taps, k, n int
+	}{{"conv3x3", 196, 9, 256, 256}, {"conv1x1", 3136, 1, 64, 256}, {"narrow", 3136, 1, 96, 24}, {"short", 3136, 1, 16, 96}, {"deep7", 49, 9, 512, 512}, {"conv1x1b", 784, 1, 512, 128}} {
+		b.Run(s.name, func(b *testing.B) {
+			r := rand.New(rand.NewPCG(1, 2))
+			a, off, w, bias, scale := dotCase(r, s.m, s.taps, s.k, s.n, 64)
+			if s.taps == 1 {
+				for i := range off {
+					off[i] = int32(i * s.k)
+				}
+			}
+			p := Pack8(s.taps, s.k, s.n, w, 0, bias, scale)
+			wide := make([]int16, len(a))
+			base := unsafe.Pointer(&a[0])
+			if p.Pairs {
+				base = unsafe.Pointer(&wide[0])
+			}
+			order := PackOffsets(off, s.taps)
+			out := make([]byte, s.m*s.n)
+			for b.Loop() {
+				p.Dot(s.m, base, order, nil, out, s.n, Requant{Hi: 255})
+			}
+			b.ReportMetric(2*float64(s.m*s.taps*s.k*s.n)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
+		})
+	}
+}

@@ -1,0 +1,99 @@
+//go:build amd64 && !noasm
+
+package kernel
+
+import "unsafe"
+
+// The fast functions compute the first elements and return how many.
+
+func add8Fast(k *binary8, dst, a, b []byte) int {
+	n := len(dst)
+	_, _ = a[:n], b[:n]
+	p := (*byte)(unsafe.Pointer(k))
+	switch {
+	case useAVX512 && n >= 16:
+		add8Wide(p, &dst[0], &a[0], &b[0], n&^15)
+		return n &^ 15
+	case useAVX2 && n >= 8:
+		add8(p, &dst[0], &a[0], &b[0], n&^7)
+		return n &^ 7
+	}
+	return 0
+}
+
+func mul8Fast(k *binary8, dst, a, b []byte) int {
+	n := len(dst)
+	_, _ = a[:n], b[:n]
+	p := (*byte)(unsafe.Pointer(k))
+	switch {
+	case useAVX512 && n >= 16:
+		mul8Wide(p, &dst[0], &a[0], &b[0], n&^15)
+		return n &^ 15
+	case useAVX2 && n >= 8:
+		mul8(p, &dst[0], &a[0], &b[0], n&^7)
+		return n &^ 7
+	}
+	return 0
+}
+
+func quantize8Fast(dst []byte, x []float32, q Affine8, lo, hi int32) int {
+	n := len(dst)
+	_ = x[:n]
+	switch {
+	case useAVX512 && n >= 16:
+		quantize8Wide(&dst[0], &x[0], n&^15, q.Scale, float32(lo-q.Zero), float32(hi-q.Zero), q.Zero)
+		return n &^ 15
+	case useAVX2 && n >= 8:
+		quantize8(&dst[0], &x[0], n&^7, q.Scale, float32(lo-q.Zero), float32(hi-q.Zero), q.Zero)
+		return n &^ 7
+	}
+	return 0
+}
+
+func dequantize8Fast(dst []float32, x []byte, q Affine8) int {
+	n := len(dst)
+	_ = x[:n]
+	switch {
+	case useAVX512 && n >= 16:
+		dequantize8Wide(&dst[0], &x[0], n&^15, q.Scale, q.Zero)
+		return n &^ 15
+	case useAVX2 && n >= 8:
+		dequantize8(&dst[0], &x[0], n&^7, q.Scale, q.Zero)
+		return n &^ 7
+	}
+	return 0
+}
+
+func scale8Fast(dst []float32, sums []int32, scale []float32) int {
+	n := len(dst)
+	_, _ = sums[:n], scale[:n]
+	switch {
+	case useAVX512 && n >= 16:
+		scale8Wide(&dst[0], &sums[0], &scale[0], n&^15)
+		return n &^ 15
+	case useAVX2 && n >= 8:
+		scale8(&dst[0], &sums[0], &scale[0], n&^7)
+		return n &^ 7
+	}
+	return 0
+}
+
+func widen8Fast(dst []int16, x []byte, zero int32) int {
+	n := len(dst)
+	_ = x[:n]
+	if !useAVX2 || n < 16 {
+		return 0
+	}
+	widen8(&dst[0], &x[0], n&^15, int16(zero))
+	return n &^ 15
+}
+
+func table8Fast(dst, src []byte, table *[256]byte) int {
+	n := len(dst)
+	_ = src[:n]
+	if !useVBMI || n < 64 {
+		return 0
+	}
+	table8(&dst[0], &src[0], &table[0], n&^63)
+	return n &^ 63
+}
