@@ -88,7 +88,6 @@ type convolution struct {
 	data            *product // w' [k,m] * dy [m,out]
 	dw              []float32
 	depthwise       bool
-	xPlane, yPlane  int
 	inSize, outSize int // of one image
 }
 
