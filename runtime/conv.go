@@ -69,7 +69,7 @@ func matchConv(l *lowerer, n *graph.Node) *lowered {
 		return nil
 	}
 	var packed []float32
-	return &lowered{n.Inputs(), n.Outputs(), func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
+	return &lowered{in: n.Inputs(), out: n.Outputs(), run: func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 		t, ok := float32In(in)
 		if !ok {
 			return nil, errFallback
@@ -180,7 +180,7 @@ func matchMaxPool(l *lowerer, n *graph.Node) *lowered {
 	if !ok {
 		return nil
 	}
-	return &lowered{n.Inputs(), n.Outputs(), func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
+	return &lowered{in: n.Inputs(), out: n.Outputs(), run: func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 		t, ok := float32In(in)
 		if !ok || t[0].Rank() != 4 {
 			return nil, errFallback

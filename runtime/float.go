@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"errors"
 	"math"
 	"slices"
 
@@ -11,19 +10,7 @@ import (
 	"onnxopt/runtime/kernel"
 )
 
-// errFallback is a kernel's word that it is not made for these inputs.
-var errFallback = errors.New("no fast path")
-
 var negInf = float32(math.Inf(-1))
-
-// attrs is the attribute reader of n at the opset in force.
-func (l *lowerer) attrs(n *graph.Node) (*op.Attrs, bool) {
-	r, err := op.Resolve(n, l.opset)
-	if err != nil {
-		return nil, false
-	}
-	return &op.Attrs{Node: n, Since: r.Since, Schema: r.Schema}, true
-}
 
 // matchGemm covers Gemm, and MatMul of any rank. A constant right operand is
 // packed once.
@@ -42,7 +29,7 @@ func matchGemm(l *lowerer, n *graph.Node) *lowered {
 		return nil
 	}
 	m.constant = n.In(1).Const() != nil
-	return &lowered{n.Inputs(), n.Outputs(), func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
+	return &lowered{in: n.Inputs(), out: n.Outputs(), run: func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 		t, ok := float32In(in)
 		if !ok {
 			return nil, errFallback
@@ -139,7 +126,7 @@ var binaryFloat = map[string]func(a, b float32) float32{
 
 func matchElementwise(l *lowerer, n *graph.Node) *lowered {
 	if u := unaryFloat[n.Op]; u != nil {
-		return &lowered{n.Inputs(), n.Outputs(), func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
+		return &lowered{in: n.Inputs(), out: n.Outputs(), run: func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 			t, ok := float32In(in)
 			if !ok {
 				return nil, errFallback
@@ -156,7 +143,7 @@ func matchElementwise(l *lowerer, n *graph.Node) *lowered {
 	if b == nil || l.opset("") < 7 {
 		return nil
 	}
-	return &lowered{n.Inputs(), n.Outputs(), func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
+	return &lowered{in: n.Inputs(), out: n.Outputs(), run: func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 		t, ok := float32In(in)
 		if !ok {
 			return nil, errFallback

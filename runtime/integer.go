@@ -99,7 +99,7 @@ func matchIntegerQuantize(l *lowerer, n *graph.Node) *lowered {
 	if v.Def() == nil || !l.hidden(v) || !is.prepare(l, v.Def()) {
 		return nil
 	}
-	return &lowered{[]*graph.Value{is.x.value}, n.Outputs(), is.run}
+	return &lowered{in: []*graph.Value{is.x.value}, out: n.Outputs(), run: is.run}
 }
 
 func matchIntegerFloat(l *lowerer, n *graph.Node) *lowered {
@@ -110,7 +110,7 @@ func matchIntegerFloat(l *lowerer, n *graph.Node) *lowered {
 	if !is.prepare(l, n) {
 		return nil
 	}
-	return &lowered{[]*graph.Value{is.x.value}, n.Outputs(), is.run}
+	return &lowered{in: []*graph.Value{is.x.value}, out: n.Outputs(), run: is.run}
 }
 
 // activationRange is the bounds of a Relu or a Clip with constant bounds.
@@ -408,7 +408,7 @@ func matchIntegerMove(l *lowerer, n *graph.Node) *lowered {
 	in := slices.Clone(m.Inputs())
 	in[0] = x.value
 	attrs := &op.Attrs{Node: m, Since: r.Since, Schema: r.Schema}
-	return &lowered{in, n.Outputs(), func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
+	return &lowered{in: in, out: n.Outputs(), run: func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 		if m.Is("MaxPool") {
 			if t := in[0].(*tensor.Tensor); t.Rank() == 4 {
 				if im, ok := newPoolImage(attrs, t.Shape); ok {
@@ -441,7 +441,7 @@ func matchQuantize(l *lowerer, n *graph.Node) *lowered {
 		return nil
 	}
 	if n.Is("QuantizeLinear") {
-		return &lowered{n.Inputs(), n.Outputs(), func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
+		return &lowered{in: n.Inputs(), out: n.Outputs(), run: func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 			x, ok := in[0].(*tensor.Tensor)
 			if !ok || x.Type != tensor.Float32 {
 				return nil, errFallback
@@ -454,7 +454,7 @@ func matchQuantize(l *lowerer, n *graph.Node) *lowered {
 			return []tensor.Value{out}, nil
 		}}
 	}
-	return &lowered{n.Inputs(), n.Outputs(), func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
+	return &lowered{in: n.Inputs(), out: n.Outputs(), run: func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 		x, ok := in[0].(*tensor.Tensor)
 		if !ok || x.Type != a.dtype {
 			return nil, errFallback
