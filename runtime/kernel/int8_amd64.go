@@ -138,3 +138,6 @@ func widen8(dst *int16, q *byte, n int, zero int16, flip int16)
 
 //go:noescape
 func table8(dst *byte, src *byte, table *byte, n int)
+
+//go:noescape
+func sum8(b *byte, n int, flip uint32) int32

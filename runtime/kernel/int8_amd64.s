@@ -5733,3 +5733,28 @@ loop:
 	JLT       loop
 	VZEROUPPER
 	RET
+
+// func sum8(b *byte, n int, flip uint32) int32
+// Requires: AVX, AVX2
+TEXT ·sum8(SB), NOSPLIT, $0-28
+	MOVQ         b+0(FP), AX
+	MOVQ         n+8(FP), CX
+	VBROADCASTSS flip+16(FP), Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+
+loop:
+	VPXOR        (AX), Y0, Y3
+	VPSADBW      Y1, Y3, Y3
+	VPADDQ       Y3, Y2, Y2
+	ADDQ         $0x20, AX
+	SUBQ         $0x20, CX
+	JNZ          loop
+	VEXTRACTI128 $0x01, Y2, X0
+	VPADDQ       X0, X2, X0
+	VPSHUFD      $0x4e, X0, X1
+	VPADDQ       X1, X0, X0
+	VMOVD        X0, AX
+	VZEROUPPER
+	MOVL         AX, ret+24(FP)
+	RET

@@ -23,3 +23,5 @@ func scale8Fast(dst []float32, sums []int32, scale []float32) int { return 0 }
 func widen8Fast(dst []int16, x []byte, zero, flip int32) int { return 0 }
 
 func table8Fast(dst, src []byte, table *[256]byte) int { return 0 }
+
+func sum8Fast(b []byte, flip byte) (sum int32, n int) { return 0, 0 }

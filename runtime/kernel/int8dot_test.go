@@ -122,3 +122,46 @@ func BenchmarkDot(b *testing.B) {
 		})
 	}
 }
+
+func TestProduct8(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(9, 10))
+		for range 60 {
+			m, k, n := 1+r.IntN(9), 1+r.IntN(70), 1+r.IntN(70)
+			affine := func() Affine8 {
+				signed := r.IntN(2) == 0
+				return Affine8{1, r.Int32N(256) - Affine8{Signed: signed}.flip(), signed}
+			}
+			xa, xb := affine(), affine()
+			a, b := randomBytes(r, m*k+4), randomBytes(r, k*n)
+			p := NewProduct8(k, n, xa, xb)
+			base := unsafe.Pointer(&a[0])
+			if p.Wide() {
+				wide := make([]int16, len(a))
+				Widen8(wide, a, xa.Zero, xa.Signed)
+				base = unsafe.Pointer(&wide[0])
+			}
+			rows := Rows8{Base: base, Taps: []int{0}, Add: p.Rows(a, m)}
+			for i := range m {
+				rows.Offsets = append(rows.Offsets, int32(i*k))
+			}
+			got := make([]int32, m*n)
+			p.Pack(make([]byte, p.Size()), b, make([]float32, Panels(n)*Lanes)).Sums(rows, got, n)
+			value := func(q byte, x Affine8) int32 {
+				if x.Signed {
+					return int32(int8(q)) - x.Zero
+				}
+				return int32(q) - x.Zero
+			}
+			for i := range got {
+				var want int32
+				for j := range k {
+					want += value(a[i/n*k+j], xa) * value(b[j*n+i%n], xb)
+				}
+				if got[i] != want {
+					t.Fatalf("m %d k %d n %d: sum %d is %d, want %d", m, k, n, i, got[i], want)
+				}
+			}
+		}
+	})
+}

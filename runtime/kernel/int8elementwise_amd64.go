@@ -97,3 +97,11 @@ func table8Fast(dst, src []byte, table *[256]byte) int {
 	table8(&dst[0], &src[0], &table[0], n&^63)
 	return n &^ 63
 }
+
+func sum8Fast(b []byte, flip byte) (sum int32, n int) {
+	if !useAVX2 || len(b) < 32 {
+		return 0, 0
+	}
+	n = len(b) &^ 31
+	return sum8(&b[0], n, uint32(flip)*0x01010101), n
+}

@@ -26,5 +26,6 @@ func main() {
 	}
 	widen8()
 	table8()
+	sum8()
 	Generate()
 }
