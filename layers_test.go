@@ -15,7 +15,7 @@ import (
 var layers = []string{"onnx", "runtime", "passes", "cmd"}
 
 // leaves import nothing of this module.
-var leaves = []string{"onnx/tensor", "onnx/dim", "onnx/onnxpb", "runtime/kernel", "runtime/calibrate"}
+var leaves = []string{"onnx/tensor", "onnx/dim", "onnx/onnxpb", "onnx/pack", "runtime/kernel", "runtime/calibrate"}
 
 // only names the packages that alone may import another.
 var only = map[string][]string{

@@ -17,6 +17,7 @@ import (
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/onnxpb"
+	"onnxopt/onnx/pack"
 )
 
 // maxNesting bounds how deep protobuf messages nest: a subgraph takes three
@@ -43,9 +44,16 @@ func Load(path string) (*graph.Model, error) {
 	return m, nil
 }
 
-// LoadBytes is Load for a model in b, which the result aliases. External data
-// is looked for below dir; with an empty dir it is an error.
+// LoadBytes is Load for a model in b, or in a container of package pack, which
+// the result aliases. External data is looked for below dir; with an empty dir
+// it is an error.
 func LoadBytes(b []byte, dir string) (*graph.Model, error) {
+	if pack.Is(b) {
+		var err error
+		if b, err = pack.Unpack(b, maxMessage); err != nil {
+			return nil, err
+		}
+	}
 	if err := sniff(b); err != nil {
 		return nil, err
 	}

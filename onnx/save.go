@@ -14,6 +14,7 @@ import (
 	"unsafe"
 
 	"onnxopt/onnx/graph"
+	"onnxopt/onnx/pack"
 )
 
 // SaveOptions choose where tensors are written. The zero value keeps external
@@ -33,7 +34,8 @@ const maxFile = maxMessage - 64<<20
 // minExternal is the smallest tensor that is moved out of the file.
 const minExternal = 1 << 10
 
-// Save writes m to path. A temporary file beside it is synced and renamed over
+// Save writes m to path, as a container of package pack if path has its
+// extension. A temporary file beside it is synced and renamed over
 // it when it is complete, so path never holds a part, and a model that was
 // loaded from path stays valid; a symbolic link at path is replaced. External data goes into one file beside it,
 // named path.HASH.data after its content: a run that is killed leaves either
@@ -43,6 +45,9 @@ const minExternal = 1 << 10
 func Save(m *graph.Model, path string, o SaveOptions) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s: not a regular file", path)
+	}
+	if filepath.Ext(path) == pack.Extension {
+		return savePacked(m, path)
 	}
 	w := &writer{}
 	if blobs := w.plan(m, o); len(blobs) > 0 {
@@ -62,6 +67,26 @@ func Save(m *graph.Model, path string, o SaveOptions) error {
 		}
 	}
 	return nil
+}
+
+// savePacked writes a container, which takes external data in.
+func savePacked(m *graph.Model, path string) error {
+	b, err := Marshal(m)
+	if err == nil {
+		b, err = pack.Pack(b)
+	}
+	if err == nil {
+		err = WriteTo(path, func(w io.Writer) error { _, err := w.Write(b); return err })
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, rootCause(err))
+	}
+	return nil
+}
+
+// WriteTo writes a file as Save does: beside path, synced, then renamed.
+func WriteTo(path string, write func(io.Writer) error) error {
+	return writeFile(path, func(w io.Writer) (string, error) { return path, write(w) })
 }
 
 // isDataName reports .HASH.data with 16 hexadecimal digits.

@@ -140,6 +140,11 @@ func runCase(dir string, opts Options) error {
 	if err != nil {
 		return err
 	}
+	return runModel(dir, m, opts)
+}
+
+// runModel runs m on the data of a case.
+func runModel(dir string, m *graph.Model, opts Options) error {
 	s, err := Compile(m, opts)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package runtime
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"unsafe"
 
 	"onnxopt/onnx/graph"
@@ -18,6 +19,7 @@ type frame struct {
 	held  []*allocation // the memory of a slot, if it is the arena's
 	in    []tensor.Value
 	out   [1]tensor.Value
+	now   *step
 	arena *arena // nil below the main graph
 	env   op.Env
 }
@@ -124,6 +126,7 @@ func (f *frame) step(st *step) error {
 		f.arena.clock++
 		first = len(f.arena.allocs)
 	}
+	f.now = st
 	out, err := st.run(f, in)
 	if err != nil {
 		return err
@@ -236,4 +239,16 @@ func (f *frame) floats(shape ...int) (*tensor.Tensor, []float32) {
 func (f *frame) one(t *tensor.Tensor) ([]tensor.Value, error) {
 	f.out[0] = t
 	return f.out[:], nil
+}
+
+// like is an unset tensor of the shape of t, input i of the step: t itself if
+// nobody reads it afterwards.
+func (f *frame) like(t *tensor.Tensor, i int) *tensor.Tensor {
+	if st := f.now; st != nil && f.arena != nil {
+		slot := st.ins[i]
+		if a := f.held[slot]; a != nil && a.refs == 1 && !a.escaped && slices.Contains(st.free, slot) && len(a.tensor.Bytes()) == len(t.Bytes()) {
+			return t
+		}
+	}
+	return f.new(t.Type, t.Shape...)
 }

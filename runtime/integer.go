@@ -267,20 +267,14 @@ func bytesIn(in []tensor.Value, i int, a *affine) (*tensor.Tensor, error) {
 	return t, nil
 }
 
-// chunk is the rows of one part when a step of rows is split: few enough that
-// perRow bytes of each stay in the second-level cache, and a part or two for
-// each thread.
-func (f *frame) chunk(rows, perRow int) int {
+// parts runs body on parts of rows, few enough that perRow bytes of each stay
+// in the second-level cache, and one or more for each thread.
+func (f *frame) parts(rows, perRow int, body func(from, to int)) {
 	n := max((192<<10)/max(perRow, 1), 24)
 	if t := f.s.workers.threads; t > 1 {
 		n = min(n, (rows+t-1)/t)
 	}
-	return max((n+5)/6*6, 6)
-}
-
-// rows runs body on parts of rows.
-func (f *frame) rows(rows, perRow int, body func(from, to int)) {
-	n := f.chunk(rows, perRow)
+	n = max((n+5)/6*6, 6)
 	f.s.workers.run((rows+n-1)/n, func(_, part int) { body(part*n, min((part+1)*n, rows)) })
 }
 

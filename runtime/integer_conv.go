@@ -125,7 +125,7 @@ func (c *integerConv) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	y, rq := out.Bytes(), c.y.requant()
 	if c.depthwise != nil {
 		base := c.window.bytes(f, x, byte(c.x.zero[0]), false)
-		f.rows(len(c.window.offsets), 2*im.c*im.sh*im.sw, func(from, to int) {
+		f.parts(len(c.window.offsets), 2*im.c*im.sh*im.sw, func(from, to int) {
 			p := kernel.Pixels8{Base: base, Offsets: c.window.offsets[from:to], Taps: c.window.taps32, Signed: c.x.signed()}
 			c.depthwise.Run(p, y[from*im.c:], im.c, rq)
 		})
@@ -155,7 +155,7 @@ func (c *integerConv) eachGroup(f *frame, x *tensor.Tensor, product func(g int, 
 	if wide {
 		elem = 2
 	}
-	f.rows(len(c.window.offsets), elem*im.c*im.sh*im.sw, func(from, to int) {
+	f.parts(len(c.window.offsets), elem*im.c*im.sh*im.sw, func(from, to int) {
 		for g := range c.packed {
 			a := kernel.Rows8{Base: unsafe.Add(base, g*c.shape[1]*elem), Offsets: c.window.offsets[from:to], Taps: c.window.taps}
 			product(g, a, from)

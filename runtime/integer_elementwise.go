@@ -13,8 +13,7 @@ import (
 type integerBinary struct {
 	a, b *affine
 	y    *target
-	run8 func(dst, a, b []byte)
-	ones [][]byte // of each thread: the smaller operand, repeated
+	op   func(dst, a, b []byte)
 }
 
 func matchIntegerBinary(l *lowerer, n *graph.Node) *lowered {
@@ -32,10 +31,10 @@ func matchIntegerBinary(l *lowerer, n *graph.Node) *lowered {
 	}
 	if node.Op == "Add" {
 		f := kernel.NewAdd8(k.a.bytes(), k.b.bytes(), t.bytes(), t.lo, t.hi)
-		k.run8 = f.Run
+		k.op = f.Run
 	} else {
 		f := kernel.NewMul8(k.a.bytes(), k.b.bytes(), t.bytes(), t.lo, t.hi)
-		k.run8 = f.Run
+		k.op = f.Run
 	}
 	f := &lowered{in: []*graph.Value{k.a.value, k.b.value}, out: n.Outputs(), nodes: covered(node, t.nodes, k.a, k.b), run: k.run}
 	f.place = followLayout(f)
@@ -83,62 +82,50 @@ func (k *integerBinary) run(f *frame, in []tensor.Value) ([]tensor.Value, error)
 	}
 	out := f.new(k.y.dtype, shape...)
 	x, w, y := a.Bytes(), b.Bytes(), out.Bytes()
-	switch {
-	case len(y) == 0:
-	case len(x) == len(y) && len(w) == len(y):
-		f.s.workers.run((len(y)+blockBytes-1)/blockBytes, func(_, part int) {
-			i, j := part*blockBytes, min((part+1)*blockBytes, len(y))
-			k.run8(y[i:j], x[i:j], w[i:j])
-		})
-	case len(x) == len(y):
-		k.spread(f, shape, b, func(at, n int, w []byte) { k.run8(y[at:at+n], x[at:at+n], w) })
-	case len(w) == len(y):
-		k.spread(f, shape, a, func(at, n int, x []byte) { k.run8(y[at:at+n], x, w[at:at+n]) })
-	default:
+	if len(x) == len(y) && len(w) == len(y) {
+		f.chunks(len(y), func(from, to int) { k.op(y[from:to], x[from:to], w[from:to]) })
+		return f.one(out)
+	}
+	if len(y) == 0 {
+		return f.one(out)
+	}
+	r := newBroadcast(shape, a.Shape, b.Shape)
+	if r.period[0] < r.length && r.period[1] < r.length {
 		return nil, errFallback
 	}
+	f.rows(r.rows, len(y), func(from, to int) {
+		for i := from; i < to; i++ {
+			k.row(r, y[i*r.length:(i+1)*r.length], x[r.at(i, 0):], w[r.at(i, 1):])
+		}
+	})
 	return f.one(out)
 }
 
-// blockBytes is a part of an element-wise step.
-const blockBytes = 32 << 10
-
-// spread calls body for runs of the result along which small repeats itself,
-// with as many elements of it.
-func (k *integerBinary) spread(f *frame, shape []int, small *tensor.Tensor, body func(at, n int, part []byte)) {
-	dims := small.Shape
-	for len(dims) < len(shape) {
-		dims = append([]int{1}, dims...)
+// row computes a row in which at most one operand repeats itself.
+func (k *integerBinary) row(r *broadcast, y, x, w []byte) {
+	var buffer [4096]byte
+	period := min(r.period[0], r.period[1])
+	n := r.length
+	small := &x
+	if r.period[1] == period {
+		small = &w
 	}
-	first := len(shape) // of the axes in which small only repeats
-	for first > 0 && dims[first-1] == shape[first-1] {
-		first--
-	}
-	for first > 0 && dims[first-1] == 1 {
-		first--
-	}
-	block, inner := volume(dims[first:]), volume(shape[first:])
-	// Short runs are repeated in a buffer.
-	length := min(inner, max(block, blockBytes/8/block*block))
-	outer := items(shape[:first], dims[:first], nil)
-	if len(k.ones) < f.s.workers.threads {
-		k.ones = make([][]byte, f.s.workers.threads)
-	}
-	f.s.workers.run(len(outer), func(worker, i int) {
-		part := small.Bytes()[outer[i].a*block:][:block]
-		if length > block {
-			buffer := slices.Grow(k.ones[worker][:0], length)[:length]
-			k.ones[worker] = buffer
-			for at := 0; at < length; at += block {
-				copy(buffer[at:], part)
-			}
-			part = buffer
+	if period < n {
+		if n = repeatInto(buffer[:], (*small)[:period], r.length); n <= len(buffer) {
+			*small = buffer[:n]
 		}
-		for at := 0; at < inner; at += length {
-			n := min(length, inner-at)
-			body(i*inner+at, n, part[:n])
+	}
+	for from := 0; from < len(y); from += n {
+		to := min(from+n, len(y))
+		a, b := x, w
+		if r.period[0] == r.length {
+			a = x[from:]
 		}
-	})
+		if r.period[1] == r.length {
+			b = w[from:]
+		}
+		k.op(y[from:to], a[:to-from], b[:to-from])
+	}
 }
 
 // integerTable is element-wise operators from one 8-bit value to another: a
@@ -287,10 +274,7 @@ func (t *integerTable) run(f *frame, in []tensor.Value) ([]tensor.Value, error) 
 }
 
 func (f *frame) lookUp(dst, src []byte, table *[256]byte) {
-	f.s.workers.run((len(dst)+blockBytes-1)/blockBytes, func(_, part int) {
-		i, j := part*blockBytes, min((part+1)*blockBytes, len(dst))
-		kernel.Table8(dst[i:j], src[i:j], table)
-	})
+	f.chunks(len(dst), func(from, to int) { kernel.Table8(dst[from:to], src[from:to], table) })
 }
 
 // requantized is the table from x to y, nil if they are the same.

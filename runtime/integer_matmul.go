@@ -102,7 +102,7 @@ func (m *integerMatMul) run(f *frame, in []tensor.Value) ([]tensor.Value, error)
 	if m.y != nil {
 		out := f.new(m.y.dtype, shape...)
 		y, rq := out.Bytes(), m.y.requant()
-		f.rows(rows, m.k, func(from, to int) {
+		f.parts(rows, m.k, func(from, to int) {
 			a := a
 			a.Offsets = a.Offsets[from:to]
 			m.packed.Dot(a, y[from*m.n:], m.n, rq)
@@ -110,7 +110,7 @@ func (m *integerMatMul) run(f *frame, in []tensor.Value) ([]tensor.Value, error)
 		return f.one(out)
 	}
 	out, y := f.floats(shape...)
-	f.rows(rows, 4*m.n, func(from, to int) { m.floats(f, a, y, from, to) })
+	f.parts(rows, 4*m.n, func(from, to int) { m.floats(f, a, y, from, to) })
 	return f.one(out)
 }
 

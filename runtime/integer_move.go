@@ -80,7 +80,7 @@ func matchIntegerMaxPool(l *lowerer, n, m *graph.Node, x *affine, t *target, tab
 			c := w.im.c
 			out := f.new(t.dtype, w.im.n, w.im.oh, w.im.ow, c)
 			y, base := out.Bytes(), w.bytes(f, v, lowest, false)
-			f.rows(len(w.offsets), 2*c, func(from, to int) {
+			f.parts(len(w.offsets), 2*c, func(from, to int) {
 				part := y[from*c : to*c]
 				kernel.MaxPool8(kernel.Pixels8{Base: base, Offsets: w.offsets[from:to], Taps: w.taps32, Signed: x.signed()}, c, part, c)
 				if table != nil {
@@ -129,7 +129,7 @@ func matchIntegerMean(l *lowerer, n *graph.Node) *lowered {
 		return nil
 	}
 	if p.node.Is("ReduceMean") {
-		if !l.meanOfImage(p.node, p.attrs) {
+		if axes, ok := l.axes(p.node, p.attrs, 4); !ok || !slices.Equal(axes, []int{2, 3}) {
 			return nil
 		}
 		p.keep = p.attrs.Int("keepdims") != 0
@@ -139,29 +139,6 @@ func matchIntegerMean(l *lowerer, n *graph.Node) *lowered {
 		f.outLast = 0
 	}
 	return f
-}
-
-// meanOfImage reports that a ReduceMean of a tensor of rank 4 is over its last two axes.
-func (l *lowerer) meanOfImage(n *graph.Node, a *op.Attrs) bool {
-	axes := a.Ints("axes")
-	if n.In(1) != nil {
-		c := l.constant(n.In(1))
-		if c == nil || c.Type != tensor.Int64 {
-			return false
-		}
-		axes = nil
-		for _, v := range c.Ints() {
-			axes = append(axes, int(v))
-		}
-	}
-	axes = slices.Clone(axes)
-	for i := range axes {
-		if axes[i] < 0 {
-			axes[i] += 4
-		}
-	}
-	slices.Sort(axes)
-	return slices.Equal(axes, []int{2, 3})
 }
 
 func (p *integerMean) plan(x *tensor.Tensor) error {
@@ -211,7 +188,7 @@ func (p *integerMean) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	out := f.new(p.y.dtype, shape...)
 	y, rq := out.Bytes(), p.y.requant()
 	var base unsafe.Pointer = p.window.bytes(f, x, 0, false)
-	f.rows(len(p.window.offsets), im.kh*im.kw*im.c, func(from, to int) {
+	f.parts(len(p.window.offsets), im.kh*im.kw*im.c, func(from, to int) {
 		p.sums.Run(kernel.Pixels8{Base: base, Offsets: p.window.offsets[from:to], Taps: p.window.taps32, Signed: p.x.signed()}, y[from*im.c:], im.c, rq)
 	})
 	return f.one(out)

@@ -32,10 +32,7 @@ func matchQuantize(l *lowerer, n *graph.Node) *lowered {
 			}
 			out := f.new(a.dtype, x.Shape...)
 			src, dst := x.Float32s(), out.Bytes()
-			f.s.workers.run((len(dst)+blockBytes-1)/blockBytes, func(_, part int) {
-				i, j := part*blockBytes, min((part+1)*blockBytes, len(dst))
-				kernel.Quantize8(dst[i:j], src[i:j], k, int32(lo), int32(hi))
-			})
+			f.chunks(len(dst), func(from, to int) { kernel.Quantize8(dst[from:to], src[from:to], k, int32(lo), int32(hi)) })
 			return f.one(out)
 		}
 		return f
@@ -47,10 +44,7 @@ func matchQuantize(l *lowerer, n *graph.Node) *lowered {
 		}
 		out, dst := f.floats(x.Shape...)
 		src := x.Bytes()
-		f.s.workers.run((len(dst)+blockBytes-1)/blockBytes, func(_, part int) {
-			i, j := part*blockBytes, min((part+1)*blockBytes, len(dst))
-			kernel.Dequantize8(dst[i:j], src[i:j], k)
-		})
+		f.chunks(len(dst), func(from, to int) { kernel.Dequantize8(dst[from:to], src[from:to], k) })
 		return f.one(out)
 	}
 	return f

@@ -33,10 +33,12 @@ var Lowerings = []Lowering{
 	{"integer-move", "DequantizeLinear - MaxPool, Reshape, Transpose, ... - QuantizeLinear on bytes", matchIntegerMove},
 	{"integer-product", "DequantizeLinear - MatMul of two activations - [QuantizeLinear] in integers", matchIntegerProduct},
 	{"integer-matmul-float", "DequantizeLinear - Gemm or MatMul in integers, with a float result", matchIntegerMatMulFloat},
-	{"conv", "two-dimensional float32 Conv as a matrix product, depthwise directly", matchConv},
-	{"gemm", "float32 Gemm and MatMul", matchGemm},
-	{"maxpool", "two-dimensional float32 MaxPool", matchMaxPool},
-	{"elementwise", "float32 Relu, Clip, Add, Mul and the like without conversion", matchElementwise},
+	{"conv", "float32 Conv of one or two spatial axes, with scaling, BatchNormalization, residual and activation after it", matchConv},
+	{"gemm", "float32 Gemm and MatMul, with bias, residual and activation after it", matchGemm},
+	{"pool", "float32 MaxPool and AveragePool", matchPool},
+	{"global-pool", "float32 GlobalAveragePool and ReduceMean over the spatial axes", matchGlobalPool},
+	{"binary", "float32 Add, Sub, Mul, Div, with a function after it", matchBinary},
+	{"function", "float32 functions of one variable, also spelled by several nodes: SiLU, HardSwish, Gelu", matchFunction},
 	{"quantize", "float32 QuantizeLinear and DequantizeLinear", matchQuantize},
 }
 
@@ -86,7 +88,8 @@ func (s *Session) watches(v *graph.Value) bool {
 
 // lower finds the fast path of n, nil if there is none.
 func (l *lowerer) lower(n *graph.Node) *lowered {
-	if l.s.opts.Reference || n.Domain != "" && n.Domain != "ai.onnx" || l.s.model.Function(n.Domain, n.Op, n.Overload) != nil {
+	if l.s.opts.Reference || n.Domain != "" && n.Domain != "ai.onnx" || l.s.model.Function(n.Domain, n.Op, n.Overload) != nil ||
+		n.Out(0) == nil || n.In(0) == nil {
 		return nil
 	}
 	for i := range Lowerings {

@@ -1,7 +1,9 @@
 """Every model of the zoo against onnxruntime: python testdata/zoo.py ONNXOPT ZOO [NAME ...]
 
-Checks, infers and runs each ZOO/NAME.onnx at its sample and, where dimensions are symbolic, at
-two more sizes; prints a table and fails on any difference beyond 1e-4 of the largest value.
+Checks, infers and runs each ZOO/NAME.onnx at its sample and, where dimensions are symbolic, at two
+more sizes. Prints the difference from onnxruntime without graph optimization, relative to the largest
+value, and in brackets the difference that onnxruntime's own optimization makes; fails on differences
+beyond 1e-4 that are not also onnxruntime's own.
 """
 import glob
 import os
@@ -16,6 +18,12 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime_state
 
 TOLERANCE = 1e-4
 SCALES = 1, 2, 3
+# What onnxopt check must find: files that lie about themselves and run all the same.
+INVALID = {
+    "captcha_new": "output 387 is declared float[1,seqlen], inferred",
+    "captcha_old": "output 387 is declared float[1,seqlen], inferred",
+    "keras_transformer": "unknown operator Erfc",
+}
 
 
 def sized(x, dims, scale):
@@ -47,14 +55,36 @@ def difference(a, b):
     return float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-9))
 
 
-def examine(tool, path):
-    checked = subprocess.run([tool, "check", path], capture_output=True, text=True)
-    if checked.returncode:
-        return ["check: " + checked.stderr.strip()]
+def matched(got, want):
+    """got with the rows of detections, whose order hangs on ties of scores, in the order of want."""
+    if set(want) != {"boxes", "scores", "labels"} or got["boxes"].shape != want["boxes"].shape:
+        return got
+    if not len(want["labels"]):
+        return got
+    far = np.abs(got["boxes"][None] - want["boxes"][:, None]).max(2) + 1e6 * (got["labels"][None] != want["labels"][:, None])
+    order = far.argmin(1)
+    if len(set(order)) < len(order):
+        return got
+    return {k: v[order] for k, v in got.items() if k in want}
+
+
+def open_session(path, level):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    options.graph_optimization_level = level
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def examine(tool, path):
+    checked = subprocess.run([tool, "check", path], capture_output=True, text=True)
+    known = INVALID.get(os.path.basename(path)[:-5])
+    if bool(checked.returncode) != bool(known) or known and known not in checked.stdout:
+        return ["check: " + (checked.stdout.strip() or "says nothing of " + known)]
+    if known and "unknown operator" in known:
+        return [(0.0, 0.0)]
+    session = open_session(path, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
+    fused = open_session(path, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
     sample = dict(np.load(path[:-5] + ".npz"))
     rows = []
     dynamic = any(isinstance(d, str) for i in session.get_inputs() for d in i.shape)
@@ -65,10 +95,12 @@ def examine(tool, path):
         except (runtime_state.Fail, runtime_state.RuntimeException, runtime_state.InvalidArgument):
             continue  # the exporter made a constant of a dimension that it calls symbolic
         try:
-            got = ours(tool, path, feeds)
+            got = matched(ours(tool, path, feeds), want)
             worst = [difference(got[k], v) for k, v in want.items()]
+            other = matched(dict(zip(want, fused.run(None, feeds))), want)
+            spread = max(difference(other[k], v) for k, v in want.items())
             texts = [w for w in worst if isinstance(w, str)]
-            rows.append(texts[0] if texts else max(worst))
+            rows.append(texts[0] if texts else (max(worst), spread))
         except RuntimeError as e:
             rows.append(str(e))
     return rows
@@ -82,9 +114,10 @@ def main(tool, zoo, *names):
             rows = examine(tool, path)
         except Exception as e:
             rows = [f"{type(e).__name__}: {str(e)[:200]}"]
-        ok = all(isinstance(r, float) and r <= TOLERANCE for r in rows)
+        ok = all(isinstance(r, tuple) and r[0] <= max(TOLERANCE, r[1]) for r in rows)
         bad += not ok
-        print(f"{os.path.basename(path)[:-5]:24} {'ok  ' if ok else 'FAIL'} " + "  ".join(f"{r:.1e}" if isinstance(r, float) else r for r in rows), flush=True)
+        print(f"{os.path.basename(path)[:-5]:24} {'ok  ' if ok else 'FAIL'} " +
+              "  ".join(f"{r[0]:.1e} ({r[1]:.0e})" if isinstance(r, tuple) else r for r in rows), flush=True)
     print(f"{len(paths) - bad} passed, {bad} failed")
     sys.exit(bool(bad))
 

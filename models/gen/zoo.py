@@ -20,8 +20,19 @@ torch.set_num_threads(1)
 torch.backends.mha.set_fastpath_enabled(False)  # its fused operators have no ONNX form
 
 
+def spread(net):
+    """Gives weights that start near zero, as last layers do, the usual scale of 1 / sqrt(inputs); boxes stay near their anchors."""
+    for name, m in net.named_modules():
+        if isinstance(m, (nn.Conv2d, nn.Linear)) and "bbox" not in name:
+            scale = m.weight[0].numel() ** -0.5
+            if m.weight.std() < 0.5 * scale:
+                nn.init.normal_(m.weight, std=scale)
+    return net
+
+
 def settle(net, *inputs):
     """Gives BatchNormalization layers the statistics of a random batch and turns training off."""
+    spread(net)
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if norms:
         for m in norms:
@@ -157,10 +168,13 @@ def unet():
     return settle(UNet(), x), (x[:1],), ["image"], ["mask"], axes
 
 
-def detector(make, size, **options):
-    """With non-maximum suppression."""
+def detector(make, size, wide=True, **options):
+    """With non-maximum suppression; as initialized, if scores spread too far to leave a box."""
     def build():
         net = make(weights=None, weights_backbone=None, num_classes=5, **options)
+        if wide:
+            settle(net.backbone, torch.rand(2, 3, size, size))
+            spread(net)
         return net.eval(), ([torch.rand(3, size, size)],), ["image"], ["boxes", "scores", "labels"], {}
     return build
 
@@ -187,7 +201,7 @@ ZOO = {
     "lstm_state": stateful,
     "unet": unet,
     "ssdlite": detector(MODELS.detection.ssdlite320_mobilenet_v3_large, 320),
-    "fasterrcnn": detector(MODELS.detection.fasterrcnn_mobilenet_v3_large_320_fpn, 320),
+    "fasterrcnn": detector(MODELS.detection.fasterrcnn_mobilenet_v3_large_320_fpn, 320, wide=False),
 }
 # Exported a second time by torch.export's exporter, as NAME_dynamo.
 DYNAMO = ["resnet18", "mobilenetv2", "mobilenetv3", "efficientnet_b0", "densenet121", "squeezenet", "swin_t", "convnext_t", "encoder", "minilm", "unet", "gru"]

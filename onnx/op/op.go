@@ -150,7 +150,7 @@ func Resolve(n *graph.Node, opset func(domain string) int64) (Resolved, error) {
 	if v == nil {
 		return Resolved{}, fmt.Errorf("node %s: operator %s is not in opset %d", n.Title(), qualified(n.Domain, n.Op), have)
 	}
-	s, err := v.parsed()
+	s, err := v.Parsed()
 	if err != nil {
 		return Resolved{}, fmt.Errorf("schema of %s version %d: %w", n.Op, v.Since, err)
 	}

@@ -119,7 +119,14 @@ func (r *resampler) pick(e *Eval, x *tensor.Tensor, shape []int, steps []resizeS
 			if err != nil {
 				return nil, err
 			}
-			n, err := nearestIndex(p, r.nearest)
+			mode := r.nearest
+			if mode == "" { // left open by opset 10; as onnxruntime does
+				mode = "floor"
+				if s.scale < 1 {
+					mode = "ceil"
+				}
+			}
+			n, err := nearestIndex(p, mode)
 			if err != nil {
 				return nil, err
 			}

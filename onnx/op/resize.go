@@ -176,7 +176,7 @@ func evalResize(e *Eval) error {
 		fill: e.Float("extrapolation_value"),
 	}
 	if e.Since < 11 {
-		r.transform, r.nearest = "asymmetric", "floor"
+		r.transform, r.nearest = "asymmetric", ""
 	}
 	y, err := r.resize(e, x, steps)
 	e.Set(0, y)

@@ -37,7 +37,8 @@ type AttrSpec struct {
 
 var schemas sync.Map // *Version -> *Schema
 
-func (v *Version) parsed() (*Schema, error) {
+// Parsed is the schema of the version.
+func (v *Version) Parsed() (*Schema, error) {
 	if s, ok := schemas.Load(v); ok {
 		return s.(*Schema), nil
 	}

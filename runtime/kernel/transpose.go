@@ -50,3 +50,12 @@ func transpose[T any](dst, src []T, rows, cols int) {
 		}
 	}
 }
+
+// TransposeFloats writes the rows x cols matrix src to dst as cols x rows.
+func TransposeFloats(dst, src []float32, rows, cols int) {
+	if rows == 1 || cols == 1 {
+		copy(dst, src)
+		return
+	}
+	transpose(dst, src, rows, cols)
+}

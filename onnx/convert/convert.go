@@ -1,0 +1,281 @@
+// Package convert rewrites models for other opsets of ai.onnx: upward always,
+// downward where the older opset can say the same.
+//
+// A conversion is a walk over single opsets. What changed in an operator
+// between two of them is one Adapter in Table; an operator without an adapter
+// keeps its meaning, and its node is only checked against the other schema.
+package convert
+
+import (
+	"fmt"
+	"slices"
+
+	"onnxopt/onnx/graph"
+	"onnxopt/onnx/op"
+	"onnxopt/onnx/shape"
+)
+
+// To converts m, with its subgraphs and model-local functions, to an opset of
+// ai.onnx and raises the IR version to what that needs. Operators of other
+// domains stay as they are. An error names the opset, the node and why the
+// other opset cannot say the same; m has not changed then.
+func To(m *graph.Model, opset int64) error {
+	if err := to(m.Clone(), opset); err != nil {
+		return err
+	}
+	return to(m, opset)
+}
+
+func to(m *graph.Model, opset int64) (err error) {
+	defer func() { // malformed nodes, such as an axis beyond the rank
+		if p := recover(); p != nil {
+			err = fmt.Errorf("malformed model: %v", p)
+		}
+	}()
+	if opset < 1 || opset > op.MaxOpset {
+		return fmt.Errorf("opset %d is not between 1 and %d", opset, op.MaxOpset)
+	}
+	w := &walk{model: m}
+	m.IRVersion = max(m.IRVersion, IRVersion(opset)) // first, as it decides how constants are written
+	if from := m.Opset(""); from != 0 {
+		if err := w.graph(m.Graph, from, opset, func(v int64) { m.SetOpset("", v) }); err != nil {
+			return err
+		}
+	}
+	for _, f := range m.Functions {
+		from := f.Opset("")
+		if from == 0 {
+			continue
+		}
+		w.function = f
+		set := func(v int64) {
+			for i, o := range f.Opsets {
+				if graph.CanonicalDomain(o.Domain) == "" {
+					f.Opsets[i] = graph.Opset{Domain: o.Domain, Version: v}
+				}
+			}
+		}
+		if err := w.graph(f.Body, from, opset, set); err != nil {
+			return fmt.Errorf("function %s: %w", f.Name, err)
+		}
+	}
+	return nil
+}
+
+// irVersions is the oldest IR version that may import an opset, by the first
+// opset that needs it.
+var irVersions = []struct{ opset, ir int64 }{
+	{1, 3}, {9, 4}, {10, 5}, {11, 6}, {12, 7}, {15, 8}, {19, 9}, {21, 10}, {23, 11}, {24, 12}, {25, 13}, {28, 14},
+}
+
+// IRVersion is the oldest IR version of models that import an opset.
+func IRVersion(opset int64) int64 {
+	ir := int64(3)
+	for _, v := range irVersions {
+		if v.opset <= opset {
+			ir = v.ir
+		}
+	}
+	return ir
+}
+
+// walk is one conversion.
+type walk struct {
+	model    *graph.Model
+	function *graph.Function // whose body is converted; nil for the main graph
+	info     *shape.Info     // nil where values were replaced since
+}
+
+func (w *walk) graph(g *graph.Graph, from, to int64, set func(int64)) error {
+	if from > op.MaxOpset {
+		return fmt.Errorf("opset %d is newer than %d", from, op.MaxOpset)
+	}
+	for from != to {
+		s := &step{walk: w, from: from, to: from + 1}
+		if to < from {
+			s.to = from - 1
+		}
+		if err := s.graph(g); err != nil {
+			return fmt.Errorf("opset %d to %d: %w", s.from, s.to, err)
+		}
+		from = s.to
+		set(from)
+	}
+	return nil
+}
+
+// step is the conversion between two neighbouring opsets.
+type step struct {
+	*walk
+	from, to int64
+	added    bool  // nodes, whose outputs have no types yet
+	err      error // an attribute that cannot be read
+}
+
+func (s *step) graph(g *graph.Graph) error {
+	type change struct {
+		n        *graph.Node
+		d        *op.Def
+		old, new *op.Version
+	}
+	var changes []change
+	for n := range g.All() {
+		if graph.CanonicalDomain(n.Domain) != "" || s.model.Function(n.Domain, n.Op, n.Overload) != nil {
+			continue
+		}
+		d := op.Find("", n.Op)
+		if d == nil {
+			return fmt.Errorf("node %s: operator %s is not known", n.Title(), n.Op)
+		}
+		c := change{n, d, d.At(s.from), d.At(s.to)}
+		if c.old == nil {
+			return fmt.Errorf("node %s: operator %s is not in opset %d", n.Title(), n.Op, s.from)
+		}
+		if c.old != c.new {
+			changes = append(changes, c)
+		}
+	}
+	if len(changes) > 0 && s.info == nil { // while the model is still of one opset
+		s.info = shape.Infer(s.model)
+	}
+	for _, c := range changes {
+		title := c.n.Title()
+		if err := s.node(c.n, c.d, c.old, c.new); err != nil {
+			return fmt.Errorf("node %s: %w", title, err)
+		}
+	}
+	if s.added {
+		s.info = nil
+	}
+	return nil
+}
+
+// node converts one node whose operator has another version in the other
+// opset; new is nil where it has none.
+func (s *step) node(n *graph.Node, d *op.Def, old, new *op.Version) error {
+	a := find(n.Op, max(s.from, s.to))
+	var adapt func(*step, *graph.Node) error
+	switch {
+	case a == nil:
+	case s.to > s.from:
+		adapt = a.Up
+	default:
+		adapt = a.Down
+	}
+	if new == nil && adapt == nil {
+		return fmt.Errorf("operator %s came with opset %d", n.Op, s.from)
+	}
+	if adapt != nil {
+		if err := adapt(s, n); err != nil {
+			return err
+		}
+		if s.err != nil {
+			return s.err
+		}
+	}
+	if n.Graph() == nil || n.Op != d.Name { // replaced
+		return nil
+	}
+	if new == nil || new.Deprecated {
+		return fmt.Errorf("operator %s is not in opset %d", n.Op, s.to)
+	}
+	return s.fit(n, old, new)
+}
+
+// fit makes what the older schema leaves to defaults explicit where defaults
+// differ, and fails where the node says what the new schema cannot.
+func (s *step) fit(n *graph.Node, oldVersion, newVersion *op.Version) error {
+	old, err := oldVersion.Parsed()
+	if err != nil {
+		return err
+	}
+	new, err := newVersion.Parsed()
+	if err != nil {
+		return err
+	}
+	for _, spec := range old.Attrs {
+		to := new.Attr(spec.Name)
+		if spec.Default != nil && to != nil && n.Attr(spec.Name) == nil && (to.Default == nil || !sameAttr(to.Default, spec.Default)) {
+			n.SetAttr(spec.Default.Clone())
+		}
+	}
+	for _, a := range slices.Clone(n.Attrs) {
+		switch spec := new.Attr(a.Name); {
+		case spec != nil && (spec.Kind == a.Kind || a.Ref != ""):
+		case a.Name == "consumed_inputs", isDefault(old, a) && s.to < s.from:
+			n.RemoveAttr(a.Name)
+		default:
+			return fmt.Errorf("attribute %s has no counterpart", a.Name)
+		}
+	}
+	for _, spec := range new.Attrs {
+		if spec.Required && n.Attr(spec.Name) == nil {
+			return fmt.Errorf("attribute %s is missing", spec.Name)
+		}
+	}
+	if err := s.fitInputs(n, old, new); err != nil {
+		return err
+	}
+	return s.fitOutputs(n, old, new)
+}
+
+func (s *step) fitInputs(n *graph.Node, old, new *op.Schema) error {
+	n.SetInputs(slices.Clone(n.Inputs())...) // trailing absent ones go
+	for i, v := range n.Inputs() {
+		p := new.InParam(i)
+		switch {
+		case p == nil:
+			return fmt.Errorf("input %d (%s) has no counterpart", i, v)
+		case v == nil && !p.Optional && !p.Variadic:
+			return fmt.Errorf("input %s is missing", p.Name)
+		case v != nil && !s.allowed(v, old, old.InParam(i), new, p):
+			return fmt.Errorf("input %s has type %v", p.Name, s.info.Type(v))
+		}
+	}
+	for i, p := range new.In {
+		if !p.Optional && !p.Variadic && n.In(i) == nil {
+			return fmt.Errorf("input %s is missing", p.Name)
+		}
+	}
+	return nil
+}
+
+func (s *step) fitOutputs(n *graph.Node, old, new *op.Schema) error {
+	for i := len(n.Outputs()) - 1; i >= 0; i-- {
+		v, p := n.Out(i), new.OutParam(i)
+		if p == nil && v != nil {
+			if len(v.Uses()) > 0 {
+				return fmt.Errorf("output %s has no counterpart", v.Name)
+			}
+			n.DropOut(i)
+		} else if v != nil && !s.allowed(v, old, old.OutParam(i), new, p) {
+			return fmt.Errorf("output %s has type %v", p.Name, s.info.Type(v))
+		}
+	}
+	return nil
+}
+
+// allowed reports that the type of v, where it is known and fits the old
+// schema, fits the new one.
+func (s *step) allowed(v *graph.Value, old *op.Schema, was *op.Param, new *op.Schema, is *op.Param) bool {
+	t := s.info.Type(v)
+	if !t.Known() || was == nil || !accepts(old, *was, t) {
+		return true
+	}
+	return accepts(new, *is, t)
+}
+
+func accepts(s *op.Schema, p op.Param, t graph.Type) bool {
+	return slices.ContainsFunc(s.Allowed(p), func(a graph.Type) bool { return !a.Conflict(t) })
+}
+
+// isDefault reports that an attribute says what its absence says.
+func isDefault(s *op.Schema, a *graph.Attr) bool {
+	spec := s.Attr(a.Name)
+	return spec != nil && spec.Default != nil && sameAttr(spec.Default, a)
+}
+
+func sameAttr(a, b *graph.Attr) bool {
+	return a.Kind == b.Kind && a.Ref == "" && b.Ref == "" && a.F == b.F && a.I == b.I && a.S == b.S &&
+		slices.Equal(a.Ints, b.Ints) && slices.Equal(a.Floats, b.Floats) && slices.Equal(a.Strings, b.Strings)
+}
