@@ -113,44 +113,51 @@ func (c *integerConv) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	if err := c.plan(x); err != nil {
 		return nil, err
 	}
+	zero, err := c.zeroPoint(in)
+	if err != nil {
+		return nil, err
+	}
 	im := &c.window.im
 	shape := []int{im.n, im.oh, im.ow, im.m}
 	if len(c.shape) == 3 {
 		shape = []int{im.n, im.ow, im.m}
 	}
 	if c.y == nil {
-		return c.sums(f, x, shape)
+		for _, w := range c.packed {
+			w.SetZero(zero)
+		}
+		return c.sums(f, x, zero, shape)
 	}
 	out := f.new(c.y.dtype, shape...)
 	y, rq := out.Bytes(), c.y.requant()
 	if c.depthwise != nil {
-		base := c.window.bytes(f, x, byte(c.x.zero[0]), false)
+		base := c.window.bytes(f, x, byte(zero), false)
 		f.parts(len(c.window.offsets), 2*im.c*im.sh*im.sw, func(from, to int) {
 			p := kernel.Pixels8{Base: base, Offsets: c.window.offsets[from:to], Taps: c.window.taps32, Signed: c.x.signed()}
 			c.depthwise.Run(p, y[from*im.c:], im.c, rq)
 		})
 		return f.one(out)
 	}
-	c.eachGroup(f, x, func(g int, a kernel.Rows8, from int) {
+	c.eachGroup(f, x, zero, func(g int, a kernel.Rows8, from int) {
 		c.packed[g].Dot(a, y[from*im.m+g*(im.m/c.group):], im.m, rq)
 	})
 	return f.one(out)
 }
 
 // sums is run with the int32 sums as result.
-func (c *integerConv) sums(f *frame, x *tensor.Tensor, shape []int) ([]tensor.Value, error) {
+func (c *integerConv) sums(f *frame, x *tensor.Tensor, zero int32, shape []int) ([]tensor.Value, error) {
 	out := f.new(tensor.Int32, shape...)
 	y, m := tensor.View[int32](out), c.window.im.m
-	c.eachGroup(f, x, func(g int, a kernel.Rows8, from int) {
+	c.eachGroup(f, x, zero, func(g int, a kernel.Rows8, from int) {
 		c.packed[g].Sums(a, y[from*m+g*(m/c.group):], m)
 	})
 	return f.one(out)
 }
 
 // eachGroup calls product for parts of the output pixels of each group.
-func (c *integerConv) eachGroup(f *frame, x *tensor.Tensor, product func(g int, a kernel.Rows8, from int)) {
+func (c *integerConv) eachGroup(f *frame, x *tensor.Tensor, zero int32, product func(g int, a kernel.Rows8, from int)) {
 	im, wide := &c.window.im, c.packed[0].Wide
-	base := c.window.bytes(f, x, byte(c.x.zero[0]), wide)
+	base := c.window.bytes(f, x, byte(zero), wide)
 	elem := 1
 	if wide {
 		elem = 2

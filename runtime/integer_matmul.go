@@ -15,6 +15,7 @@ type integerMatMul struct {
 	node    *graph.Node
 	k, n    int
 	transB  bool
+	raw     bool // the result is the int32 sums
 	packed  *kernel.Weights8
 	offsets []int32
 }
@@ -92,13 +93,18 @@ func (m *integerMatMul) run(f *frame, in []tensor.Value) ([]tensor.Value, error)
 	if err != nil {
 		return nil, err
 	}
+	zero, err := m.zeroPoint(in)
+	if err != nil {
+		return nil, err
+	}
+	m.packed.SetZero(zero)
 	if x.Rank() < 1 || x.Shape[x.Rank()-1] != m.k || m.node.Is("Gemm") && x.Rank() != 2 || len(x.Bytes()) > 1<<30 {
 		return nil, errFallback
 	}
 	rows := x.Len() / m.k
 	shape := append(slices.Clone(x.Shape[:x.Rank()-1]), m.n)
 	m.offsets = offsets(m.offsets, rows, m.k)
-	a := kernel.Rows8{Base: f.matrix(x, int32(m.x.zero[0]), m.packed.Wide), Offsets: m.offsets, Taps: noTap}
+	a := kernel.Rows8{Base: f.matrix(x, zero, m.packed.Wide), Offsets: m.offsets, Taps: noTap}
 	if m.y != nil {
 		out := f.new(m.y.dtype, shape...)
 		y, rq := out.Bytes(), m.y.requant()
@@ -106,6 +112,16 @@ func (m *integerMatMul) run(f *frame, in []tensor.Value) ([]tensor.Value, error)
 			a := a
 			a.Offsets = a.Offsets[from:to]
 			m.packed.Dot(a, y[from*m.n:], m.n, rq)
+		})
+		return f.one(out)
+	}
+	if m.raw {
+		out := f.new(tensor.Int32, shape...)
+		y := tensor.View[int32](out)
+		f.parts(rows, 4*m.n, func(from, to int) {
+			a := a
+			a.Offsets = a.Offsets[from:to]
+			m.packed.Sums(a, y[from*m.n:], m.n)
 		})
 		return f.one(out)
 	}

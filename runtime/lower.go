@@ -32,6 +32,8 @@ var Lowerings = []Lowering{
 	{"integer-mean", "DequantizeLinear - average pool - QuantizeLinear in integers", matchIntegerMean},
 	{"integer-move", "DequantizeLinear - MaxPool, Reshape, Transpose, ... - QuantizeLinear on bytes", matchIntegerMove},
 	{"integer-product", "DequantizeLinear - MatMul of two activations - [QuantizeLinear] in integers", matchIntegerProduct},
+	{"integer-operator", "QLinearConv, QLinearMatMul, ConvInteger, MatMulInteger with constant weights", matchIntegerOperator},
+	{"dynamic-quantize", "DynamicQuantizeLinear", matchDynamicQuantize},
 	{"integer-matmul-float", "DequantizeLinear - Gemm or MatMul in integers, with a float result", matchIntegerMatMulFloat},
 	{"conv", "float32 Conv of one or two spatial axes, with scaling, BatchNormalization, residual and activation after it", matchConv},
 	{"gemm", "float32 Gemm and MatMul, with bias, residual and activation after it", matchGemm},

@@ -141,3 +141,6 @@ func table8(dst *byte, src *byte, table *byte, n int)
 
 //go:noescape
 func sum8(b *byte, n int, flip uint32) int32
+
+//go:noescape
+func bounds8(x *float32, n int, lo *float32, hi *float32)

@@ -5758,3 +5758,32 @@ loop:
 	VZEROUPPER
 	MOVL         AX, ret+24(FP)
 	RET
+
+// func bounds8(x *float32, n int, lo *float32, hi *float32)
+// Requires: AVX
+TEXT ·bounds8(SB), NOSPLIT, $0-32
+	MOVQ    x+0(FP), AX
+	MOVQ    n+8(FP), CX
+	VMOVUPS (AX), Y0
+	VMOVAPS Y0, Y1
+	VMOVUPS 32(AX), Y2
+	VMOVAPS Y2, Y3
+
+loop:
+	VMOVUPS (AX), Y4
+	VMINPS  Y4, Y0, Y0
+	VMAXPS  Y4, Y1, Y1
+	VMOVUPS 32(AX), Y4
+	VMINPS  Y4, Y2, Y2
+	VMAXPS  Y4, Y3, Y3
+	ADDQ    $0x40, AX
+	SUBQ    $0x10, CX
+	JNZ     loop
+	VMINPS  Y2, Y0, Y0
+	VMAXPS  Y3, Y1, Y1
+	MOVQ    lo+16(FP), AX
+	VMOVUPS Y0, (AX)
+	MOVQ    hi+24(FP), AX
+	VMOVUPS Y1, (AX)
+	VZEROUPPER
+	RET

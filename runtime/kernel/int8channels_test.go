@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"unsafe"
@@ -100,7 +101,8 @@ func TestElementwise8AgainstGeneric(t *testing.T) {
 			Widen8(w[:n], a, xa.Zero, xa.Signed)
 			out[4] = unsafe.Slice((*byte)(unsafe.Pointer(&g[0])), 8*n)
 			out[5] = unsafe.Slice((*byte)(unsafe.Pointer(&w[0])), 2*n)
-			return out
+			lo, hi := Bounds(f)
+			return append(out, fmt.Append(nil, lo, hi, SumBytes(a, xa.Signed)))
 		}
 		restore := allVariants()["generic"]()
 		want := run()

@@ -24,6 +24,8 @@ type Weights8 struct {
 	signed bool
 	data   []byte // [panels][Taps][steps][16 columns][4 bytes]
 	start  []int32
+	sums   []int32 // of the weights of each column, in order of start
+	zero   int32   // that start is for
 	scale  []float32
 	dot    dotFunc // nil: pure Go
 	panels int     // most that dot takes
@@ -102,12 +104,9 @@ func Pack8(taps, k, n int, w func(tap, k, n int) int32, zero int32, signed bool,
 		return nil
 	}
 	p := &Weights8{Taps: taps, K: k, N: n, signed: signed}
-	if signed {
-		zero += 128
-	}
 	p.choose(w)
 	panels := Panels(n)
-	p.start, p.scale = make([]int32, panels*Lanes), make([]float32, panels*Lanes)
+	p.start, p.sums, p.scale = make([]int32, panels*Lanes), make([]int32, panels*Lanes), make([]float32, panels*Lanes)
 	p.data = make([]byte, panels*p.panel())
 	if p.Wide {
 		packed := unsafe.Slice((*int16)(unsafe.Pointer(&p.data[0])), len(p.data)/2)
@@ -127,15 +126,28 @@ func Pack8(taps, k, n int, w func(tap, k, n int) int32, zero int32, signed bool,
 		if p.scale[i] = scale[c]; p.Wide {
 			continue
 		}
-		var sum int32
 		for t := range taps {
 			for j := range k {
-				sum += w(t, j, c)
+				p.sums[i] += w(t, j, c)
 			}
 		}
-		p.start[i] -= zero * sum
 	}
+	p.setZero(-Affine8{Signed: signed}.flip(), zero)
 	return p
+}
+
+// SetZero changes the zero point of the left-hand matrix.
+func (p *Weights8) SetZero(zero int32) {
+	if zero != p.zero {
+		p.setZero(p.zero, zero)
+	}
+}
+
+func (p *Weights8) setZero(from, to int32) {
+	for i, s := range p.sums {
+		p.start[i] -= (to - from) * s
+	}
+	p.zero = to
 }
 
 // column is the column at place i of the panels. The last panel ends with the

@@ -25,3 +25,5 @@ func widen8Fast(dst []int16, x []byte, zero, flip int32) int { return 0 }
 func table8Fast(dst, src []byte, table *[256]byte) int { return 0 }
 
 func sum8Fast(b []byte, flip byte) (sum int32, n int) { return 0, 0 }
+
+func boundsFast(x []float32) (lo, hi float32, n int) { return 0, 0, 0 }

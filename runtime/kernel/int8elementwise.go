@@ -143,3 +143,13 @@ func Table8(dst, src []byte, table *[256]byte) {
 		dst[i] = table[src[i]]
 	}
 }
+
+// Bounds is the least and the greatest of x and zero, of values that are
+// numbers.
+func Bounds(x []float32) (lo, hi float32) {
+	lo, hi, n := boundsFast(x)
+	for _, v := range x[n:] {
+		lo, hi = min(lo, v), max(hi, v)
+	}
+	return min(lo, 0), max(hi, 0)
+}

@@ -2,7 +2,10 @@
 
 package kernel
 
-import "unsafe"
+import (
+	"slices"
+	"unsafe"
+)
 
 // The fast functions compute the first elements and return how many.
 
@@ -104,4 +107,14 @@ func sum8Fast(b []byte, flip byte) (sum int32, n int) {
 	}
 	n = len(b) &^ 31
 	return sum8(&b[0], n, uint32(flip)*0x01010101), n
+}
+
+func boundsFast(x []float32) (lo, hi float32, n int) {
+	if !useAVX2 || len(x) < 16 {
+		return 0, 0, 0
+	}
+	n = len(x) &^ 15
+	var a, b [8]float32
+	bounds8(&x[0], n, &a[0], &b[0])
+	return slices.Min(a[:]), slices.Max(b[:]), n
 }

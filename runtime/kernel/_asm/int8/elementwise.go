@@ -306,3 +306,36 @@ func sum8() {
 	Store(r, ReturnIndex(0))
 	RET()
 }
+
+// bounds generates the least and greatest of every eighth value of x, n of them
+// a multiple of 16.
+func bounds() {
+	TEXT("bounds8", NOSPLIT, "func(x *float32, n int, lo, hi *float32)")
+	Pragma("noescape")
+	x := Load(Param("x"), GP64())
+	n := Load(Param("n"), GP64())
+	var lo, hi [2]reg.VecVirtual
+	for i := range lo {
+		lo[i], hi[i] = YMM(), YMM()
+		VMOVUPS(Mem{Base: x, Disp: 32 * i}, lo[i])
+		VMOVAPS(lo[i], hi[i])
+	}
+	Label("loop")
+	for i := range lo {
+		v := YMM()
+		VMOVUPS(Mem{Base: x, Disp: 32 * i}, v)
+		VMINPS(v, lo[i], lo[i])
+		VMAXPS(v, hi[i], hi[i])
+	}
+	ADDQ(Imm(64), x)
+	SUBQ(Imm(16), n)
+	JNZ(LabelRef("loop"))
+	VMINPS(lo[1], lo[0], lo[0])
+	VMAXPS(hi[1], hi[0], hi[0])
+	to := Load(Param("lo"), GP64())
+	VMOVUPS(lo[0], Mem{Base: to})
+	Load(Param("hi"), to)
+	VMOVUPS(hi[0], Mem{Base: to})
+	VZEROUPPER()
+	RET()
+}

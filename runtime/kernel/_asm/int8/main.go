@@ -27,5 +27,6 @@ func main() {
 	widen8()
 	table8()
 	sum8()
+	bounds()
 	Generate()
 }
