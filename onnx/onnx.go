@@ -132,6 +132,21 @@ func Marshal(m *graph.Model) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// Size is about how many bytes Marshal makes, without making them; the error is
+// in the few fields of the model itself.
+func Size(m *graph.Model) int {
+	w := &writer{}
+	n := 0
+	for _, f := range m.Functions {
+		n += marshal.Size(w.function(f))
+	}
+	return n + marshal.Size(w.graph(m.Graph)) + modelFields
+}
+
+// modelFields is about the size of the fields of ModelProto beside graph and
+// functions.
+const modelFields = 128
+
 // printable is text that stays on one line of a message.
 func printable(s string) string {
 	if len(s) > 200 {

@@ -29,13 +29,11 @@ func isMatrix(n *graph.Node) bool { return n.Is("Gemm", "MatMul") }
 
 func matchGemm(l *lowerer, n *graph.Node) *lowered {
 	m := &matrix{alpha: 1}
-	nodes := []*graph.Node{n}
+	var nodes []*graph.Node
 	v, uses := n.Out(0), 0
 	if u := l.function(n); u != nil {
 		m.act, nodes, v, uses = u.Function, slices.Clone(u.nodes), u.x, u.uses
 		slices.Reverse(nodes)
-	} else {
-		nodes = nil
 	}
 	var residual *graph.Value
 	for range 4 {

@@ -1,8 +1,6 @@
 package runtime
 
 import (
-	"slices"
-
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
 	"onnxopt/runtime/kernel"
@@ -88,17 +86,6 @@ func (b *builder) isLast(v *graph.Value) (int, bool) {
 	return at.rank, ok
 }
 
-// lastAxis is where axis i of a value of some rank is, channels last.
-func lastAxis(i, rank int) int {
-	switch {
-	case i == 0 || i >= rank:
-		return i
-	case i == 1:
-		return rank - 1
-	}
-	return i - 1
-}
-
 // toLast converts t to channels last. f can be nil.
 func toLast(f *frame, t *tensor.Tensor, rank int) *tensor.Tensor {
 	shape := t.Shape
@@ -137,9 +124,4 @@ func volume(shape []int) int {
 		n *= d
 	}
 	return n
-}
-
-// lastShape is shape with its channels moved last.
-func lastShape(shape []int) []int {
-	return append(slices.Concat(shape[:1], shape[2:]), shape[1])
 }

@@ -66,13 +66,27 @@ func (s *Info) Type(v *graph.Value) graph.Type {
 	if v == nil {
 		return graph.Type{}
 	}
-	return s.types[v]
+	if t, ok := s.types[v]; ok {
+		return t
+	}
+	if t := v.Const(); t != nil { // made after Infer
+		return graph.TypeOf(t)
+	}
+	return graph.Type{}
 }
+
+// Update infers the outputs of a node that was made, or whose inputs changed,
+// after Infer; the types of its inputs must be known. Nodes behind it are not
+// visited.
+func (s *Info) Update(n *graph.Node) { s.node(n, s.model.Opset) }
 
 // Data is the elements of an integer tensor of rank 0 or 1 as far as they are
 // known; false when not even their number is.
 func (s *Info) Data(v *graph.Value) ([]dim.Dim, bool) {
 	d, ok := s.data[v]
+	if t := v.Const(); !ok && t != nil { // made after Infer
+		d, ok = constData(t)
+	}
 	return d, ok
 }
 
@@ -116,7 +130,7 @@ func (s *Info) initializer(v *graph.Value) {
 			return
 		}
 		s.types[v] = t
-		s.constData(v, v.Data.Tensor)
+		s.setConstData(v, v.Data.Tensor)
 	case v.Data.Sparse != nil:
 		s.types[v] = graph.TensorOf(v.Data.Sparse.Values.Type, graph.Dims(v.Data.Sparse.Shape)...)
 	}
@@ -125,16 +139,22 @@ func (s *Info) initializer(v *graph.Value) {
 	}
 }
 
-// constData records the elements of a small constant for shape arithmetic.
-func (s *Info) constData(v *graph.Value, t *tensor.Tensor) {
+// setConstData records the elements of a small constant for shape arithmetic.
+func (s *Info) setConstData(v *graph.Value, t *tensor.Tensor) {
+	if d, ok := constData(t); ok {
+		s.data[v] = d
+	}
+}
+
+func constData(t *tensor.Tensor) ([]dim.Dim, bool) {
 	if t.Rank() > 1 || t.Len() > maxData || t.Type != tensor.Int64 && t.Type != tensor.Int32 {
-		return
+		return nil, false
 	}
 	d := make([]dim.Dim, t.Len())
 	for i, x := range t.Ints() {
 		d[i] = dim.Of(x)
 	}
-	s.data[v] = d
+	return d, true
 }
 
 func (s *Info) node(n *graph.Node, opset func(string) int64) {
@@ -237,7 +257,7 @@ func (s *Info) evaluate(n *graph.Node, r op.Resolved) {
 	if c, ok := got[0].(*tensor.Tensor); ok && c.Len() <= maxConst {
 		s.consts[out] = c
 		s.types[out] = graph.TypeOf(c)
-		s.constData(out, c)
+		s.setConstData(out, c)
 	}
 }
 

@@ -10,9 +10,10 @@ import (
 // Dead removes nodes whose results nothing reads, trailing optional outputs
 // that nothing reads, and unused initializers, in subgraphs too.
 var Dead = pass.Pass{
-	Name: "dead-code",
-	Doc:  "remove nodes, optional outputs and initializers that no output needs",
-	Run:  func(c *pass.Context, m *graph.Model) error { dead(c, m, m.Graph); return nil },
+	Name:  "dead-code",
+	Group: "simplify",
+	Doc:   "remove nodes, optional outputs and initializers that no output needs",
+	Run:   func(c *pass.Context, m *graph.Model) error { dead(c, m, m.Graph); return nil },
 }
 
 func dead(c *pass.Context, m *graph.Model, g *graph.Graph) {

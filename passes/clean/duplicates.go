@@ -12,60 +12,109 @@ import (
 )
 
 // Duplicates computes equal expressions once and stores equal initializers
-// once.
+// once. Subgraphs read what enclosing graphs have already.
 var Duplicates = pass.Pass{
-	Name: "common-subexpressions",
-	Doc:  "compute equal expressions once, store equal initializers once",
+	Name:  "common-subexpressions",
+	Doc:   "compute equal expressions once, store equal initializers once",
+	Group: "simplify",
 	Run: func(c *pass.Context, m *graph.Model) error {
 		s := c.Shapes()
-		mergeInitializers(c, m.Graph)
-		mergeNodes(c, m, m.Graph)
+		mergeInitializers(c, m.Graph, nil)
+		mergeNodes(c, m, m.Graph, nil)
 		c.KeepShapes(s)
 		return nil
 	},
 }
 
-func mergeInitializers(c *pass.Context, g *graph.Graph) {
-	first := map[[32]byte]*graph.Value{}
+// stored is the initializers of a graph, and of those around it, by a
+// fingerprint.
+type stored struct {
+	first map[string][]*graph.Value
+	outer *stored
+}
+
+func mergeInitializers(c *pass.Context, g *graph.Graph, outer *stored) {
+	s := &stored{map[string][]*graph.Value{}, outer}
 	for v := range g.Initializers() {
 		t := v.Const()
 		if t == nil || t.Type == tensor.String || v.IsOutput() {
 			continue
 		}
-		h := sha256.New()
-		fmt.Fprintf(h, "%v\n", t)
-		h.Write(t.Bytes())
-		key := [32]byte(h.Sum(nil))
-		same := first[key]
+		key := fingerprint(t)
+		same := s.find(key, t)
 		if same == nil {
-			first[key] = v
+			s.first[key] = append(s.first[key], v)
 			continue
 		}
-		if len(v.Uses()) == 0 {
+		if len(v.Uses()) == 0 || !c.Allow() {
 			continue
-		}
-		if !c.Allow() {
-			return
 		}
 		v.ReplaceAll(same)
 		c.ChangedValue(v, "merged with the equal initializer %s", same.Name)
 		g.RemoveInitializer(v)
 	}
-}
-
-func mergeNodes(c *pass.Context, m *graph.Model, g *graph.Graph) {
-	first := map[string]*graph.Node{}
 	for n := range g.Nodes() {
 		for sub := range n.Subgraphs() {
-			mergeNodes(c, m, sub)
+			mergeInitializers(c, sub, s)
+		}
+	}
+}
+
+func (s *stored) find(key string, t *tensor.Tensor) *graph.Value {
+	for ; s != nil; s = s.outer {
+		for _, v := range s.first[key] {
+			if v.Const().Equal(t) {
+				return v
+			}
+		}
+	}
+	return nil
+}
+
+// fingerprint is equal for equal tensors and cheap: it reads a few parts of
+// large ones.
+func fingerprint(t *tensor.Tensor) string {
+	const part, parts = 64, 16
+	b := t.Bytes()
+	if len(b) <= part*parts {
+		return fmt.Sprintf("%v %s", t, b)
+	}
+	key := fmt.Appendf(nil, "%v ", t)
+	for i := range parts {
+		at := (len(b) - part) / (parts - 1) * i
+		key = append(key, b[at:at+part]...)
+	}
+	return string(key)
+}
+
+// computed is the nodes of a graph, and of those around it, by signature.
+type computed struct {
+	first map[string]*graph.Node
+	outer *computed
+}
+
+func (k *computed) find(key string) *graph.Node {
+	for ; k != nil; k = k.outer {
+		if n := k.first[key]; n != nil {
+			return n
+		}
+	}
+	return nil
+}
+
+func mergeNodes(c *pass.Context, m *graph.Model, g *graph.Graph, outer *computed) {
+	k := &computed{map[string]*graph.Node{}, outer}
+	for n := range g.Nodes() {
+		for sub := range n.Subgraphs() {
+			mergeNodes(c, m, sub, k)
 		}
 		key, ok := signature(m, n)
 		if !ok {
 			continue
 		}
-		same := first[key]
+		same := k.find(key)
 		if same == nil {
-			first[key] = n
+			k.first[key] = n
 			continue
 		}
 		if !replaceable(n, same) {
@@ -73,7 +122,7 @@ func mergeNodes(c *pass.Context, m *graph.Model, g *graph.Graph) {
 			continue
 		}
 		if !c.Allow() {
-			return
+			continue
 		}
 		for i, v := range n.Outputs() {
 			if v != nil {

@@ -4,41 +4,42 @@ import (
 	"onnxopt/onnx/dim"
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/op"
-	"onnxopt/onnx/shape"
 	"onnxopt/onnx/tensor"
 	"onnxopt/passes/pass"
+	"onnxopt/passes/rewrite"
 )
 
-// Identity removes nodes that hand their input on unchanged.
+// Identity removes nodes that hand an input on unchanged.
 var Identity = pass.Pass{
-	Name: "identity",
-	Doc:  "remove nodes that change nothing: Identity, inference Dropout, Cast, Transpose, Reshape, Pad, Slice, ... without effect",
-	Run:  runIdentity,
+	Name:  "identity",
+	Doc:   "remove nodes that change nothing: Identity, inference Dropout, Cast, Transpose, Reshape, Pad, Slice, x*1, x+0, ... without effect",
+	Group: "simplify",
+	Run: func(c *pass.Context, m *graph.Model) error {
+		rewrite.Run(c, m, []rewrite.Local{{Ops: idle, Apply: runIdentity}})
+		return nil
+	},
 }
 
-func runIdentity(c *pass.Context, m *graph.Model) error {
-	s := c.Shapes()
-	for n := range m.Graph.All() {
-		why := noEffect(n, s, m)
-		if why == "" {
-			continue
-		}
-		in, out := n.In(0), n.Out(0)
-		switch {
-		case !out.CanReplace(in):
-			c.Kept(n, "%s, but it names the graph output %s", why, out.Name)
-		case othersRead(n):
-			c.Kept(n, "%s, but its other outputs are read", why)
-		case !c.Allow():
-			return nil
-		default:
-			out.ReplaceAll(in)
-			c.Changed(n, "removed: %s", why)
-			n.Graph().Remove(n)
-		}
+// idle is the operators that can be without effect.
+var idle = []string{"Identity", "Dropout", "Cast", "CastLike", "Concat", "Sum", "Max", "Min", "Mean", "Transpose", "Reshape", "Flatten",
+	"Squeeze", "Unsqueeze", "Expand", "Tile", "Slice", "Pad", "Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "Where", "Relu", "Clip", "Abs",
+	"Resize", "Upsample", "Split", "DepthToSpace", "SpaceToDepth", "AveragePool", "MaxPool", "GlobalAveragePool", "GlobalMaxPool",
+	"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd"}
+
+func runIdentity(e *rewrite.Editor, n *graph.Node) {
+	in, why := unchanged(e, n)
+	if in == nil {
+		return
 	}
-	c.KeepShapes(s)
-	return nil
+	out := n.Out(0)
+	switch {
+	case !out.CanReplace(in):
+		e.Kept(n, "%s, but it names the graph output %s", why, out.Name)
+	case othersRead(n):
+		e.Kept(n, "%s, but its other outputs are read", why)
+	case e.Allow():
+		e.Replace(n, out, in, "removed: %s", why)
+	}
 }
 
 func othersRead(n *graph.Node) bool {
@@ -50,47 +51,156 @@ func othersRead(n *graph.Node) bool {
 	return false
 }
 
-// noEffect says why output 0 of n equals its input 0, "" if it may not.
-func noEffect(n *graph.Node, s *shape.Info, m *graph.Model) string {
-	if graph.CanonicalDomain(n.Domain) != "" || n.In(0) == nil || n.Out(0) == nil {
-		return ""
+// unchanged is the input of n that output 0 certainly equals, and why.
+func unchanged(e *rewrite.Editor, n *graph.Node) (*graph.Value, string) {
+	x := n.In(0)
+	a := e.Attrs(n)
+	if a == nil || x == nil || n.Out(0) == nil {
+		return nil, ""
 	}
-	r, err := op.Resolve(n, m.Opset)
-	if err != nil {
-		return ""
-	}
-	a := &op.Attrs{Node: n, Since: r.Since, Schema: r.Schema}
-	in, out := s.Type(n.In(0)), s.Type(n.Out(0))
+	in, out := e.Type(x), e.Type(n.Out(0))
+	same := sameShape(in, out)
 	switch n.Op {
 	case "Identity":
-		return "identity"
+		return x, "identity"
 	case "Dropout":
-		if r.Since >= 12 && n.In(2) != nil && !constant(s.Const(n.In(2)), 0) || r.Since < 7 && a.Int("is_test") == 0 {
-			return ""
+		if a.Since >= 12 && n.In(2) != nil && !uniform(e, n.In(2), 0) || a.Since < 7 && a.Int("is_test") == 0 {
+			return nil, ""
 		}
-		return "dropout does nothing in inference"
-	case "Cast":
-		if in.Elem != 0 && in.Elem == tensor.DType(a.Int("to")) {
-			return "cast to the type it has"
+		return x, "dropout does nothing in inference"
+	case "Cast", "CastLike":
+		if in.Elem != 0 && in.Elem == out.Elem && in.Kind == graph.TensorKind {
+			return x, "cast to the type it has"
 		}
 	case "Concat", "Sum", "Max", "Min", "Mean":
 		if len(n.Inputs()) == 1 {
-			return "single input"
+			return x, "single input"
 		}
 	case "Transpose":
 		if perm := a.Ints("perm"); perm != nil && ascending(perm) {
-			return "permutation is the identity"
+			return x, "permutation is the identity"
 		}
 	case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Tile", "Slice", "Pad":
-		if sameShape(in, out) && (n.Op != "Slice" || forwardSlice(n, s, r.Since)) {
-			return "result has the input's shape " + in.String()
+		if same && (n.Op != "Slice" || forwardSlice(e, n, a.Since)) {
+			return x, "result has the input's shape " + in.String()
 		}
+	case "Split":
+		if same && len(n.Outputs()) == 1 {
+			return x, "one part"
+		}
+	case "DepthToSpace", "SpaceToDepth":
+		if a.Int("blocksize") == 1 {
+			return x, "blocks of one"
+		}
+	case "Relu", "Abs":
+		if d := x.Def(); d != nil && d.Is("Relu", "Sigmoid", "Abs", "Exp", "Softmax", "Sqrt", "HardSigmoid", "Softplus") {
+			return x, "the result of " + d.Op + " is not negative"
+		}
+	case "Clip":
+		if a.Since >= 11 && n.In(1) == nil && n.In(2) == nil {
+			return x, "no limits"
+		}
+	default:
+		return unchangedShape(e, n, a, same)
 	}
-	return ""
+	return nil, ""
 }
 
-func constant(t *tensor.Tensor, want float64) bool {
-	return t != nil && t.Len() == 1 && t.Type != tensor.String && t.Floats()[0] == want
+// unchangedShape handles operators that may broadcast, pool or resize.
+func unchangedShape(e *rewrite.Editor, n *graph.Node, a *op.Attrs, same bool) (*graph.Value, string) {
+	x, y := n.In(0), n.In(1)
+	switch n.Op {
+	case "Add", "Sub", "Or":
+		if same && uniform(e, y, 0) {
+			return x, n.Op + " of 0"
+		}
+		if n.Op != "Sub" && uniform(e, x, 0) && sameShape(e.Type(y), e.Type(n.Out(0))) {
+			return y, n.Op + " of 0"
+		}
+	case "Mul", "Div", "Pow", "And":
+		if same && uniform(e, y, 1) {
+			return x, n.Op + " by 1"
+		}
+		if n.Is("Mul", "And") && uniform(e, x, 1) && sameShape(e.Type(y), e.Type(n.Out(0))) {
+			return y, n.Op + " by 1"
+		}
+	case "Where":
+		for i, want := range []float64{1, 0} {
+			if v := n.In(i + 1); uniform(e, x, want) && sameShape(e.Type(v), e.Type(n.Out(0))) {
+				return v, "condition is constant"
+			}
+		}
+		if v := n.In(1); v == n.In(2) && sameShape(e.Type(v), e.Type(n.Out(0))) {
+			return v, "both branches are the same"
+		}
+	case "Resize", "Upsample":
+		// Scales of exactly 1 read every pixel at its own place.
+		if scales := e.Shape.Const(n.In(len(n.Inputs()) - 1)); same && n.Is("Upsample") || same && n.In(3) != nil && fullSize(e, n) || same && allOnes(scales) && n.In(3) == nil {
+			return x, "resized to the same size"
+		}
+	case "AveragePool", "MaxPool":
+		if same && allOne(a.Ints("kernel_shape")) && allOne(a.Ints("strides")) && !n.Is("MaxPool") || same && n.Is("MaxPool") && allOne(a.Ints("kernel_shape")) && len(n.Outputs()) == 1 {
+			return x, "window of one"
+		}
+	case "GlobalAveragePool", "GlobalMaxPool", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd":
+		if same && (n.Is("GlobalAveragePool", "GlobalMaxPool") && spatialOnes(e, x) || n.Attr("axes") != nil || n.In(1) != nil) && reducedOnes(e, n) {
+			return x, "reduces axes of one"
+		}
+	}
+	return nil, ""
+}
+
+// fullSize reports a Resize to constant sizes of a constant shape: with equal
+// shapes its scales are exactly 1.
+func fullSize(e *rewrite.Editor, n *graph.Node) bool {
+	_, ok := e.Type(n.In(0)).Static()
+	return ok && n.Str("coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize"
+}
+
+func spatialOnes(e *rewrite.Editor, x *graph.Value) bool {
+	t := e.Type(x)
+	for i, d := range t.Shape {
+		if i >= 2 && !d.Is(1) {
+			return false
+		}
+	}
+	return t.Ranked
+}
+
+// reducedOnes reports that every reduced axis certainly has size 1.
+func reducedOnes(e *rewrite.Editor, n *graph.Node) bool {
+	if n.Is("GlobalAveragePool", "GlobalMaxPool") {
+		return true
+	}
+	t := e.Type(n.In(0))
+	axes, ok := e.Axes(n, 1, len(t.Shape))
+	for _, i := range axes {
+		ok = ok && t.Shape[i].Is(1)
+	}
+	return ok && t.Ranked && len(axes) > 0
+}
+
+// uniform reports a constant all of whose elements are want.
+func uniform(e *rewrite.Editor, v *graph.Value, want float64) bool {
+	if v == nil {
+		return false
+	}
+	x, ok := rewrite.Uniform(e.Shape.Const(v))
+	return ok && x == want
+}
+
+func allOnes(t *tensor.Tensor) bool {
+	x, ok := rewrite.Uniform(t)
+	return ok && x == 1
+}
+
+func allOne(list []int) bool {
+	for _, k := range list {
+		if k != 1 {
+			return false
+		}
+	}
+	return true
 }
 
 func ascending(perm []int) bool {
@@ -117,18 +227,9 @@ func sameShape(a, b graph.Type) bool {
 
 // forwardSlice reports that no axis is reversed: then a slice of full size is
 // the input itself.
-func forwardSlice(n *graph.Node, s *shape.Info, since int64) bool {
+func forwardSlice(e *rewrite.Editor, n *graph.Node, since int64) bool {
 	if since < 10 || n.In(4) == nil {
 		return true
 	}
-	steps := s.Const(n.In(4))
-	if steps == nil {
-		return false
-	}
-	for _, k := range steps.Ints() {
-		if k != 1 {
-			return false
-		}
-	}
-	return true
+	return allOnes(e.Shape.Const(n.In(4)))
 }

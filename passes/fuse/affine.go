@@ -11,6 +11,7 @@ import (
 // matrices followed by a constant Add into Gemm.
 var Affine = pass.Pass{
 	Name:   "fuse-affine",
+	Group:  "simplify",
 	Doc:    "merge Add, Sub, Mul, Div by channel constants into Conv and Gemm; MatMul + Add into Gemm",
 	Effect: pass.Close,
 	Run:    runAffine,

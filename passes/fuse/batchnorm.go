@@ -15,6 +15,7 @@ import (
 // and b' = (b-mean)*s + beta.
 var BatchNorm = pass.Pass{
 	Name:   "fuse-batchnorm",
+	Group:  "simplify",
 	Doc:    "fold BatchNormalization into the Conv, ConvTranspose or Gemm before it",
 	Effect: pass.Close,
 	Run: func(c *pass.Context, m *graph.Model) error {

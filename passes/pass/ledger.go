@@ -2,6 +2,7 @@ package pass
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -44,9 +45,37 @@ type PassStats struct {
 type Ledger struct {
 	Entries []Entry     `json:"entries"`
 	Passes  []PassStats `json:"passes"`
+	// Rewrites is how many times Allow said yes.
+	Rewrites int `json:"rewrites"`
 }
 
 func (l *Ledger) add(e Entry) { l.Entries = append(l.Entries, e) }
+
+// forget drops what an earlier run of a pass kept: the next run says it anew.
+func (l *Ledger) forget(pass string) {
+	l.Entries = slices.DeleteFunc(l.Entries, func(e Entry) bool { return e.Pass == pass && e.Action == Kept })
+}
+
+// ran adds a run of a pass to its statistics.
+func (l *Ledger) ran(s PassStats) {
+	for i := range l.Passes {
+		if p := &l.Passes[i]; p.Pass == s.Pass {
+			p.Changes, p.Nodes, p.Time = p.Changes+s.Changes, s.Nodes, p.Time+s.Time
+			return
+		}
+	}
+	l.Passes = append(l.Passes, s)
+}
+
+// LastChange is the latest rewrite.
+func (l *Ledger) LastChange() Entry {
+	for _, e := range slices.Backward(l.Entries) {
+		if e.Action == Changed {
+			return e
+		}
+	}
+	return Entry{}
+}
 
 // Changes is the number of rewrites of a pass, of all passes if pass is "".
 func (l *Ledger) Changes(pass string) int {

@@ -5,7 +5,9 @@ package pass
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"onnxopt/onnx"
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/shape"
 	"onnxopt/onnx/tensor"
@@ -18,11 +20,14 @@ type Pass struct {
 	Doc  string // one line, printed by help
 	// Required passes cannot be turned off: later ones rely on them.
 	Required bool
-	Effect   Effect
-	Needs    Facts // must hold before
-	Gives    Facts // hold afterwards
-	Breaks   Facts // may no longer hold afterwards
-	Run      func(*Context, *graph.Model) error
+	// Group names neighbouring passes that are repeated together until none of
+	// them changes anything; "" runs once.
+	Group  string
+	Effect Effect
+	Needs  Facts // must hold before
+	Gives  Facts // hold afterwards
+	Breaks Facts // may no longer hold afterwards
+	Run    func(*Context, *graph.Model) error
 }
 
 // Effect is how far outputs may move: the tolerance of verification.
@@ -64,13 +69,23 @@ type Context struct {
 	Progress func(done, total int)
 
 	model   *graph.Model
+	inputs  []string // of the model when the pipeline began: the order of Samples
 	pass    string
 	shapes  *shape.Info
 	changes int // of the running pass
+	size    int // of the model at the start, in bytes
+	version int // counts the changes of all passes
 	limit   int // rewrites still allowed; negative is unlimited
-	Ranges  Ranges
-	// Rounded holds the weights whose rounding was chosen by their effect.
-	Rounded map[*graph.Value]*Rounding
+	asked   int // calls of Allow by the running pass
+	// Verification tries a pass with fewer rewrites: only the first most, when
+	// not negative, without the denied ones.
+	most     int
+	denied   map[int]bool
+	warnings []string
+	Ranges   Ranges
+	// Rounded holds the weights whose rounding was chosen by their effect, by
+	// name.
+	Rounded map[string]*Rounding
 }
 
 // Samples is a set of inputs that can be read any number of times.
@@ -104,13 +119,23 @@ type Rounding struct {
 }
 
 // Ranges is the calibrated range of each value, by name.
-type Ranges map[string]calibrate.Range
+type Ranges map[string]Range
+
+// Range is the calibrated range of one value, and how it was found.
+type Range struct {
+	calibrate.Choice
+	// Unbounded says what the value holds that no scale can represent: NaN or
+	// infinities. "" is nothing.
+	Unbounded string
+	Sketch    *calibrate.Sketch
+}
 
 // Settings are the user's choices, over all passes. The zero value of a field
 // is its default.
 type Settings struct {
 	// MaxFold bounds, in bytes, a tensor that constant folding makes larger
-	// than its inputs; 0 is 64 KiB.
+	// than its inputs. 0 is 4 MiB, and the model may not grow: folding spends
+	// only what other rewrites saved.
 	MaxFold int
 	// Opset raises the model to this version of ai.onnx; 0 keeps it.
 	Opset int64
@@ -135,12 +160,15 @@ type QuantSettings struct {
 	Percentile float64 // 0 is 99.99
 	// WeightBits is 8 (default) or 4; ActivationBits 8 (default) or 16.
 	WeightBits, ActivationBits int
-	PerTensor                  bool // weights get one scale instead of one per channel
-	SymmetricActivations       bool
-	ReduceRange                bool // 7-bit weights, for CPUs whose u8 x s8 products saturate
-	WeightOnly                 bool
-	Skip                       []string // node names or operators left alone
-	BatchSize                  int      // samples run at once in calibration; 0 chooses
+	// BlockSize, if positive, gives every so many weights along the input axis a
+	// scale of their own, where weights stay out of integer products.
+	BlockSize            int
+	PerTensor            bool // weights get one scale instead of one per channel
+	SymmetricActivations bool
+	ReduceRange          bool // 7-bit weights, for CPUs whose u8 x s8 products saturate
+	WeightOnly           bool
+	Skip                 []string // node names or operators left alone
+	BatchSize            int      // samples run at once in calibration; 0 chooses
 }
 
 // PruneSettings are the choices of magnitude pruning.
@@ -155,8 +183,28 @@ type ClusterSettings struct {
 	Values int // size of a codebook, 2 to 256; 0 is 16 in preset small
 }
 
+// Room is by how many bytes the model may still grow before it is larger than
+// it was at the start.
+func (c *Context) Room() int { return c.size - onnx.Size(c.model) }
+
 // Model is the model that is being worked on.
 func (c *Context) Model() *graph.Model { return c.model }
+
+// Values is samples [from, to) in the order of m's inputs, which may be fewer
+// than those the pipeline began with.
+func (c *Context) Values(m *graph.Model, from, to int) ([]tensor.Value, error) {
+	all, err := c.Samples.Values(from, to)
+	if err != nil {
+		return nil, err
+	}
+	in := make([]tensor.Value, len(m.Graph.Inputs()))
+	for i, v := range m.Graph.Inputs() {
+		if k := slices.Index(c.inputs, v.Name); k >= 0 && k < len(all) {
+			in[i] = all[k]
+		}
+	}
+	return in, nil
+}
 
 // Shapes is the inferred types of the model as it is now. They are computed
 // on first use and again after a reported change.
@@ -168,20 +216,24 @@ func (c *Context) Shapes() *shape.Info {
 }
 
 // Allow asks whether one more rewrite may be done; a pass asks before every
-// single rewrite, which is what lets bisection find the one at fault.
+// single rewrite, which is what lets bisection find the one at fault. After a
+// refusal later rewrites may be allowed again.
 func (c *Context) Allow() bool {
-	if c.limit == 0 {
+	c.asked++
+	if c.limit == 0 || c.most >= 0 && c.asked > c.most || c.denied[c.asked-1] {
 		return false
 	}
 	if c.limit > 0 {
 		c.limit--
 	}
+	c.Ledger.Rewrites++
 	return true
 }
 
 // Changed records that a rewrite was done at a node and invalidates Shapes.
 func (c *Context) Changed(n *graph.Node, format string, args ...any) {
 	c.changes++
+	c.version++
 	c.shapes = nil
 	c.Ledger.add(Entry{c.pass, nodeName(n), nodeOp(n), Changed, fmt.Sprintf(format, args...)})
 }
@@ -191,9 +243,18 @@ func (c *Context) Kept(n *graph.Node, format string, args ...any) {
 	c.Ledger.add(Entry{c.pass, nodeName(n), nodeOp(n), Kept, fmt.Sprintf(format, args...)})
 }
 
+// ChangedModel records a change of the whole model.
+func (c *Context) ChangedModel(format string, args ...any) {
+	c.changes++
+	c.version++
+	c.shapes = nil
+	c.Ledger.add(Entry{c.pass, "", "", Changed, fmt.Sprintf(format, args...)})
+}
+
 // ChangedValue records a change of an initializer.
 func (c *Context) ChangedValue(v *graph.Value, format string, args ...any) {
 	c.changes++
+	c.version++
 	c.shapes = nil
 	c.Ledger.add(Entry{c.pass, v.Name, "", Changed, fmt.Sprintf(format, args...)})
 }
