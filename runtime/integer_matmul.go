@@ -172,7 +172,6 @@ type integerProduct struct {
 	node    *graph.Node
 	a, b    *affine
 	y       *target // nil: float
-	scale   []float32
 	offsets []int32
 }
 
