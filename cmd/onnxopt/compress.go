@@ -16,6 +16,7 @@ import (
 	"onnxopt/passes/compress"
 	"onnxopt/passes/distill"
 	"onnxopt/passes/pass"
+	"onnxopt/passes/prune"
 	"onnxopt/runtime/samples"
 )
 
@@ -238,6 +239,9 @@ func (o *compressor) search(m *graph.Model) error {
 	if err != nil {
 		return err
 	}
+	if o.target == "container" {
+		o.o.Finish = []pass.Pass{prune.SortUnits}
+	}
 	o.o.Size = func(m *graph.Model) (int, error) {
 		b, err := o.form(m)
 		return len(b), err
@@ -308,7 +312,11 @@ func (r *compressReport) print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(t, "stage\tkept\tbytes\tlost points\tfits\t\n")
 	for _, c := range r.Search.Seen {
-		fmt.Fprintf(t, "%s\t%.2f %%\t%d\t%.2f\t%v\t\n", c.Stage, 100*c.Density, c.Bytes, c.Loss, c.Fits)
+		size := ""
+		if c.Bytes > 0 {
+			size = fmt.Sprint(c.Bytes)
+		}
+		fmt.Fprintf(t, "%s\t%.2f %%\t%s\t%.2f\t%v\t\n", c.Stage, 100*c.Density, size, c.Loss, c.Fits)
 	}
 	t.Flush()
 	fmt.Fprintln(w)
