@@ -36,7 +36,7 @@ def stripped(model):
     names = {}
     for v in model.graph.input:
         for d in v.type.tensor_type.shape.dim:
-            if not d.HasField("dim_value"):
+            if not d.HasField("dim_value") or d.dim_value < 0:
                 unnamed = d.dim_param in ("", "?")
                 d.dim_param = names.setdefault(object() if unnamed else d.dim_param, f"in{len(names)}")
     for g in graphs(model.graph):
