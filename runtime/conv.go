@@ -170,6 +170,8 @@ func (c *conv) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	}
 	out, y := f.floats(shape...)
 	x := t[0].Float32s()
+	work := 2 * int64(len(y)) * int64(t[1].Len()/im.m)
+	defer func() { f.work = work }()
 	switch {
 	case len(y) == 0:
 	case c.depthwise(t[1]):
@@ -308,6 +310,7 @@ func fillFloats(s []float32, v float32) {
 func (f *frame) gemm(g *kernel.Gemm) {
 	threads := f.s.workers.threads
 	parts := 4 * threads
+	f.work += 2 * int64(g.Groups*g.Rows) * int64(g.N*g.K*max(len(g.Taps), 1))
 	switch {
 	case threads == 1 || g.Groups*g.Rows*g.N*g.K*max(len(g.Taps), 1) < 1<<16:
 		g.Run(0, g.Groups, 0, g.N)

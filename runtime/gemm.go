@@ -246,6 +246,7 @@ func (m *matrix) addends(g *kernel.Gemm, t []*tensor.Tensor, shape []int) error 
 func (m *matrix) batched(f *frame, g *kernel.Gemm, batch, as, bs []int, b []float32, rowStride, colStride int) {
 	sa, sb := broadcastStrides(as[:len(as)-2], len(batch)), broadcastStrides(bs[:len(bs)-2], len(batch))
 	rows, n, k := g.Rows, g.N, g.K
+	f.work += 2 * int64(volume(batch)) * int64(rows*n*k)
 	f.s.workers.run(volume(batch), func(worker, i int) {
 		ia, ib := 0, 0
 		for d, rest := len(batch)-1, i; d >= 0; d-- {

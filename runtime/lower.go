@@ -52,6 +52,7 @@ type lowered struct {
 	// prepare, if set, is called once when it is clear that the step stays,
 	// to pack weights.
 	prepare func() error
+	path    string // the name of the Lowering
 }
 
 // stepFunc computes one step. One that finds inputs it is not made for
@@ -88,6 +89,7 @@ func (l *lowerer) lower(n *graph.Node) *lowered {
 	}
 	for i := range Lowerings {
 		if f := Lowerings[i].Match(l, n); f != nil {
+			f.path = Lowerings[i].Name
 			return f
 		}
 	}
