@@ -20,7 +20,7 @@ type conv struct {
 	bias     bool // input 2
 	residual int  // its input, 0 if none
 
-	w, b   *tensor.Tensor // what is packed
+	w, b   *tensor.Tensor // constants that are packed, if they are
 	packed []float32      // for each group: panels; or, depthwise, [taps][C]
 	shift  []float32      // the bias with what is folded into it
 
@@ -56,10 +56,11 @@ func matchConv(l *lowerer, n *graph.Node) *lowered {
 		c.residual = len(f.in)
 		f.in, f.inLast = append(f.in, ch.residual), append(f.inLast, rank)
 	}
-	if w, b := l.constant(root.In(1)), l.constant(root.In(2)); w != nil && (b != nil || !c.bias) {
+	if w, b := l.fixed(root.In(1)), l.fixed(root.In(2)); w != nil && (b != nil || !c.bias) {
 		f.prepare = func() error {
 			if attrs.Int("group") >= 1 && w.Rank() == rank && w.Shape[0]%attrs.Int("group") == 0 {
 				c.pack(w, b)
+				c.w, c.b = w, b
 			}
 			return nil
 		}
@@ -84,7 +85,7 @@ func (c *conv) pack(w, bias *tensor.Tensor) {
 			v[i] *= scale[i/per]
 		}
 	}
-	c.w, c.b, c.shift = w, bias, shift
+	c.w, c.b, c.shift = nil, nil, shift
 	if c.depthwise(w) {
 		c.packed = make([]float32, len(v))
 		kernel.TransposeFloats(c.packed, v, m, taps)
@@ -154,7 +155,7 @@ func (c *conv) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 			return nil, errFallback
 		}
 	}
-	if c.w != t[1] || c.b != bias {
+	if c.w == nil || c.w != t[1] || c.b != bias {
 		c.pack(t[1], bias)
 	}
 	shape := []int{im.n, im.oh, im.ow, im.m}

@@ -164,7 +164,7 @@ func (f *frame) step(st *step) error {
 	}
 	if f.arena != nil {
 		for _, a := range f.arena.allocs[first:] {
-			if a.refs == 0 { // used within the step alone
+			if a.refs == 0 && a.died == 0 { // used within the step alone
 				a.refs = 1
 				f.arena.release(a)
 			}

@@ -175,6 +175,15 @@ func (l *lowerer) constant(v *graph.Value) *tensor.Tensor {
 	return l.folded[v]
 }
 
+// fixed is constant, or the default of an input. What is made of it holds for
+// as long as a run's tensor is this very one.
+func (l *lowerer) fixed(v *graph.Value) *tensor.Tensor {
+	if v != nil && v.Data != nil && v.Data.Tensor != nil {
+		return v.Data.Tensor
+	}
+	return l.constant(v)
+}
+
 func (l *lowerer) fold(n *graph.Node) {
 	r, err := op.Resolve(n, l.opset)
 	if err != nil || r.Eval == nil || r.Flags&(op.Random|op.Control) != 0 || l.s.model.Function(n.Domain, n.Op, n.Overload) != nil {

@@ -18,7 +18,7 @@ type recurrent struct {
 	direction  string
 	batchFirst bool
 
-	w, r, b *tensor.Tensor // what is packed
+	w, r, b *tensor.Tensor // constants that are packed, if they are
 	layers  []recurrentLayer
 }
 
@@ -61,10 +61,12 @@ func matchRecurrent(l *lowerer, n *graph.Node) *lowered {
 		out, err := q.run(f, in)
 		return out[:min(len(out), len(n.Outputs()))], err
 	}}
-	w, r, b := l.constant(n.In(1)), l.constant(n.In(2)), l.constant(n.In(3))
+	w, r, b := l.fixed(n.In(1)), l.fixed(n.In(2)), l.fixed(n.In(3))
 	if w != nil && r != nil && (b != nil || n.In(3) == nil) {
 		f.prepare = func() error {
-			q.pack(w, r, b)
+			if q.pack(w, r, b) {
+				q.w, q.r, q.b = w, r, b
+			}
 			return nil
 		}
 	}
@@ -86,7 +88,7 @@ func (q *recurrent) pack(w, r, b *tensor.Tensor) bool {
 		b != nil && !slices.Equal(b.Shape, []int{dirs, 2 * rows}) || hidden == 0 {
 		return false
 	}
-	q.w, q.r, q.b, q.layers = w, r, b, nil
+	q.w, q.r, q.b, q.layers = nil, nil, nil, nil
 	for d := range dirs {
 		l := recurrentLayer{reverse: q.direction == "reverse" || d == 1, in: in, hidden: hidden, bias: make([]float32, rows)}
 		wv, rv := w.Float32s()[d*rows*in:(d+1)*rows*in], r.Float32s()[d*rows*hidden:(d+1)*rows*hidden]
@@ -124,7 +126,7 @@ func (q *recurrent) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	for len(t) < 7 {
 		t = append(t, nil)
 	}
-	if q.w != t[1] || q.r != t[2] || q.b != t[3] {
+	if q.w == nil || q.w != t[1] || q.r != t[2] || q.b != t[3] {
 		if !q.pack(t[1], t[2], t[3]) {
 			return nil, errFallback
 		}
