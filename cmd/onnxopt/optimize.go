@@ -284,10 +284,12 @@ func (o *optimizer) measure(original *graph.Model, eval *samples.Set, labels []i
 // judge says why the result is not what was asked for, nil if it is.
 func (o *optimizer) judge(list []pass.Pass) error {
 	r := &o.result
+	quantized := o.ledger.Changes("quantize")+o.ledger.Changes("quantize-weights") > 0
 	for _, p := range list {
-		if p.Effect == pass.Lossy && !o.off[p.Name] && o.ledger.Changes(p.Name) == 0 {
-			return refuse("pass %s changed nothing: see the reasons; --force writes the file", p.Name)
+		if p.Effect != pass.Lossy || o.off[p.Name] || o.ledger.Changes(p.Name) > 0 || quantized && strings.HasPrefix(p.Name, "quantize") {
+			continue
 		}
+		return refuse("pass %s changed nothing: see the reasons; --force writes the file", p.Name)
 	}
 	if r.After.Bytes > r.Before.Bytes {
 		return refuse("the result is larger: %d bytes, was %d; not written (--force writes it)", r.After.Bytes, r.Before.Bytes)
