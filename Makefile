@@ -9,7 +9,7 @@ DEMO        ?= lenet5
 # What the Go tests read: the onnx package's own test data, and its backend tests as files.
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance
 
-.PHONY: all build demo test lint cross test-go test-deploy conformance zoo generate fuzz clean
+.PHONY: all build demo test lint cross test-go test-deploy test-hostile conformance zoo generate fuzz clean
 
 all: build
 
@@ -43,6 +43,10 @@ test-go: build/conformance
 test-deploy: build $(VENV)/installed
 	mkdir -p build/deploy
 	$(PYTHON) testdata/deploy.py bin/onnxopt build/deploy
+
+# Broken and adversarial files: one line, exit code 1, no hang, little memory. PEERS=--peers asks other tools, too.
+test-hostile: build $(VENV)/installed
+	$(PYTHON) testdata/hostile.py bin/onnxopt build/hostile $(PEERS)
 
 # Run ONNX's own tests and write what passes into runtime/CONFORMANCE.md.
 conformance: build/conformance
