@@ -20,15 +20,9 @@ func inferCol2Im(f *Infer) error {
 	image, ok := f.InData(1)
 	block, ok2 := f.InData(2)
 	if !ok {
-		s, ranked := f.Shape(1)
-		if !ranked || len(s) != 1 {
+		if image, ok = f.unknownData(1); !ok {
 			return nil
 		}
-		n, known := s[0].Const()
-		if !known || n < 0 || n > 64 {
-			return nil
-		}
-		image = Unknowns(int(n))
 	}
 	out := append(Unknowns(2), image...)
 	if x, ok := f.Shape(0); ok {
