@@ -78,7 +78,7 @@ func arity(kind string, params []Param, values []*graph.Value) []error {
 	for i, p := range params {
 		have := i < len(values) && values[i] != nil
 		switch {
-		case p.Variadic && len(values)-i < p.Min:
+		case p.Variadic && max(len(values)-i, 0) < p.Min:
 			errs = append(errs, fmt.Errorf("%s %s needs at least %d values", kind, p.Name, p.Min))
 		case !p.Variadic && !p.Optional && !have && kind == "input":
 			errs = append(errs, fmt.Errorf("%s %s is missing", kind, p.Name))
