@@ -81,7 +81,7 @@ func evalCol2Im(e *Eval) error {
 func foldBlocks[T number](win *Window, image, places, block []int, planes int, v []T) []T {
 	size, taps, n := volume(image), volume(block), volume(places)
 	y := make([]T, planes*size)
-	win.eachTap(image, places, block, func(o, k, i int) {
+	win.EachTap(image, places, block, func(o, k, i int) {
 		for p := range planes {
 			y[p*size+i] += v[(p*taps+k)*n+o]
 		}
