@@ -19,6 +19,7 @@ import (
 var Table = []pass.Pass{
 	clean.FixShapes,
 	clean.Inline,
+	clean.Repair,
 	clean.Identity,
 	fold.Constants,
 	fold.Shapes,
@@ -29,6 +30,8 @@ var Table = []pass.Pass{
 	clean.States,
 	fuse.BatchNorm,
 	fuse.Affine,
+	fuse.Activations,
+	fuse.Norms,
 	clean.Duplicates,
 	prune.Magnitude,
 	quant.Calibrate,
@@ -57,8 +60,8 @@ var Order = []Before{
 // Before says that pass First runs before pass Then.
 type Before struct{ First, Then, Why string }
 
-var simplify = []string{"fix-shapes", "inline-functions", "identity", "constant-folding", "shape-computation", "reshape-targets", "control-flow",
-	"merge-chains", "move-transposes", "zero-states", "fuse-batchnorm", "fuse-affine", "common-subexpressions", "dead-code"}
+var simplify = []string{"fix-shapes", "inline-functions", "repair", "identity", "constant-folding", "shape-computation", "reshape-targets", "control-flow",
+	"merge-chains", "move-transposes", "zero-states", "fuse-batchnorm", "fuse-affine", "fuse-activations", "fuse-normalization", "common-subexpressions", "dead-code"}
 
 // Presets are named sets of passes.
 var Presets = []Preset{
