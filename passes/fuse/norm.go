@@ -48,6 +48,8 @@ var normRules = []rewrite.Rule{
 		Patterns: spellings(normHead, centred, squared, normalized, []string{` g = Mul(n, gamma) y = Add(g, beta) }`})},
 	{Name: "LayerNormalization", Opset: 17, Check: lastAxes, Apply: layerNorm,
 		Patterns: spellings(normHead, centred, squared, normalized, []string{` y = Mul(n, gamma) }`})},
+	{Name: "LayerNormalization", Opset: 17, Check: takesBeta, Apply: addBeta,
+		Patterns: []string{`p (x, gamma, beta) => (y) { n = LayerNormalization(x, gamma) y = Add(n, beta) }`}},
 	{Name: "RMSNormalization", Opset: 23, Check: lastAxes, Apply: rmsNorm,
 		Patterns: spellings(rmsHead, []string{`q = Pow(x, two)`, `q = Mul(x, x)`}, []string{""}, rms(), []string{` y = Mul(n, gamma) }`})},
 }
@@ -74,6 +76,23 @@ func spellings(head string, parts ...[]string) []string {
 		out = next
 	}
 	return out
+}
+
+// takesBeta declines an Add of what has not the shape of gamma.
+func takesBeta(e *rewrite.Editor, m *rewrite.Match) string {
+	gamma, beta := e.Shape.Const(m.Value("gamma")), e.Shape.Const(m.Value("beta"))
+	if gamma == nil || beta == nil || beta.Type != gamma.Type || !slices.Equal(beta.Shape, gamma.Shape) || len(m.Node("n").Outputs()) > 1 {
+		return "the addend is no constant of the shape of the scale"
+	}
+	return ""
+}
+
+func addBeta(e *rewrite.Editor, m *rewrite.Match) *graph.Value {
+	var attrs []*graph.Attr
+	for _, a := range m.Node("n").Attrs {
+		attrs = append(attrs, a.Clone())
+	}
+	return e.Add(m.Root, "LayerNormalization", []*graph.Value{m.Value("x"), m.Value("gamma"), m.Value("beta")}, attrs...)
 }
 
 // lastAxes declines what is not a normalization of trailing axes with a scale
