@@ -17,6 +17,8 @@ import (
 
 // Table is every pass, in the order in which pipelines run them.
 var Table = []pass.Pass{
+	quant.Freeze,
+	quant.Raise,
 	clean.FixShapes,
 	clean.Inline,
 	clean.Repair,
@@ -33,27 +35,43 @@ var Table = []pass.Pass{
 	fuse.Activations,
 	fuse.Norms,
 	clean.Duplicates,
+	prune.Channels,
 	prune.Magnitude,
+	prune.DeadUnits,
+	quant.Prepare,
 	quant.Calibrate,
 	quant.Round,
 	quant.Insert,
+	quant.Weights,
+	prune.SortUnits,
 	cluster.KMeans,
 	clean.Dead,
 }
 
 // Order is what the table's order must keep, and why. A test checks it.
 var Order = []Before{
+	{"freeze-defaults", "constant-folding", "a default that a caller could override is no constant"},
+	{"raise-opset", "constant-folding", "a conversion leaves constant expressions"},
 	{"identity", "constant-folding", "an Identity or Cast between a constant and its reader would hide the constant"},
 	{"constant-folding", "fuse-batchnorm", "parameters behind Constant nodes must be initializers"},
 	{"reshape-targets", "dead-code", "the computation of the target is left behind"},
 	{"fuse-batchnorm", "quantize", "a BatchNormalization behind a convolution would need a scale of its own"},
 	{"fuse-affine", "quantize", "a bias behind a convolution would need a scale of its own"},
+	{"fuse-batchnorm", "prune-channels", "the norm of a channel's weights means nothing before its BatchNormalization"},
+	{"prune-channels", "prune-magnitude", "the share of zeros is that of the weights that are left"},
+	{"prune-magnitude", "dead-units", "pruning makes the zeros"},
+	{"dead-units", "calibrate", "weights must be counted without the dead ones"},
 	{"prune-magnitude", "calibrate", "the ranges must be those of the pruned model"},
 	{"prune-magnitude", "cluster-weights", "zero must be one of the shared values"},
+	{"constant-folding", "prepare-quantization", "what is constant anyway needs no copy"},
+	{"prepare-quantization", "calibrate", "layers are calibrated in the form that is quantized"},
+	{"quantize", "quantize-weights", "only what got no integer form is stored in fewer bits"},
+	{"quantize-weights", "dead-code", "the float weights are left behind"},
 	{"calibrate", "round-weights", "weights are rounded for the layers that calibration chose"},
 	{"round-weights", "quantize", "the chosen rounding is what quantize writes"},
 	{"calibrate", "quantize", "activation scales come from the ranges"},
 	{"quantize", "dead-code", "the float weights are left behind"},
+	{"sort-units", "cluster-weights", "units are followed through plain weights"},
 	{"cluster-weights", "dead-code", "the float weights are left behind"},
 }
 
@@ -63,10 +81,12 @@ type Before struct{ First, Then, Why string }
 var simplify = []string{"fix-shapes", "inline-functions", "repair", "identity", "constant-folding", "shape-computation", "reshape-targets", "control-flow",
 	"merge-chains", "move-transposes", "zero-states", "fuse-batchnorm", "fuse-affine", "fuse-activations", "fuse-normalization", "common-subexpressions", "dead-code"}
 
+var int8Passes = []string{"freeze-defaults", "raise-opset", "prepare-quantization", "calibrate", "round-weights", "quantize", "quantize-weights"}
+
 // Presets are named sets of passes.
 var Presets = []Preset{
 	{"simplify", "the smallest equal graph", simplify},
-	{"int8", "simplify, then 8-bit weights and activations", append(slices.Clone(simplify), "calibrate", "round-weights", "quantize")},
+	{"int8", "simplify, then 8-bit weights and activations", append(slices.Clone(simplify), int8Passes...)},
 	{"small", "simplify, then shared weights: float arithmetic, a quarter of the size", append(slices.Clone(simplify), "cluster-weights")},
 }
 

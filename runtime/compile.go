@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"onnxopt/onnx/graph"
@@ -9,26 +10,13 @@ import (
 	"onnxopt/onnx/tensor"
 )
 
-// builder assigns slots to the values of one graph.
+// builder makes the program of one graph: every value gets a slot for each
+// layout that somebody wants it in.
 type builder struct {
 	*program
+	l    *lowerer
 	slot map[*graph.Value]int
-}
-
-func (b *builder) slotFor(v *graph.Value) int {
-	if v == nil {
-		return -1
-	}
-	if i, ok := b.slot[v]; ok {
-		return i
-	}
-	i := b.slots
-	b.slots++
-	b.slot[v] = i
-	if v.Graph() != b.graph {
-		b.captures = append(b.captures, capture{v, i})
-	}
-	return i
+	last map[*graph.Value]lastSlot
 }
 
 // compile makes the program of g and of the subgraphs below it. opset gives
@@ -39,7 +27,8 @@ func (s *Session) compile(g *graph.Graph, opset func(string) int64) (*program, e
 		return nil, fmt.Errorf("graphs and functions nest deeper than %d", maxDepth)
 	}
 	defer func() { s.depth-- }()
-	b := &builder{&program{graph: g, opset: opset}, map[*graph.Value]int{}}
+	l := &lowerer{s: s, graph: g, opset: opset, folded: map[*graph.Value]*tensor.Tensor{}}
+	b := &builder{&program{graph: g, opset: opset}, l, map[*graph.Value]int{}, map[*graph.Value]lastSlot{}}
 	for v := range g.Initializers() {
 		t, err := stored(v.Data)
 		if err != nil {
@@ -50,24 +39,134 @@ func (s *Session) compile(g *graph.Graph, opset func(string) int64) (*program, e
 	for _, v := range g.Inputs() {
 		b.inputs = append(b.inputs, b.slotFor(v))
 	}
-	l := &lowerer{s, g, opset}
+	if err := b.fits(); err != nil {
+		return nil, err
+	}
+	fast, needed := b.choose()
 	for n := range g.Nodes() {
-		st, err := s.compileNode(b, n)
-		if err != nil {
+		if err := b.node(n, fast[n], needed); err != nil {
 			return nil, err
 		}
-		if f := l.lower(n); f != nil {
-			st = b.fastStep(st, f)
-		}
-		b.steps = append(b.steps, st)
 	}
 	for _, v := range g.Outputs() {
-		b.outputs = append(b.outputs, b.slotFor(v))
+		b.outputs = append(b.outputs, b.plain(v))
 	}
-	b.dropUnused(s)
+	b.dropUnused()
 	b.setFree()
 	b.program.index = b.slot
+	for i := range b.steps {
+		if p := b.steps[i].prepare; p != nil {
+			if err := p(); err != nil {
+				return nil, fmt.Errorf("node %s: %w", b.steps[i].node.Title(), err)
+			}
+		}
+	}
 	return b.program, nil
+}
+
+// fits fails on a node that is not of its operator's form. Unknown operators
+// fail only if they have to run.
+func (b *builder) fits() error {
+	for n := range b.graph.Nodes() {
+		if b.l.s.model.Function(n.Domain, n.Op, n.Overload) != nil {
+			continue
+		}
+		if r, err := op.Resolve(n, b.opset); err == nil {
+			if err := r.Fits(n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// choose finds the fast paths, from the last node back, so that each covers as
+// many nodes before it as it can, and the values that somebody needs.
+func (b *builder) choose() (fast map[*graph.Node]*lowered, needed map[*graph.Value]bool) {
+	fast, needed = map[*graph.Node]*lowered{}, map[*graph.Value]bool{}
+	for _, v := range b.graph.Outputs() {
+		needed[v] = true
+	}
+	for _, n := range slices.Backward(slices.Collect(b.graph.Nodes())) {
+		if !slices.ContainsFunc(n.Outputs(), func(v *graph.Value) bool { return needed[v] || b.main() && b.l.s.watches(v) }) && len(n.Outputs()) > 0 {
+			continue
+		}
+		for _, v := range n.Outputs() {
+			needed[v] = true
+		}
+		in := n.Inputs()
+		if f := b.l.lower(n); f != nil {
+			fast[n], in = f, f.in
+		}
+		for _, v := range in {
+			needed[v] = true
+		}
+		n.Captures(func(v *graph.Value) { needed[v] = true })
+	}
+	return fast, needed
+}
+
+func (b *builder) main() bool { return b.graph == b.l.s.model.Graph }
+
+// node appends the steps of n: none if nobody needs it, its constant value,
+// its fast path, or its evaluation.
+func (b *builder) node(n *graph.Node, f *lowered, needed map[*graph.Value]bool) error {
+	if !slices.ContainsFunc(n.Outputs(), func(v *graph.Value) bool { return needed[v] }) && len(n.Outputs()) > 0 {
+		return nil
+	}
+	if b.constant(n) {
+		return nil
+	}
+	if f != nil {
+		return b.fastStep(n, f)
+	}
+	st, err := b.l.s.compileNode(b, n)
+	if err != nil {
+		return err
+	}
+	b.add(st, n.Outputs())
+	return nil
+}
+
+// constant binds the outputs of n if they are known. A watched one stays a
+// step, so that it is seen.
+func (b *builder) constant(n *graph.Node) bool {
+	for _, v := range n.Outputs() {
+		if v != nil && b.l.constant(v) == nil {
+			return false
+		}
+	}
+	var values []tensor.Value
+	st := step{node: n, path: "constant"}
+	for _, v := range n.Outputs() {
+		if v != nil {
+			values = append(values, b.l.constant(v))
+			st.outs = append(st.outs, b.slotFor(v))
+		} else {
+			values, st.outs = append(values, nil), append(st.outs, -1)
+		}
+	}
+	if b.main() && slices.ContainsFunc(n.Outputs(), b.l.s.watches) {
+		st.run = func(*frame, []tensor.Value) ([]tensor.Value, error) { return values, nil }
+		b.add(st, n.Outputs())
+		return true
+	}
+	for i, slot := range st.outs {
+		if slot >= 0 {
+			b.consts = append(b.consts, binding{slot, values[i]})
+		}
+	}
+	return true
+}
+
+// add appends a step, and has watched outputs observed where they are plain.
+func (b *builder) add(st step, out []*graph.Value) {
+	for i, v := range out {
+		if v != nil && b.main() && b.l.s.watches(v) && b.slot[v] == st.outs[i] {
+			st.observe = append(st.observe, observed{v, i})
+		}
+	}
+	b.steps = append(b.steps, st)
 }
 
 // stored is the run-time value of an initializer.
@@ -80,10 +179,11 @@ func stored(d *graph.Data) (tensor.Value, error) {
 
 func (p *program) slotOf(v *graph.Value) int { return p.index[v] }
 
+// compileNode is the step that evaluates n by its definition.
 func (s *Session) compileNode(b *builder, n *graph.Node) (step, error) {
-	st := step{node: n}
+	st := step{node: n, path: "reference"}
 	for _, v := range n.Inputs() {
-		st.ins = append(st.ins, b.slotFor(v))
+		st.ins = append(st.ins, b.plain(v))
 	}
 	for _, v := range n.Outputs() {
 		st.outs = append(st.outs, b.slotFor(v))
@@ -95,10 +195,16 @@ func (s *Session) compileNode(b *builder, n *graph.Node) (step, error) {
 		}
 		s.subs[g] = p
 		for _, c := range p.captures { // keep captured values alive, and pass deeper captures through
-			b.slotFor(c.value)
+			b.plain(c.value)
 		}
 	}
+	n.Captures(func(v *graph.Value) {
+		if slot, ok := b.slot[v]; ok {
+			st.captures = append(st.captures, slot)
+		}
+	})
 	if f := s.model.Function(n.Domain, n.Op, n.Overload); f != nil {
+		st.retains = true
 		return st, s.compileCall(&st, f)
 	}
 	r, err := op.Resolve(n, b.opset)
@@ -108,6 +214,7 @@ func (s *Session) compileNode(b *builder, n *graph.Node) (step, error) {
 	if r.Eval == nil {
 		return st, fmt.Errorf("node %s: operator %s of opset %d has no evaluation", n.Title(), n.Op, r.Since)
 	}
+	st.retains = !b.l.tensorsOnly(n)
 	st.run = func(f *frame, in []tensor.Value) ([]tensor.Value, error) { return r.Run(n, &f.env, in) }
 	return st, nil
 }
@@ -131,31 +238,122 @@ func (s *Session) compileCall(st *step, fn *graph.Function) error {
 	return nil
 }
 
-// fastStep puts a fast path in place of the step of its last node. A fast path
-// of that node alone falls back to the reference.
-func (b *builder) fastStep(reference step, f *lowered) step {
-	st := step{node: reference.node, run: f.run}
-	for _, v := range f.in {
-		st.ins = append(st.ins, b.slotFor(v))
+// fastStep appends the fast path f, whose last node is n. If it finds inputs
+// that it is not made for, the nodes that it covers are evaluated instead.
+func (b *builder) fastStep(n *graph.Node, f *lowered) error {
+	if f.nodes == nil {
+		f.nodes = []*graph.Node{n}
 	}
-	for _, v := range f.out {
-		st.outs = append(st.outs, b.slotFor(v))
+	if f.place != nil {
+		f.place(b)
 	}
-	if slices.Equal(st.ins, reference.ins) {
-		st.run = func(fr *frame, in []tensor.Value) ([]tensor.Value, error) {
-			out, err := f.run(fr, in)
-			if err == errFallback {
-				return reference.run(fr, in)
-			}
-			return out, err
+	st := step{node: n, prepare: f.prepare, covered: f.nodes, path: f.path}
+	inLast := make([]bool, len(f.in))
+	for i, v := range f.in {
+		if inLast[i] = v != nil && i < len(f.inLast) && f.inLast[i] > 0; inLast[i] {
+			st.ins = append(st.ins, b.channelsLast(v, f.inLast[i]))
+		} else {
+			st.ins = append(st.ins, b.plain(v))
 		}
 	}
-	return st
+	for _, v := range f.out {
+		switch {
+		case v == nil:
+			st.outs = append(st.outs, -1)
+		case f.outLast > 0:
+			st.outs = append(st.outs, b.newLast(v, f.outLast))
+		default:
+			st.outs = append(st.outs, b.slotFor(v))
+		}
+	}
+	reference := b.interpret(f, inLast)
+	st.run = func(fr *frame, in []tensor.Value) (out []tensor.Value, err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				out, err = nil, fmt.Errorf("node %s: %v", n.Title(), p)
+			}
+		}()
+		if out, err = f.run(fr, in); err == errFallback && reference != nil {
+			return reference(fr, in)
+		}
+		return out, err
+	}
+	b.add(st, f.out)
+	if f.outLast > 0 && b.main() {
+		for _, v := range f.out {
+			if b.l.s.watches(v) {
+				b.plain(v)
+			}
+		}
+	}
+	return nil
 }
 
-// dropUnused removes steps whose results nothing needs: what fused steps have
-// taken over.
-func (b *builder) dropUnused(s *Session) {
+// interpret evaluates the nodes that f covers, nil if f does not say what it
+// needs for that.
+func (b *builder) interpret(f *lowered, inLast []bool) stepFunc {
+	var resolved []op.Resolved
+	known := map[*graph.Value]tensor.Value{}
+	for _, v := range f.in {
+		known[v] = nil
+	}
+	for _, n := range f.nodes {
+		r, err := op.Resolve(n, b.opset)
+		if err != nil {
+			return nil
+		}
+		resolved = append(resolved, r)
+		for _, v := range n.Inputs() {
+			if _, ok := known[v]; v == nil || ok {
+				continue
+			}
+			c := b.l.constant(v)
+			if c == nil {
+				return nil
+			}
+			known[v] = c
+		}
+		for _, v := range n.Outputs() {
+			known[v] = nil
+		}
+	}
+	return func(fr *frame, in []tensor.Value) ([]tensor.Value, error) {
+		values := maps.Clone(known)
+		for i, v := range f.in {
+			if t, ok := in[i].(*tensor.Tensor); ok && inLast[i] {
+				values[v] = toPlain(fr, t)
+			} else if in[i] != nil {
+				values[v] = in[i]
+			}
+		}
+		for i, n := range f.nodes {
+			args := make([]tensor.Value, len(n.Inputs()))
+			for k, v := range n.Inputs() {
+				if v != nil {
+					args[k] = values[v]
+				}
+			}
+			out, err := resolved[i].Run(n, &fr.env, args)
+			if err != nil {
+				return nil, err
+			}
+			for k, v := range n.Outputs() {
+				values[v] = out[k]
+			}
+		}
+		out := make([]tensor.Value, len(f.out))
+		for i, v := range f.out {
+			if out[i] = values[v]; f.outLast > 0 {
+				out[i] = toLast(fr, out[i].(*tensor.Tensor), f.outLast)
+			}
+		}
+		return out, nil
+	}
+}
+
+// dropUnused removes steps whose results nothing needs: conversions that a
+// later choice has made superfluous.
+func (b *builder) dropUnused() {
 	need := make([]bool, b.slots)
 	for _, i := range b.outputs {
 		need[i] = true
@@ -163,24 +361,20 @@ func (b *builder) dropUnused(s *Session) {
 	keep := make([]bool, len(b.steps))
 	for i := len(b.steps) - 1; i >= 0; i-- {
 		st := &b.steps[i]
-		for k, slot := range st.outs {
-			if slot >= 0 && (need[slot] || b.graph == s.model.Graph && s.watches(st.node.Out(k))) {
-				keep[i] = true
-			}
+		keep[i] = len(st.observe) > 0 || len(st.outs) == 0
+		for _, slot := range st.outs {
+			keep[i] = keep[i] || slot >= 0 && need[slot]
 		}
 		if !keep[i] {
 			continue
 		}
-		for _, slot := range st.ins {
-			if slot >= 0 {
-				need[slot] = true
+		for _, slots := range [][]int{st.ins, st.captures} {
+			for _, slot := range slots {
+				if slot >= 0 {
+					need[slot] = true
+				}
 			}
 		}
-		st.node.Captures(func(v *graph.Value) {
-			if slot, ok := b.slot[v]; ok {
-				need[slot] = true
-			}
-		})
 	}
 	kept := b.steps[:0]
 	for i, st := range b.steps {
@@ -204,22 +398,13 @@ func (b *builder) setFree() {
 	seen := make([]bool, b.slots)
 	for i := len(b.steps) - 1; i >= 0; i-- {
 		st := &b.steps[i]
-		last := func(slot int) {
-			if slot >= 0 && !seen[slot] && !keep[slot] {
-				seen[slot] = true
-				st.free = append(st.free, slot)
+		for _, slots := range [][]int{st.ins, st.outs, st.captures} {
+			for _, slot := range slots {
+				if slot >= 0 && !seen[slot] && !keep[slot] {
+					seen[slot] = true
+					st.free = append(st.free, slot)
+				}
 			}
 		}
-		for _, slot := range st.ins {
-			last(slot)
-		}
-		for _, slot := range st.outs {
-			last(slot)
-		}
-		st.node.Captures(func(v *graph.Value) {
-			if slot, ok := b.slot[v]; ok {
-				last(slot)
-			}
-		})
 	}
 }

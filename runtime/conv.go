@@ -1,228 +1,336 @@
 package runtime
 
 import (
+	"slices"
+
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/op"
 	"onnxopt/onnx/tensor"
 	"onnxopt/runtime/kernel"
 )
 
-// image is the geometry of a two-dimensional convolution or pool over NCHW.
-type image struct {
-	n, c, h, w       int // input
-	m, oh, ow        int // output
-	kh, kw           int
-	sh, sw, dh, dw   int
-	top, left, group int
-}
+// conv is a one- or two-dimensional float32 convolution with what follows it:
+// per-channel scaling, bias, a residual and an activation. It works channels
+// last, where a row of the kernel is consecutive in the input, so that a
+// convolution is a matrix product whose rows overlap (kernel.Gemm).
+type conv struct {
+	chain    *chain
+	attrs    *op.Attrs
+	rank     int
+	bias     bool // input 2
+	residual int  // its input, 0 if none
 
-// newImage resolves the geometry; false unless it has two spatial dims (one is
-// taken as a height of 1) and is valid: the reference reports the error.
-func newImage(a *op.Attrs, x, w []int) (image, bool) {
-	g, err := op.NewConvGeometry(a, x, w)
-	if err != nil || len(x) > 4 {
-		return image{}, false
-	}
-	win := g.Window()
-	im := image{n: x[0], c: x[1], m: w[0], group: g.Group()}
-	pick := func(v []int, one int) (int, int) {
-		if len(v) == 1 {
-			return one, v[0]
-		}
-		return v[0], v[1]
-	}
-	im.h, im.w = pick(x[2:], 1)
-	im.kh, im.kw = pick(w[2:], 1)
-	im.oh, im.ow = pick(g.Out()[2:], 1)
-	im.sh, im.sw = pick(win.Strides, 1)
-	im.dh, im.dw = pick(win.Dilations, 1)
-	im.top, im.left = pick(win.Before, 0)
-	return im, true
-}
+	w, b   *tensor.Tensor // constants that are packed, if they are
+	packed []float32      // for each group: panels; or, depthwise, [taps][C]
+	shift  []float32      // the bias with what is folded into it
 
-// columns visits, for kernel position (ky, kx), the output rows whose input
-// row lies inside the image: output columns [x0, x1) of row oy read input
-// elements from+ (ox-x0)*sw of one channel plane.
-func (im *image) columns(ky, kx int, f func(oy, x0, x1, from int)) {
-	off := kx*im.dw - im.left
-	x0 := 0
-	if off < 0 {
-		x0 = (-off + im.sw - 1) / im.sw
-	}
-	x1 := min(im.ow, (im.w-1-off)/im.sw+1)
-	if im.w-1-off < 0 || x0 >= x1 {
-		return
-	}
-	for oy := range im.oh {
-		if iy := oy*im.sh - im.top + ky*im.dh; iy >= 0 && iy < im.h {
-			f(oy, x0, x1, iy*im.w+x0*im.sw+off)
-		}
-	}
+	in, weight []int // the shapes that the following hold for
+	im         image
+	taps       []int
+	rowStride  int // of a padded input row, in elements
+	padded     bool
+	strip      int // output rows whose padded input is made at a time
+	window     kernel.Window
 }
 
 func matchConv(l *lowerer, n *graph.Node) *lowered {
-	if !n.Is("Conv") {
+	ch := l.chain(n, func(n *graph.Node) bool { return n.Is("Conv") })
+	if ch == nil {
 		return nil
 	}
-	attrs, ok := l.attrs(n)
-	if !ok {
+	root := ch.root
+	attrs, ok := l.attrs(root)
+	rank := l.float32Rank(root.In(0))
+	if !ok || rank != 3 && rank != 4 || l.float32Rank(root.In(1)) != rank || root.In(2) != nil && l.float32Rank(root.In(2)) != 1 {
 		return nil
 	}
-	var packed []float32
-	return &lowered{n.Inputs(), n.Outputs(), func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
-		t, ok := float32In(in)
-		if !ok {
+	c := &conv{chain: ch, attrs: attrs, rank: rank, bias: root.In(2) != nil}
+	f := &lowered{in: []*graph.Value{root.In(0), root.In(1)}, out: n.Outputs(), nodes: ch.nodes, inLast: []int{rank, 0}, outLast: rank, run: c.run}
+	if c.bias {
+		f.in, f.inLast = append(f.in, root.In(2)), append(f.inLast, 0)
+	}
+	if ch.residual != nil {
+		if l.float32Rank(ch.residual) != rank {
+			return nil
+		}
+		c.residual = len(f.in)
+		f.in, f.inLast = append(f.in, ch.residual), append(f.inLast, rank)
+	}
+	if w, b := l.fixed(root.In(1)), l.fixed(root.In(2)); w != nil && (b != nil || !c.bias) {
+		f.prepare = func() error {
+			if attrs.Int("group") >= 1 && w.Rank() == rank && w.Shape[0]%attrs.Int("group") == 0 {
+				c.pack(w, b)
+				c.w, c.b = w, b
+			}
+			return nil
+		}
+	}
+	return f
+}
+
+// depthwise reports one channel for each group, in and out.
+func (c *conv) depthwise(w *tensor.Tensor) bool {
+	return w.Shape[1] == 1 && c.attrs.Int("group") == w.Shape[0]
+}
+
+// pack lays out the weights [M, C/group, kernel...] times the folded scale.
+func (c *conv) pack(w, bias *tensor.Tensor) {
+	m, cg, taps, group := w.Shape[0], w.Shape[1], volume(w.Shape[2:]), c.attrs.Int("group")
+	scale, shift := c.chain.fold(m, bias)
+	v := w.Float32s()
+	if scale != nil {
+		v = slices.Clone(v)
+		per := len(v) / max(m, 1)
+		for i := range v {
+			v[i] *= scale[i/per]
+		}
+	}
+	c.w, c.b, c.shift = nil, nil, shift
+	if c.depthwise(w) {
+		c.packed = make([]float32, len(v))
+		kernel.TransposeFloats(c.packed, v, m, taps)
+		return
+	}
+	mg := m / group
+	size := kernel.Panels(mg) * cg * taps * kernel.Lanes
+	c.packed = alignedFloats(group * size)
+	rows := make([]float32, mg*cg*taps) // [taps][cg] of each output channel
+	for g := range group {
+		for o := range mg {
+			at := (g*mg + o) * cg * taps
+			kernel.TransposeFloats(rows[o*cg*taps:(o+1)*cg*taps], v[at:at+cg*taps], cg, taps)
+		}
+		kernel.PackB(c.packed[g*size:(g+1)*size], rows, cg*taps, mg, 1, cg*taps)
+	}
+}
+
+// shape sets the geometry; false if the reference must report what is wrong.
+func (c *conv) shape(x, w []int) bool {
+	if slices.Equal(x, c.in) && slices.Equal(w, c.weight) {
+		return true
+	}
+	first := x[len(x)-1]
+	im, ok := newImage(c.attrs, append([]int{x[0], first}, x[1:len(x)-1]...), w)
+	if !ok || im.oh == 0 || im.ow == 0 {
+		return false
+	}
+	c.im, c.in, c.weight = im, slices.Clone(x), slices.Clone(w)
+	width := (im.ow-1)*im.sw + (im.kw-1)*im.dw + 1
+	height := (im.oh-1)*im.sh + (im.kh-1)*im.dh + 1
+	c.padded = im.top > 0 || im.left > 0 || width > im.w || height > im.h
+	if !c.padded {
+		width = im.w
+	}
+	c.rowStride = width * im.c
+	c.strip = im.oh
+	if c.padded {
+		c.strip = min(max(stripBytes/4/(c.rowStride*im.sh), 1), im.oh)
+	}
+	c.taps = c.taps[:0]
+	dw := im.group == im.c && im.m == im.c
+	for ky := range im.kh {
+		for kx := range im.kw {
+			if kx == 0 || dw || im.group > 1 || im.dw > 1 {
+				c.taps = append(c.taps, ky*im.dh*c.rowStride+kx*im.dw*im.c)
+			}
+		}
+	}
+	c.window = kernel.Window{Channels: im.c, Stride: im.sw * im.c, YStride: im.c, Taps: c.taps, WStride: im.c}
+	c.window.Prepare()
+	return true
+}
+
+// stripBytes is what the padded input of a strip of output rows may take.
+const stripBytes = 256 << 10
+
+func (c *conv) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
+	t, ok := float32In(in)
+	if !ok || t[0].Rank() != c.rank || t[1].Rank() != c.rank || !c.shape(t[0].Shape, t[1].Shape) {
+		return nil, errFallback
+	}
+	im := &c.im
+	var bias *tensor.Tensor
+	if c.bias {
+		if bias = t[2]; bias.Len() != im.m {
 			return nil, errFallback
 		}
-		im, ok := newImage(attrs, t[0].Shape, t[1].Shape)
-		if !ok {
+	}
+	if c.w == nil || c.w != t[1] || c.b != bias {
+		c.pack(t[1], bias)
+	}
+	shape := []int{im.n, im.oh, im.ow, im.m}
+	if c.rank == 3 {
+		shape = []int{im.n, im.ow, im.m}
+	}
+	var residual []float32
+	if c.residual > 0 {
+		if !slices.Equal(t[c.residual].Shape, shape) {
 			return nil, errFallback
 		}
-		var bias []float32
-		if len(t) > 2 && t[2] != nil {
-			bias = t[2].Float32s()
+		residual = t[c.residual].Float32s()
+	}
+	out, y := f.floats(shape...)
+	x := t[0].Float32s()
+	work := 2 * int64(len(y)) * int64(t[1].Len()/im.m)
+	defer func() { f.work = work }()
+	switch {
+	case len(y) == 0:
+	case c.depthwise(t[1]):
+		c.runDepthwise(f, x, y, residual)
+	case !c.padded && im.group == 1 && im.kh*im.kw == 1 && im.sh == 1 && im.sw == 1:
+		g := c.gemm(x, y, residual)
+		g.Groups, g.Rows, g.Lda, g.GroupStride = 1, im.n*im.oh*im.ow, im.c, 0
+		f.gemm(&g)
+	case !c.padded && im.group == 1 && im.n == 1:
+		g := c.gemm(x, y, residual)
+		g.Groups = im.oh
+		f.gemm(&g)
+	default:
+		c.runStrips(f, x, y, residual)
+	}
+	return f.one(out)
+}
+
+// gemm is the product for one group and any rows of output.
+func (c *conv) gemm(x, y, residual []float32) kernel.Gemm {
+	im := &c.im
+	g := kernel.Gemm{Rows: im.ow, N: im.m / im.group, K: im.c / im.group, A: x, GroupStride: im.sh * c.rowStride, Lda: im.sw * im.c,
+		Taps: c.taps, B: c.packed, C: y, Ldc: im.m, Bias: c.shift, Residual: residual, Ldr: im.m}
+	if len(c.taps) == im.kh {
+		g.K *= im.kw
+	}
+	g.Clamp, g.Lo, g.Hi, g.Act = c.chain.clamp()
+	return g
+}
+
+// parts splits the images into strips of rows of output: as few as their
+// padded input asks for, but enough for the threads.
+func (c *conv) parts(f *frame) (rows, strips int) {
+	rows = c.strip
+	for rows > 2 && c.im.n*((c.im.oh+rows-1)/rows) < 3*f.s.workers.threads && f.s.workers.threads > 1 {
+		rows = (rows + 1) / 2
+	}
+	return rows, (c.im.oh + rows - 1) / rows
+}
+
+func (c *conv) runStrips(f *frame, x, y, residual []float32) {
+	im := &c.im
+	rows, strips := c.parts(f)
+	proto := c.gemm(nil, nil, nil)
+	size := len(c.packed) / im.group
+	f.s.workers.run(im.n*strips, func(worker, part int) {
+		n, oy := part/strips, part%strips*rows
+		end := min(oy+rows, im.oh)
+		src := c.input(f, worker, x, n, oy, end)
+		at := (n*im.oh + oy) * im.ow * im.m
+		for gr := range im.group {
+			g := proto
+			g.Groups = end - oy
+			g.A, g.B, g.C = src[gr*im.c/im.group:], c.packed[gr*size:(gr+1)*size], y[at+gr*g.N:]
+			if c.shift != nil {
+				g.Bias = c.shift[gr*g.N : (gr+1)*g.N]
+			}
+			if residual != nil {
+				g.Residual = residual[at+gr*g.N:]
+			}
+			g.Run(0, g.Groups, 0, g.N)
 		}
-		out := tensor.New(tensor.Float32, convShape(t[0].Shape, im)...)
-		x, w, y := t[0].Float32s(), t[1].Float32s(), tensor.View[float32](out)
-		if im.group == im.c && im.m == im.c {
-			depthwise(&im, x, w, bias, y)
+	})
+}
+
+func (c *conv) runDepthwise(f *frame, x, y, residual []float32) {
+	im := &c.im
+	rows, strips := c.parts(f)
+	w := c.window
+	w.W, w.Bias = c.packed, c.shift
+	clamp, lo, hi, act := c.chain.clamp()
+	if residual == nil {
+		w.Clamp, w.Lo, w.Hi = clamp, lo, hi
+	} else if clamp {
+		act = kernel.Clip(lo, hi)
+	}
+	f.s.workers.run(im.n*strips, func(worker, part int) {
+		n, oy := part/strips, part%strips*rows
+		end := min(oy+rows, im.oh)
+		src := c.input(f, worker, x, n, oy, end)
+		row := im.ow * im.c
+		for o := oy; o < end; o++ {
+			w.Run(y[(n*im.oh+o)*row:(n*im.oh+o+1)*row], src[(o-oy)*im.sh*c.rowStride:], im.ow)
+		}
+		out := y[(n*im.oh+oy)*row : (n*im.oh+end)*row]
+		if residual != nil {
+			kernel.Add.Apply(out, out, residual[(n*im.oh+oy)*row:])
+		}
+		act.Apply(out, out)
+	})
+}
+
+// input is the input rows that output rows [oy, end) of image n read, from
+// the first tap on, with zeros around.
+func (c *conv) input(f *frame, worker int, x []float32, n, oy, end int) []float32 {
+	im := &c.im
+	plane := im.h * im.w * im.c
+	if !c.padded {
+		return x[n*plane+oy*im.sh*c.rowStride : (n+1)*plane]
+	}
+	rows := (end-oy-1)*im.sh + (im.kh-1)*im.dh + 1
+	buf := f.s.workers.buffer(worker, rows*c.rowStride)
+	im.pad(buf, x[n*plane:(n+1)*plane], oy*im.sh-im.top, rows, c.rowStride, 0)
+	return buf
+}
+
+// pad copies rows [from, from+rows) of an image, channels last, with fill
+// where they lie outside it.
+func (im *image) pad(dst, src []float32, from, rows, rowStride int, fill float32) {
+	left := im.left * im.c
+	length := min(im.w*im.c, rowStride-left)
+	for r := range rows {
+		d := dst[r*rowStride : (r+1)*rowStride]
+		if iy := from + r; iy < 0 || iy >= im.h || length < 0 {
+			fillFloats(d, fill)
 		} else {
-			packed = convolve(&im, x, w, bias, y, packed)
-		}
-		return []tensor.Value{out}, nil
-	}}
-}
-
-func convShape(x []int, im image) []int {
-	if len(x) == 3 {
-		return []int{im.n, im.m, im.ow}
-	}
-	return []int{im.n, im.m, im.oh, im.ow}
-}
-
-// convolve multiplies the weights [M, C/group*kh*kw] with the matrix of image
-// patches, packed by patch, for each image and group.
-func convolve(im *image, x, w, bias, y, packed []float32) []float32 {
-	cg, mg, pixels := im.c/im.group, im.m/im.group, im.oh*im.ow
-	k := cg * im.kh * im.kw
-	for n := range im.n {
-		for g := range im.group {
-			packed = patches(im, packed, x[(n*im.c+g*cg)*im.h*im.w:], cg, 0)
-			c := y[(n*im.m+g*mg)*pixels : (n*im.m+(g+1)*mg)*pixels]
-			kernel.Sgemm(mg, pixels, k, w[g*mg*k:], k, packed, c, pixels)
-			if bias != nil {
-				for m := range mg {
-					addScalar(c[m*pixels:(m+1)*pixels], bias[g*mg+m])
-				}
-			}
+			fillFloats(d[:left], fill)
+			copy(d[left:left+length], src[iy*im.w*im.c:])
+			fillFloats(d[left+length:], fill)
 		}
 	}
-	return packed
 }
 
-func addScalar(v []float32, b float32) {
-	for i := range v {
-		v[i] += b
+func fillFloats(s []float32, v float32) {
+	if v == 0 {
+		clear(s)
+		return
+	}
+	for i := range s {
+		s[i] = v
 	}
 }
 
-// patches packs the patch matrix of channels [0, cg) of one image for Sgemm:
-// row (c, ky, kx), column (oy, ox).
-func patches(im *image, packed, x []float32, cg int, pad float32) []float32 {
-	taps, pixels := im.kh*im.kw, im.oh*im.ow
-	k := cg * taps
-	size := kernel.Panels(pixels) * k * kernel.Lanes
-	if cap(packed) < size {
-		packed = make([]float32, size)
-	}
-	packed = packed[:size]
-	clear(packed)
-	for t := range taps {
-		im.columns(t/im.kw, t%im.kw, func(oy, x0, x1, from int) {
-			for c := range cg {
-				src := x[c*im.h*im.w+from:]
-				row := (c*taps + t) * kernel.Lanes
-				for i, pix := 0, oy*im.ow+x0; pix < oy*im.ow+x1; i, pix = i+im.sw, pix+1 {
-					packed[pix/kernel.Lanes*k*kernel.Lanes+row+pix%kernel.Lanes] = src[i]
-				}
-			}
+// gemm runs g on the session's threads: by rows if there are enough for each,
+// else by columns.
+func (f *frame) gemm(g *kernel.Gemm) {
+	threads := f.s.workers.threads
+	parts := 4 * threads
+	f.work += 2 * int64(g.Groups*g.Rows) * int64(g.N*g.K*max(len(g.Taps), 1))
+	switch {
+	case threads == 1 || g.Groups*g.Rows*g.N*g.K*max(len(g.Taps), 1) < 1<<16:
+		g.Run(0, g.Groups, 0, g.N)
+	case g.Groups == 1 && g.Rows >= parts*14:
+		step := ((g.Rows+parts-1)/parts + 13) / 14 * 14
+		f.s.workers.run((g.Rows+step-1)/step, func(_, i int) {
+			h := *g
+			h.RunRows(0, 1, i*step, min((i+1)*step, g.Rows), 0, g.N)
 		})
-	}
-	return packed
-}
-
-// depthwise convolves each channel with its own kernel.
-func depthwise(im *image, x, w, bias, y []float32) {
-	taps, pixels, plane := im.kh*im.kw, im.oh*im.ow, im.h*im.w
-	for t := range taps {
-		im.columns(t/im.kw, t%im.kw, func(oy, x0, x1, from int) {
-			for nc := range im.n * im.c {
-				v := w[nc%im.c*taps+t]
-				src, dst := x[nc*plane+from:], y[nc*pixels+oy*im.ow+x0:nc*pixels+oy*im.ow+x1]
-				for i := range dst {
-					dst[i] += v * src[i*im.sw]
-				}
-			}
+	case g.Groups >= parts:
+		f.s.workers.run(parts, func(_, i int) {
+			h := *g
+			h.Run(g.Groups*i/parts, g.Groups*(i+1)/parts, 0, g.N)
 		})
-	}
-	if bias != nil {
-		for nc := range im.n * im.c {
-			addScalar(y[nc*pixels:(nc+1)*pixels], bias[nc%im.c])
-		}
-	}
-}
-
-func matchMaxPool(l *lowerer, n *graph.Node) *lowered {
-	if !n.Is("MaxPool") || len(n.Outputs()) > 1 {
-		return nil
-	}
-	attrs, ok := l.attrs(n)
-	if !ok {
-		return nil
-	}
-	return &lowered{n.Inputs(), n.Outputs(), func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
-		t, ok := float32In(in)
-		if !ok || t[0].Rank() != 4 {
-			return nil, errFallback
-		}
-		im, ok := newPoolImage(attrs, t[0].Shape)
-		if !ok {
-			return nil, errFallback
-		}
-		out := tensor.New(tensor.Float32, im.n, im.c, im.oh, im.ow)
-		maxPool(&im, t[0].Float32s(), tensor.View[float32](out), negInf)
-		return []tensor.Value{out}, nil
-	}}
-}
-
-func newPoolImage(a *op.Attrs, x []int) (image, bool) {
-	k := a.Ints("kernel_shape")
-	if len(k) != 2 || len(x) != 4 {
-		return image{}, false
-	}
-	win, out, err := op.NewPoolGeometry(a, x)
-	if err != nil {
-		return image{}, false
-	}
-	return image{n: x[0], c: x[1], h: x[2], w: x[3], m: x[1], oh: out[0], ow: out[1], kh: k[0], kw: k[1],
-		sh: win.Strides[0], sw: win.Strides[1], dh: win.Dilations[0], dw: win.Dilations[1], top: win.Before[0], left: win.Before[1], group: 1}, true
-}
-
-func maxPool[T float32 | uint8 | int8](im *image, x, y []T, lowest T) {
-	for i := range y {
-		y[i] = lowest
-	}
-	pixels, plane := im.oh*im.ow, im.h*im.w
-	for t := range im.kh * im.kw {
-		im.columns(t/im.kw, t%im.kw, func(oy, x0, x1, from int) {
-			for nc := range im.n * im.c {
-				src, dst := x[nc*plane+from:], y[nc*pixels+oy*im.ow+x0:nc*pixels+oy*im.ow+x1]
-				for i := range dst {
-					if v := src[i*im.sw]; v > dst[i] || v != v {
-						dst[i] = v
-					}
-				}
-			}
+	default:
+		step := max((g.N/parts)&^31, 64)
+		f.s.workers.run((g.N+step-1)/step, func(_, i int) {
+			h := *g
+			h.Run(0, g.Groups, i*step, min((i+1)*step, g.N))
 		})
 	}
 }

@@ -5,10 +5,10 @@ package runtime
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
+	"time"
 
 	"onnxopt/onnx/graph"
-	"onnxopt/onnx/op"
+	"onnxopt/onnx/shape"
 	"onnxopt/onnx/tensor"
 )
 
@@ -21,7 +21,7 @@ type Options struct {
 	Threads int
 	// MaxBytes bounds one tensor; 0 is op.DefaultMaxBytes.
 	MaxBytes int
-	// MaxSteps bounds the iterations of one loop when positive.
+	// MaxSteps bounds the iterations of one loop; 0 is DefaultMaxSteps.
 	MaxSteps int
 	// Seed seeds random operators that have no seed of their own.
 	Seed uint64
@@ -31,7 +31,22 @@ type Options struct {
 	// Watch limits Observe to these values, so that fast paths may fuse
 	// everything else. Nil watches all.
 	Watch map[*graph.Value]bool
+	// Profile, if set, is told of every step of the main graph after it.
+	Profile func(Step)
 }
+
+// Step is one step of a run: a node, with those before it that it covers.
+type Step struct {
+	Node     *graph.Node
+	Covered  []*graph.Node // nil: evaluated by its definition
+	Path     string        // the fast path, "layout" or "reference"
+	Start    time.Time
+	Duration time.Duration
+	Work     int64 // multiplications and additions of matrix products
+}
+
+// DefaultMaxSteps bounds the iterations of one loop.
+const DefaultMaxSteps = 1 << 20
 
 // Session is a model ready to run. It must not be used by two goroutines at
 // once.
@@ -42,6 +57,10 @@ type Session struct {
 	subs    map[*graph.Graph]*program
 	depth   int
 	context context.Context
+	info    *shape.Info // made when asked for
+	arena   arena
+	workers *workers
+	frame   *frame // of the main program, kept between runs
 }
 
 // maxDepth bounds nested subgraphs and function calls.
@@ -51,9 +70,10 @@ const maxDepth = 64
 // while the session is in use. It fails on nodes that cannot run, naming node,
 // operator and opset.
 func Compile(m *graph.Model, opts Options) (*Session, error) {
-	s := &Session{model: m, opts: opts, subs: map[*graph.Graph]*program{}}
+	s := &Session{model: m, opts: opts, subs: map[*graph.Graph]*program{}, workers: newWorkers(opts.Threads)}
 	var err error
 	s.main, err = s.compile(m.Graph, m.Opset)
+	s.info = nil
 	return s, err
 }
 
@@ -65,6 +85,8 @@ func (s *Session) Run(ctx context.Context, in []tensor.Value) ([]tensor.Value, e
 	if len(in) > len(s.main.graph.Inputs()) {
 		return nil, fmt.Errorf("%d inputs for a graph of %d", len(in), len(s.main.graph.Inputs()))
 	}
+	s.workers.start()
+	defer s.workers.stop()
 	return s.run(s.main, in, nil)
 }
 
@@ -114,101 +136,21 @@ type capture struct {
 // step computes outs from ins and then forgets the slots in free. A slot of
 // -1 is an absent optional value.
 type step struct {
-	node *graph.Node
-	run  func(f *frame, in []tensor.Value) ([]tensor.Value, error)
-	ins  []int
-	outs []int
-	free []int
+	node     *graph.Node
+	covered  []*graph.Node // by a fast path
+	path     string
+	run      stepFunc
+	prepare  func() error
+	ins      []int
+	outs     []int
+	captures []int // slots that subgraphs of node read
+	free     []int
+	observe  []observed
+	retains  bool // the evaluation may keep its inputs beyond the step
 }
 
-// frame is one execution of a program.
-type frame struct {
-	s     *Session
-	p     *program
-	slots []tensor.Value
-	env   op.Env
-}
-
-func (s *Session) run(p *program, in []tensor.Value, outer *frame) ([]tensor.Value, error) {
-	if s.depth++; s.depth > maxDepth {
-		s.depth--
-		return nil, fmt.Errorf("graphs and functions nest deeper than %d", maxDepth)
-	}
-	defer func() { s.depth-- }()
-	f := &frame{s: s, p: p, slots: make([]tensor.Value, p.slots)}
-	f.env = op.Env{Context: s.context, MaxBytes: s.opts.MaxBytes, MaxSteps: s.opts.MaxSteps}
-	if outer == nil {
-		f.env.Rand = rand.New(rand.NewPCG(s.opts.Seed, 0))
-	} else {
-		f.env.Rand = outer.env.Rand
-	}
-	f.env.Run = func(g *graph.Graph, in []tensor.Value) ([]tensor.Value, error) { return s.run(s.subs[g], in, f) }
-	f.env.Node = func(n *graph.Node, in []tensor.Value) ([]tensor.Value, error) {
-		r, err := op.Resolve(n, p.opset)
-		if err != nil {
-			return nil, err
-		}
-		return r.Run(n, &f.env, in)
-	}
-	for _, b := range p.consts {
-		f.slots[b.slot] = b.value
-	}
-	for i, v := range p.graph.Inputs() {
-		if i < len(in) && in[i] != nil {
-			f.slots[p.inputs[i]] = in[i]
-		} else if v.Type.Kind == graph.OptionalKind {
-			f.slots[p.inputs[i]] = &tensor.Optional{}
-		} else if v.Data == nil && outer == nil {
-			return nil, fmt.Errorf("input %s is missing", v.Name)
-		}
-	}
-	for _, c := range p.captures {
-		f.slots[c.slot] = outer.lookup(c.value)
-	}
-	for i := range p.steps {
-		if err := f.step(&p.steps[i]); err != nil {
-			return nil, err
-		}
-	}
-	out := make([]tensor.Value, len(p.outputs))
-	for i, slot := range p.outputs {
-		out[i] = f.slots[slot]
-	}
-	return out, nil
-}
-
-func (f *frame) lookup(v *graph.Value) tensor.Value { return f.slots[f.p.slotOf(v)] }
-
-func (f *frame) step(st *step) error {
-	if c := f.env.Context; c != nil && c.Err() != nil {
-		return c.Err()
-	}
-	in := make([]tensor.Value, len(st.ins))
-	for i, slot := range st.ins {
-		if slot >= 0 {
-			in[i] = f.slots[slot]
-		}
-	}
-	out, err := st.run(f, in)
-	if err != nil {
-		return err
-	}
-	for i, slot := range st.outs {
-		if slot < 0 {
-			continue
-		}
-		if out[i] == nil {
-			return fmt.Errorf("node %s: output %d was not computed", st.node.Title(), i)
-		}
-		f.slots[slot] = out[i]
-		if o := f.s.opts.Observe; o != nil && f.p == f.s.main {
-			if v := st.node.Out(i); f.s.opts.Watch == nil || f.s.opts.Watch[v] {
-				o(v, out[i])
-			}
-		}
-	}
-	for _, slot := range st.free {
-		f.slots[slot] = nil
-	}
-	return nil
+// observed is a watched value: output i of a step.
+type observed struct {
+	value *graph.Value
+	i     int
 }

@@ -5,6 +5,7 @@ package pass
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"onnxopt/onnx"
 	"onnxopt/onnx/graph"
@@ -68,6 +69,7 @@ type Context struct {
 	Progress func(done, total int)
 
 	model   *graph.Model
+	inputs  []string // of the model when the pipeline began: the order of Samples
 	pass    string
 	shapes  *shape.Info
 	changes int // of the running pass
@@ -81,8 +83,9 @@ type Context struct {
 	denied   map[int]bool
 	warnings []string
 	Ranges   Ranges
-	// Rounded holds the weights whose rounding was chosen by their effect.
-	Rounded map[*graph.Value]*Rounding
+	// Rounded holds the weights whose rounding was chosen by their effect, by
+	// name.
+	Rounded map[string]*Rounding
 }
 
 // Samples is a set of inputs that can be read any number of times.
@@ -116,7 +119,16 @@ type Rounding struct {
 }
 
 // Ranges is the calibrated range of each value, by name.
-type Ranges map[string]calibrate.Range
+type Ranges map[string]Range
+
+// Range is the calibrated range of one value, and how it was found.
+type Range struct {
+	calibrate.Choice
+	// Unbounded says what the value holds that no scale can represent: NaN or
+	// infinities. "" is nothing.
+	Unbounded string
+	Sketch    *calibrate.Sketch
+}
 
 // Settings are the user's choices, over all passes. The zero value of a field
 // is its default.
@@ -148,12 +160,15 @@ type QuantSettings struct {
 	Percentile float64 // 0 is 99.99
 	// WeightBits is 8 (default) or 4; ActivationBits 8 (default) or 16.
 	WeightBits, ActivationBits int
-	PerTensor                  bool // weights get one scale instead of one per channel
-	SymmetricActivations       bool
-	ReduceRange                bool // 7-bit weights, for CPUs whose u8 x s8 products saturate
-	WeightOnly                 bool
-	Skip                       []string // node names or operators left alone
-	BatchSize                  int      // samples run at once in calibration; 0 chooses
+	// BlockSize, if positive, gives every so many weights along the input axis a
+	// scale of their own, where weights stay out of integer products.
+	BlockSize            int
+	PerTensor            bool // weights get one scale instead of one per channel
+	SymmetricActivations bool
+	ReduceRange          bool // 7-bit weights, for CPUs whose u8 x s8 products saturate
+	WeightOnly           bool
+	Skip                 []string // node names or operators left alone
+	BatchSize            int      // samples run at once in calibration; 0 chooses
 }
 
 // PruneSettings are the choices of magnitude pruning.
@@ -161,6 +176,7 @@ type PruneSettings struct {
 	Threshold float64 // weights of at most this magnitude become zero
 	Sparsity  float64 // share of weights to make zero, in (0, 1)
 	Global    bool    // one threshold over all layers instead of one each
+	Channels  float64 // share of channels, neurons and heads to remove, in (0, 1)
 }
 
 // ClusterSettings are the choices of weight clustering.
@@ -174,6 +190,22 @@ func (c *Context) Room() int { return c.size - onnx.Size(c.model) }
 
 // Model is the model that is being worked on.
 func (c *Context) Model() *graph.Model { return c.model }
+
+// Values is samples [from, to) in the order of m's inputs, which may be fewer
+// than those the pipeline began with.
+func (c *Context) Values(m *graph.Model, from, to int) ([]tensor.Value, error) {
+	all, err := c.Samples.Values(from, to)
+	if err != nil {
+		return nil, err
+	}
+	in := make([]tensor.Value, len(m.Graph.Inputs()))
+	for i, v := range m.Graph.Inputs() {
+		if k := slices.Index(c.inputs, v.Name); k >= 0 && k < len(all) {
+			in[i] = all[k]
+		}
+	}
+	return in, nil
+}
 
 // Shapes is the inferred types of the model as it is now. They are computed
 // on first use and again after a reported change.
@@ -210,6 +242,14 @@ func (c *Context) Changed(n *graph.Node, format string, args ...any) {
 // Kept records why a node was left as it is.
 func (c *Context) Kept(n *graph.Node, format string, args ...any) {
 	c.Ledger.add(Entry{c.pass, nodeName(n), nodeOp(n), Kept, fmt.Sprintf(format, args...)})
+}
+
+// ChangedModel records a change of the whole model.
+func (c *Context) ChangedModel(format string, args ...any) {
+	c.changes++
+	c.version++
+	c.shapes = nil
+	c.Ledger.add(Entry{c.pass, "", "", Changed, fmt.Sprintf(format, args...)})
 }
 
 // ChangedValue records a change of an initializer.

@@ -3,8 +3,9 @@ package pass
 import (
 	"context"
 	"fmt"
-	"onnxopt/onnx"
 	"time"
+
+	"onnxopt/onnx"
 
 	"onnxopt/onnx/graph"
 )
@@ -37,6 +38,9 @@ const maxRounds = 24
 // pass.
 func Run(ctx context.Context, m *graph.Model, passes []Pass, o Options) (*Ledger, error) {
 	c := &Context{Context: ctx, Settings: o.Settings, Ledger: &Ledger{}, Samples: o.Samples, model: m, limit: -1, most: -1, size: onnx.Size(m)}
+	for _, v := range m.Graph.Inputs() {
+		c.inputs = append(c.inputs, v.Name)
+	}
 	if o.MaxRewrites > 0 {
 		c.limit = o.MaxRewrites
 	}

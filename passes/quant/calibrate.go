@@ -29,23 +29,41 @@ func calibrateRanges(c *pass.Context, m *graph.Model) error {
 	if err != nil {
 		return err
 	}
-	p := newPlan(m, c.Settings.Quant, c.Shapes(), func(*graph.Node, string, ...any) {})
+	p, err := newPlan(c, m, silent)
+	if err != nil {
+		return err
+	}
+	format, _, err := activationFormat(p.profile, c.Settings.Quant, max(m.Opset(""), Bits16Opset))
+	if err != nil {
+		return err
+	}
 	sketches := map[string]*calibrate.Sketch{}
 	if err := observe(c, m, p, sketches); err != nil {
 		return err
 	}
 	c.Ranges = pass.Ranges{}
 	for _, name := range slices.Sorted(maps.Keys(sketches)) {
-		choice, err := sketches[name].Choose(calibrate.Options{Method: method, Format: activationFormat, Percent: c.Settings.Quant.Percentile})
+		choice, err := sketches[name].Choose(calibrate.Options{Method: method, Format: format, Percent: c.Settings.Quant.Percentile})
 		if err != nil {
 			return fmt.Errorf("value %s: %w", name, err)
 		}
-		c.Ranges[name] = choice.Range
-		if k := sketches[name].Counts(); k.NaN+k.PosInf+k.NegInf > 0 {
-			c.Warn("value %s: %d NaN, %d infinite values were left out of its range", name, k.NaN, k.PosInf+k.NegInf)
-		}
+		c.Ranges[name] = pass.Range{Choice: choice, Unbounded: unbounded(sketches[name], choice), Sketch: sketches[name]}
 	}
 	return nil
+}
+
+// unbounded says what a sketch has seen that no scale can represent.
+func unbounded(s *calibrate.Sketch, choice calibrate.Choice) string {
+	k := s.Counts()
+	switch {
+	case k.NaN > 0:
+		return fmt.Sprintf("%d NaN", k.NaN)
+	case k.PosInf+k.NegInf > 0:
+		return fmt.Sprintf("%d infinite values", k.PosInf+k.NegInf)
+	case choice.Excluded > 0:
+		return fmt.Sprintf("%d values beyond %g", choice.Excluded, calibrate.DefaultLimit)
+	}
+	return ""
 }
 
 // observe runs the model on all samples; each sample is one observation of

@@ -2,6 +2,7 @@ package quant
 
 import (
 	"fmt"
+	"slices"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/op"
@@ -21,10 +22,11 @@ var Insert = pass.Pass{
 }
 
 // MinOpset is the first opset with QuantizeLinear, PerChannelOpset the first
-// with its axis.
+// with its axis, Bits16Opset the first with 16 and 4 bits and with blocks.
 const (
 	MinOpset        = 10
 	PerChannelOpset = 13
+	Bits16Opset     = 21 // and 4-bit integers, and blocks
 )
 
 // inserter writes one plan into the graph.
@@ -32,19 +34,19 @@ type inserter struct {
 	c      *pass.Context
 	p      *plan
 	g      *graph.Graph
+	format calibrate.Format
+	dtype  tensor.DType                  // of activations
 	params map[*graph.Value]activation   // chosen scale of a float value
-	pairs  map[*graph.Value]*graph.Value // float value to its dequantized form
+	quants map[*graph.Value]*graph.Value // float value to its quantized form
+	floats map[*graph.Value]*graph.Value // dequantized form to the float value it stands for
 	weight map[weightKey]*quantWeight    // shared weights are quantized once
-	scales map[float32]*graph.Value      // scalars that several nodes share
-	zeros  map[uint8]*graph.Value
-
-	weightZeros map[string]*graph.Value
+	shared map[string]*graph.Value       // scales and zero points that several nodes use
 }
 
-// activation is the uint8 parameters of a float value.
+// activation is the parameters of a float value.
 type activation struct {
 	scale float32
-	zero  uint8
+	zero  int
 }
 
 type weightKey struct {
@@ -55,17 +57,20 @@ type weightKey struct {
 func insert(c *pass.Context, m *graph.Model) error {
 	opset := m.Opset("")
 	if opset < MinOpset {
-		return fmt.Errorf("the model imports opset %d; QuantizeLinear needs %d: raise it when exporting", opset, MinOpset)
+		return fmt.Errorf("the model imports opset %d; QuantizeLinear needs %d", opset, MinOpset)
 	}
-	s := c.Settings.Quant
-	if opset < PerChannelOpset && !s.PerTensor {
-		s.PerTensor = true
+	if opset < PerChannelOpset && !c.Settings.Quant.PerTensor {
 		c.Warn("opset %d has no per-channel scales: weights get one scale each", opset)
 	}
-	p := newPlan(m, s, c.Shapes(), c.Kept)
-	in := &inserter{c: c, p: p, g: m.Graph, params: map[*graph.Value]activation{},
-		pairs: map[*graph.Value]*graph.Value{}, weight: map[weightKey]*quantWeight{}, scales: map[float32]*graph.Value{}, zeros: map[uint8]*graph.Value{},
-		weightZeros: map[string]*graph.Value{}}
+	p, err := newPlan(c, m, c.Kept)
+	if err != nil {
+		return err
+	}
+	in := &inserter{c: c, p: p, g: m.Graph, params: map[*graph.Value]activation{}, quants: map[*graph.Value]*graph.Value{},
+		floats: map[*graph.Value]*graph.Value{}, weight: map[weightKey]*quantWeight{}, shared: map[string]*graph.Value{}}
+	if in.format, in.dtype, err = activationFormat(p.profile, p.s, opset); err != nil {
+		return err
+	}
 	if err := in.chooseParams(); err != nil {
 		return err
 	}
@@ -77,6 +82,28 @@ func insert(c *pass.Context, m *graph.Model) error {
 	}
 	in.joinOutputs()
 	return nil
+}
+
+// activationFormat is how the target wants activations.
+func activationFormat(p *Profile, s pass.QuantSettings, opset int64) (calibrate.Format, tensor.DType, error) {
+	f := calibrate.Format{Bits: 8, Symmetric: s.SymmetricActivations || p.Symmetric}
+	t := p.Activations[0]
+	switch {
+	case s.ActivationBits == 16 && opset < Bits16Opset:
+		return f, t, fmt.Errorf("16-bit activations need opset %d; the model imports %d", Bits16Opset, opset)
+	case s.ActivationBits == 16:
+		t = tensor.Uint16
+	case s.ActivationBits != 0 && s.ActivationBits != 8:
+		return f, t, fmt.Errorf("%d-bit activations: want 8 or 16", s.ActivationBits)
+	}
+	if signed := map[tensor.DType]tensor.DType{tensor.Uint8: tensor.Int8, tensor.Uint16: tensor.Int16}[t]; f.Symmetric && slices.Contains(p.Activations, signed) {
+		t = signed
+	}
+	if !slices.Contains(p.Activations, t) {
+		return f, t, fmt.Errorf("target %s takes no %v activations", p.Name, t)
+	}
+	f.Bits, f.Signed = t.Bits(), t.IsSigned()
+	return f, t, nil
 }
 
 // chooseParams gives every quantized value its scale; values that data
@@ -114,38 +141,57 @@ func (in *inserter) choose(v *graph.Value) error {
 	if !ok {
 		return fmt.Errorf("value %s was not calibrated", v.Name)
 	}
-	scale, zero := activationFormat.Params(r)
-	in.params[v] = activation{scale: scale, zero: uint8(zero)}
+	scale, zero := in.format.Params(r.Range)
+	in.params[v] = activation{scale, zero}
 	return nil
 }
 
-// activationFormat is uint8 with any zero point.
-var activationFormat = calibrate.Format{Bits: 8}
-
-// mergeConcats gives the inputs of a Concat the scale of its result.
+// mergeConcats gives the inputs of a Concat the scale of its result, back
+// through data movement, so that they are joined as they are. Values that
+// others read too keep the finer scale of their own.
 func (in *inserter) mergeConcats() {
-	for _, n := range in.p.order {
+	for _, n := range slices.Backward(in.p.order) {
 		q := in.p.nodes[n]
-		if q.kind != op.QuantMerge {
+		if q.kind != op.QuantMerge && q.kind != op.QuantSame {
 			continue
 		}
 		for _, i := range q.act {
-			in.params[n.In(i)] = in.params[q.result]
+			if in.movable(n.In(i)) {
+				in.params[n.In(i)] = in.params[q.result]
+			}
 		}
 	}
 }
 
-// pair is the dequantized form of float value v, made on first use.
-func (in *inserter) pair(v *graph.Value) *graph.Value {
-	if d, ok := in.pairs[v]; ok {
-		return d
+// movable reports that v can take the scale of its only reader.
+func (in *inserter) movable(v *graph.Value) bool {
+	if v.Only() == nil {
+		return false
+	}
+	if q := in.p.nodes[v.Def()]; v.Def() != nil && q != nil && q.kind == op.QuantSame {
+		return in.movable(v.Def().In(0))
+	}
+	return true
+}
+
+// quantized is QuantizeLinear of float value v, made on first use.
+func (in *inserter) quantized(v *graph.Value) *graph.Value {
+	if q, ok := in.quants[v]; ok {
+		return q
 	}
 	a := in.params[v]
-	at := in.after(v)
-	params := []*graph.Value{in.scale(a.scale), in.zero(a.zero)}
-	q := in.node1(at, "QuantizeLinear", "q", append([]*graph.Value{v}, params...))
-	d := in.node1(at, "DequantizeLinear", "d", append([]*graph.Value{q}, params...))
-	in.pairs[v] = d
+	q := in.node1(in.after(v), "QuantizeLinear", "q", []*graph.Value{v, in.scale(a.scale), in.zero(a.zero)})
+	in.quants[v] = q
+	return q
+}
+
+// dequantized is a DequantizeLinear of v's quantized form before node at. Every
+// reader has one of its own: some runtimes fuse it with the reader and leave
+// nothing for others.
+func (in *inserter) dequantized(v *graph.Value, at *graph.Node) *graph.Value {
+	q, a := in.quantized(v), in.params[v]
+	d := in.node1(at, "DequantizeLinear", "d", []*graph.Value{q, in.scale(a.scale), in.zero(a.zero)})
+	in.floats[d] = v
 	return d
 }
 
@@ -158,17 +204,20 @@ func (in *inserter) node1(at *graph.Node, op, name string, inputs []*graph.Value
 }
 
 func (in *inserter) scale(x float32) *graph.Value {
-	if in.scales[x] == nil {
-		in.scales[x] = in.g.AddInitializer("s", &graph.Data{Tensor: tensor.Scalar(x)})
-	}
-	return in.scales[x]
+	return in.constant("s", tensor.Scalar(x))
 }
 
-func (in *inserter) zero(z uint8) *graph.Value {
-	if in.zeros[z] == nil {
-		in.zeros[z] = in.g.AddInitializer("z", &graph.Data{Tensor: tensor.Scalar(z)})
+func (in *inserter) zero(z int) *graph.Value {
+	return in.constant("z", tensor.FromInts(in.dtype, nil, []int64{int64(z)}))
+}
+
+// constant is an initializer of t, one for all equal ones.
+func (in *inserter) constant(name string, t *tensor.Tensor) *graph.Value {
+	key := fmt.Sprintf("%v %x", t, t.Bytes())
+	if in.shared[key] == nil {
+		in.shared[key] = in.g.AddInitializer(name, &graph.Data{Tensor: t})
 	}
-	return in.zeros[z]
+	return in.shared[key]
 }
 
 // after is the node before which readers of v can be inserted.
@@ -185,10 +234,10 @@ func (in *inserter) after(v *graph.Value) *graph.Node {
 func (in *inserter) node(n *graph.Node) {
 	q := in.p.nodes[n]
 	for _, i := range q.act {
-		n.SetIn(i, in.pair(n.In(i)))
+		n.SetIn(i, in.dequantized(n.In(i), n))
 	}
-	detail := "activations uint8"
-	if q.weight > 0 {
+	detail := fmt.Sprintf("activations %v", in.dtype)
+	if q.weight >= 0 {
 		detail += ", " + in.weights(n, q)
 	}
 	switch {
@@ -198,7 +247,7 @@ func (in *inserter) node(n *graph.Node) {
 		detail += ", " + q.result.Def().Op + " fused"
 	}
 	if !q.float {
-		in.pair(q.result)
+		in.quantized(q.result)
 	}
 	in.c.Changed(n, "%s", detail)
 }
@@ -209,22 +258,29 @@ func (in *inserter) node(n *graph.Node) {
 func (in *inserter) joinOutputs() {
 	for _, n := range in.p.order {
 		q := in.p.nodes[n]
-		d, ok := in.pairs[q.result]
-		if q.float || !ok {
+		if q.float {
 			continue
 		}
-		quantize := d.Def().In(0).Def()
 		v := q.result
-		for i := len(v.Uses()) - 1; i >= 0; i-- {
-			u := v.Uses()[i]
-			if u.Node != nil && u.Node != quantize {
-				u.Node.SetIn(u.Index, d)
+		quantize := in.quantized(v).Def()
+		for _, u := range slices.Clone(v.Uses()) {
+			if u.Node == nil || u.Node == quantize || in.p.nodes[u.Node] != nil && u.Node.In(u.Index) != v {
+				continue
 			}
+			u.Node.SetIn(u.Index, in.dequantized(v, in.inMain(u.Node)))
 		}
 		if v.IsOutput() {
-			in.renameOutput(v, d, quantize)
+			in.renameOutput(v, in.dequantized(v, quantize.Next()), quantize)
 		}
 	}
+}
+
+// inMain is the node of the main graph that is n or holds it.
+func (in *inserter) inMain(n *graph.Node) *graph.Node {
+	for n.Graph() != in.g {
+		n = n.Graph().Parent()
+	}
+	return n
 }
 
 // renameOutput makes d the graph output that v was, under v's name.

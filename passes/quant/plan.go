@@ -16,10 +16,11 @@ import (
 
 // plan is which nodes run in integers and which values carry a scale.
 type plan struct {
-	m      *graph.Model
-	shapes *shape.Info
-	s      pass.QuantSettings
-	kept   func(n *graph.Node, format string, args ...any)
+	m       *graph.Model
+	shapes  *shape.Info
+	s       pass.QuantSettings
+	profile *Profile
+	ranges  pass.Ranges // nil before calibration
 
 	nodes  map[*graph.Node]*quantNode // nodes that read and write quantized values
 	values map[*graph.Value]bool      // values that get QuantizeLinear and DequantizeLinear
@@ -32,8 +33,8 @@ type plan struct {
 type quantNode struct {
 	kind   op.QuantKind
 	act    []int        // activation slots
-	weight int          // weight slot, 0 if none
-	axis   int          // output channel axis of the weight
+	weight int          // weight slot, -1 if none
+	axis   int          // output channel axis of the weight, -1 for one scale
 	result *graph.Value // the value to quantize behind the node: its output, or that of a fused activation
 	float  bool         // the result stays float: Gemm or MatMul with float readers only
 }
@@ -41,9 +42,15 @@ type quantNode struct {
 // newPlan walks the graph backwards from the integer operators: pooling,
 // additions and data movement between them become integer too, where both
 // sides are; everything else keeps its float form, with a reason.
-func newPlan(m *graph.Model, s pass.QuantSettings, shapes *shape.Info, kept func(*graph.Node, string, ...any)) *plan {
-	p := &plan{m: m, shapes: shapes, s: s, kept: kept, nodes: map[*graph.Node]*quantNode{}, values: map[*graph.Value]bool{},
-		integers: map[*graph.Value]bool{}}
+func newPlan(c *pass.Context, m *graph.Model, kept func(*graph.Node, string, ...any)) (*plan, error) {
+	profile, err := FindProfile(c.Settings.Quant.Profile)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{m: m, shapes: c.Shapes(), s: c.Settings.Quant, profile: profile, ranges: c.Ranges,
+		nodes: map[*graph.Node]*quantNode{}, values: map[*graph.Value]bool{}, integers: map[*graph.Value]bool{}}
+	p.s.PerTensor = p.s.PerTensor || m.Opset("") < PerChannelOpset
+	integers := false
 	for n := range m.Graph.Backward() {
 		q, reason := p.classify(n)
 		if q == nil {
@@ -53,6 +60,7 @@ func newPlan(m *graph.Model, s pass.QuantSettings, shapes *shape.Info, kept func
 			continue
 		}
 		p.nodes[n] = q
+		integers = integers || q.kind == op.QuantInteger
 		for _, i := range q.act {
 			p.values[n.In(i)] = true
 		}
@@ -62,8 +70,42 @@ func newPlan(m *graph.Model, s pass.QuantSettings, shapes *shape.Info, kept func
 			p.order = append(p.order, n)
 		}
 	}
+	if !integers {
+		p.nodes, p.order = nil, nil
+	}
 	p.settleResults()
-	return p
+	return p, nil
+}
+
+// silent is a newPlan that reports nothing.
+func silent(*graph.Node, string, ...any) {}
+
+// unusable says why v cannot carry a scale, "" if it can.
+func (p *plan) unusable(v *graph.Value) string {
+	switch {
+	case v == nil:
+		return "an input is absent"
+	case v.Const() != nil:
+		return "input " + v.Name + " is a constant"
+	case p.shapes.Type(v).Elem != tensor.Float32:
+		return fmt.Sprintf("input %s is %v, not float32", v.Name, p.shapes.Type(v).Elem)
+	}
+	return p.unbounded(v)
+}
+
+// unbounded says why the calibrated range of v cannot be used.
+func (p *plan) unbounded(v *graph.Value) string {
+	if p.ranges == nil {
+		return ""
+	}
+	r, ok := p.ranges[v.Name]
+	switch {
+	case !ok:
+		return "value " + v.Name + " was not seen in calibration"
+	case r.Unbounded != "":
+		return fmt.Sprintf("value %s has %s", v.Name, r.Unbounded)
+	}
+	return ""
 }
 
 // classify decides on n, given the decisions on everything after it.
@@ -72,62 +114,98 @@ func (p *plan) classify(n *graph.Node) (*quantNode, string) {
 	if err != nil {
 		return nil, "unknown operator: left as it is"
 	}
-	if slices.Contains(p.s.Skip, n.Name) || slices.Contains(p.s.Skip, n.Op) {
+	if slices.Contains(p.s.Skip, Title(n)) || slices.Contains(p.s.Skip, n.Op) {
 		return nil, "skipped on request"
 	}
-	switch r.Quant.Kind {
-	case op.QuantInteger:
+	switch {
+	case r.Quant.Kind == op.QuantNone || graph.CanonicalDomain(n.Domain) != "":
+		return nil, fmt.Sprintf("%s has no integer form", n.Op)
+	case !p.profile.quantizes(n.Op):
+		return nil, fmt.Sprintf("%s stays float for target %s", n.Op, p.profile.Name)
+	case r.Quant.Kind == op.QuantInteger:
 		return p.integer(n, r.Quant)
-	case op.QuantSame:
+	case r.Quant.Kind == op.QuantSame:
 		return p.same(n)
-	case op.QuantEach, op.QuantMerge:
-		return p.each(n, r.Quant)
 	}
-	return nil, fmt.Sprintf("%s has no integer form", n.Op)
+	return p.each(n, r.Quant)
+}
+
+// Title is the name by which Skip and recipes call a node: its own, or that of
+// its first output.
+func Title(n *graph.Node) string {
+	if n.Name != "" || n.Out(0) == nil {
+		return n.Name
+	}
+	return n.Out(0).Name
 }
 
 func (p *plan) integer(n *graph.Node, q op.Quant) (*quantNode, string) {
-	out := &quantNode{kind: op.QuantInteger, act: []int{0}, axis: q.Axis, result: n.Out(0)}
+	out := &quantNode{kind: op.QuantInteger, act: []int{0}, weight: -1, axis: -1, result: n.Out(0)}
 	if t := p.shapes.Type(n.Out(0)); t.Elem != tensor.Float32 {
 		return nil, fmt.Sprintf("computes in %v, not float32", t.Elem)
 	}
-	w := n.In(1)
-	switch t := w.Const(); {
-	case t != nil && t.Type == tensor.Float32:
-		out.weight = 1
-		if n.Is("Gemm") && n.Int("transB", 0) == 0 {
-			out.axis = 1
-		}
-		if n.Is("MatMul") {
-			out.axis = t.Rank() - 1
-		}
-		if n.Is("ConvTranspose") && n.Int("group", 1) > 1 {
-			out.axis = -1 // one scale: its channels are split over the groups
-		}
-	case n.Is("MatMul") && t == nil:
+	a, w := n.In(0), n.In(1)
+	switch {
+	case isFloat(w.Const()):
+		out.weight, out.axis = 1, p.weightChannels(n, w.Const(), q)
+	case n.Is("MatMul") && isFloat(a.Const()):
+		out.act, out.weight = []int{1}, 0
+	case n.Is("MatMul"):
 		out.act = []int{0, 1}
+	case w.Def() != nil && w.Def().Is("DequantizeLinear"):
+		return nil, "its weight is quantized already"
 	default:
-		return nil, "weight is not a constant float32 initializer"
+		return nil, "its weight is not a constant float32 tensor"
 	}
-	if n.Is("Gemm") {
-		if n.Float("alpha", 1) != 1 || n.Float("beta", 1) != 1 || n.Int("transA", 0) != 0 {
-			return nil, "alpha, beta or transA is set"
+	if n.Is("Gemm") && (n.Float("alpha", 1) != 1 || n.Float("beta", 1) != 1 || n.Int("transA", 0) != 0) {
+		return nil, "alpha, beta or transA is set"
+	}
+	if b := n.In(2); b != nil && !n.Is("MatMul") {
+		if t := b.Const(); t == nil || t.Type != tensor.Float32 || t.Rank() != 1 || n.Is("Gemm") && t.Len() != w.Const().Shape[gemmAxis(n)] {
+			return nil, "its bias is not one constant float32 for each output channel"
 		}
-		if b := n.In(2); b != nil && (b.Const() == nil || b.Const().Len() != w.Const().Shape[out.axis]) {
-			return nil, "C is not one constant for each output channel"
+	}
+	for _, i := range out.act {
+		if reason := p.unusable(n.In(i)); reason != "" {
+			return nil, reason
 		}
-	}
-	if b := n.In(2); b != nil && !n.Is("MatMul") && (b.Const() == nil || b.Const().Type != tensor.Float32) {
-		return nil, "bias is not a constant float32 initializer"
-	}
-	if a := n.In(0); a.Const() != nil {
-		return nil, "activation is a constant"
 	}
 	// A fused activation: the scale stands behind it.
 	if next := n.Out(0).Only(); next != nil && next.Is("Relu", "Clip") && next.In(0) == n.Out(0) {
 		out.result = next.Out(0)
 	}
+	if !slices.Contains(p.profile.FloatResult, n.Op) {
+		if reason := p.unbounded(out.result); reason != "" {
+			return nil, reason
+		}
+	}
 	return out, ""
+}
+
+func isFloat(t *tensor.Tensor) bool { return t != nil && t.Type == tensor.Float32 && t.Len() > 0 }
+
+func gemmAxis(n *graph.Node) int {
+	if n.Int("transB", 0) != 0 {
+		return 0
+	}
+	return 1
+}
+
+// weightChannels is the axis of w that has a scale for each output channel, -1
+// where one scale serves all: the channels of a grouped ConvTranspose are split
+// over the groups, and a stack of matrices is multiplied by a stack.
+func (p *plan) weightChannels(n *graph.Node, w *tensor.Tensor, q op.Quant) int {
+	switch {
+	case p.s.PerTensor || !p.profile.PerChannel || n.Is("ConvTranspose") && n.Int("group", 1) > 1:
+		return -1
+	case n.Is("Gemm"):
+		return gemmAxis(n)
+	case n.Is("MatMul") && w.Rank() == 2:
+		return 1
+	case n.Is("MatMul"):
+		return -1
+	}
+	return q.Axis
 }
 
 // wanted reports that v is read, in quantized form, by every reader.
@@ -146,7 +224,8 @@ func (p *plan) wanted(v *graph.Value) bool {
 // same handles operators whose result has the scale of input 0.
 func (p *plan) same(n *graph.Node) (*quantNode, string) {
 	v := n.Out(0)
-	if !p.wanted(v) {
+	always := p.profile.QuantizedMaxPool && n.Is("MaxPool")
+	if !p.wanted(v) && !always {
 		return nil, "its readers are float"
 	}
 	if n.Is("Relu", "Clip") {
@@ -155,18 +234,24 @@ func (p *plan) same(n *graph.Node) (*quantNode, string) {
 		}
 		return nil, "stands alone: runs between float values"
 	}
-	if p.shapes.Type(v).Elem != tensor.Float32 || len(n.Outputs()) > 1 || n.In(0).Const() != nil {
-		return nil, "not a float32 value with one result"
+	if len(n.Outputs()) > 1 && n.Out(1) != nil {
+		return nil, "has more than one result"
 	}
-	if !p.fromInteger(n.In(0)) {
+	if n.Is("Pad") && n.Str("mode", "constant") == "constant" && n.In(2) != nil && !isZero(n.In(2).Const()) {
+		return nil, "pads with another value than 0"
+	}
+	if reason := p.unusable(n.In(0)); reason != "" {
+		return nil, reason
+	}
+	if !p.fromInteger(n.In(0)) && !always {
 		return nil, "its input comes from a float operator"
 	}
-	return &quantNode{kind: op.QuantSame, act: []int{0}, result: v}, ""
+	return &quantNode{kind: op.QuantSame, act: []int{0}, weight: -1, result: v}, ""
 }
 
-// eachOps are the operators of QuantEach and QuantMerge that are worth an
-// integer form.
-var eachOps = []string{"Add", "Concat", "AveragePool", "GlobalAveragePool", "ReduceMean"}
+func isZero(t *tensor.Tensor) bool {
+	return t != nil && t.Len() == 1 && t.Type.IsFloat() && t.Floats()[0] == 0
+}
 
 // each handles operators with a scale on every input and the result.
 func (p *plan) each(n *graph.Node, q op.Quant) (*quantNode, string) {
@@ -174,11 +259,11 @@ func (p *plan) each(n *graph.Node, q op.Quant) (*quantNode, string) {
 	if next := result.Only(); next != nil && n.Is("Add") && next.Is("Relu") {
 		result = next.Out(0)
 	}
-	if !n.Is(eachOps...) {
-		return nil, fmt.Sprintf("%s is more accurate in float", n.Op)
-	}
 	if !p.wanted(result) {
 		return nil, "its readers are float"
+	}
+	if reason := p.unbounded(result); reason != "" {
+		return nil, reason
 	}
 	act := q.Act
 	if q.Kind == op.QuantMerge {
@@ -191,14 +276,14 @@ func (p *plan) each(n *graph.Node, q op.Quant) (*quantNode, string) {
 	}
 	for _, i := range act {
 		v := n.In(i)
-		if v == nil || v.Const() != nil || p.shapes.Type(v).Elem != tensor.Float32 {
-			return nil, "an input is constant or not float32"
+		if reason := p.unusable(v); reason != "" {
+			return nil, reason
 		}
 		if !p.fromInteger(v) {
 			return nil, fmt.Sprintf("input %s comes from a float operator", v.Name)
 		}
 	}
-	return &quantNode{kind: q.Kind, act: act, result: result}, ""
+	return &quantNode{kind: q.Kind, act: act, weight: -1, result: result}, ""
 }
 
 // fromInteger reports that v is a graph input or comes, through data movement
@@ -218,7 +303,7 @@ func (p *plan) integerSource(v *graph.Value) bool {
 		return v.IsInput()
 	}
 	r, err := op.Resolve(d, p.m.Opset)
-	if err != nil {
+	if err != nil || !p.profile.quantizes(d.Op) || slices.Contains(p.s.Skip, Title(d)) || slices.Contains(p.s.Skip, d.Op) {
 		return false
 	}
 	switch r.Quant.Kind {
@@ -227,11 +312,8 @@ func (p *plan) integerSource(v *graph.Value) bool {
 	case op.QuantSame:
 		return p.fromInteger(d.In(0))
 	case op.QuantEach, op.QuantMerge:
-		if !d.Is(eachOps...) {
-			return false
-		}
 		for i, in := range d.Inputs() {
-			if (i == 0 || d.Is("Add", "Concat")) && (in == nil || !p.fromInteger(in)) {
+			if (i == 0 || len(r.Quant.Act) > 1 || r.Quant.Kind == op.QuantMerge) && (in == nil || !p.fromInteger(in)) {
 				return false
 			}
 		}
@@ -241,8 +323,8 @@ func (p *plan) integerSource(v *graph.Value) bool {
 }
 
 // settleResults decides for every integer node whether its result is
-// quantized. Conv has no integer form with a float result; Gemm and MatMul
-// have, which is exact where the readers are float.
+// quantized: where an integer form with a float result exists, which is exact,
+// it is used for float readers.
 func (p *plan) settleResults() {
 	for _, n := range p.order {
 		q := p.nodes[n]
@@ -250,7 +332,7 @@ func (p *plan) settleResults() {
 			p.values[q.result] = true
 			continue
 		}
-		if n.Is("Conv", "ConvTranspose") || p.values[q.result] && p.wanted(q.result) {
+		if !slices.Contains(p.profile.FloatResult, n.Op) || p.values[q.result] && p.wanted(q.result) {
 			p.values[q.result] = true
 			continue
 		}

@@ -40,13 +40,16 @@ const (
 )
 
 func roundWeights(c *pass.Context, m *graph.Model) error {
-	c.Rounded = map[*graph.Value]*pass.Rounding{}
-	p := newPlan(m, c.Settings.Quant, c.Shapes(), func(*graph.Node, string, ...any) {})
+	c.Rounded = map[string]*pass.Rounding{}
+	p, err := newPlan(c, m, silent)
+	if err != nil {
+		return err
+	}
 	var layers []*layer
 	seen := map[*graph.Value]bool{}
 	for _, n := range p.order {
 		q := p.nodes[n]
-		if q.weight == 0 || seen[n.In(q.weight)] {
+		if q.weight != 1 || seen[n.In(q.weight)] {
 			continue
 		}
 		seen[n.In(q.weight)] = true
@@ -74,7 +77,7 @@ func roundWeights(c *pass.Context, m *graph.Model) error {
 				c.Kept(l.node, "weight rounded to nearest: %v", err)
 				continue
 			}
-			c.Rounded[w] = r
+			c.Rounded[w.Name] = r
 		}
 		layers = slices.Delete(layers, 0, n)
 	}
@@ -115,7 +118,7 @@ func sweep(c *pass.Context, m *graph.Model, watch map[*graph.Value]bool, see fun
 	size, total := pass.BatchSize(c.Samples, c.Settings.Quant.BatchSize), c.Samples.Len()
 	for at := 0; at < total; at += size {
 		to := min(at+size, total)
-		in, err := c.Samples.Values(at, to)
+		in, err := c.Values(m, at, to)
 		if err != nil {
 			return err
 		}
@@ -241,7 +244,7 @@ func (l *layer) round(s pass.QuantSettings) (*pass.Rounding, error) {
 	t := l.node.In(l.q.weight).Const()
 	v := t.Float32s()
 	bias := !l.node.Is("MatMul") && l.node.In(2) != nil
-	scale := weightScales(t, weightAxis(l.q.axis, s), weightLimit(s))
+	scale := weightScales(t, l.q.axis, weightLimit(s))
 	r := &pass.Rounding{Scale: scale, Values: make([]int8, len(v))}
 	if bias {
 		r.Shift = make([]float32, l.channels)

@@ -10,84 +10,91 @@ import (
 	"onnxopt/passes/pass"
 )
 
-// quantWeight is a weight in int8 with one scale, or one for each output
+// quantWeight is a weight in integers with one scale, or one for each output
 // channel.
 type quantWeight struct {
-	dequantized *graph.Value
-	scale       []float32
+	values, scales *graph.Value
+	scale          []float32
+	axis           int
 }
 
 // weights quantizes the weight and bias of n and says how.
 func (in *inserter) weights(n *graph.Node, q *quantNode) string {
 	w := n.In(q.weight)
-	axis := weightAxis(q.axis, in.p.s)
-	x := in.params[in.original(n.In(0))]
-	qw := in.weight[weightKey{w, axis}]
+	qw := in.weight[weightKey{w, q.axis}]
 	if qw == nil {
-		qw = in.quantizeWeight(n, w, axis, x.scale, n.In(2))
-		in.weight[weightKey{w, axis}] = qw
+		qw = in.quantizeWeight(n, w, q.axis)
+		in.weight[weightKey{w, q.axis}] = qw
 	}
-	n.SetIn(q.weight, qw.dequantized)
-	how := "weight int8 per channel"
-	if axis < 0 {
-		how = "weight int8 per tensor"
+	n.SetIn(q.weight, in.dequantizedWeight(qw, n))
+	how := fmt.Sprintf("weight %v per channel", qw.values.Const().Type)
+	if q.axis < 0 {
+		how = fmt.Sprintf("weight %v per tensor", qw.values.Const().Type)
 	}
 	if n.In(2) == nil || n.Is("MatMul") {
 		return how
 	}
-	in.bias(n, w, qw, x.scale)
+	if in.p.profile.FloatBias {
+		return how + ", bias " + in.floatBias(n, w)
+	}
+	in.bias(n, w, qw, in.params[in.floats[n.In(0)]].scale)
 	return how + ", bias int32"
 }
 
-// original is the float value behind a dequantized one.
-func (in *inserter) original(d *graph.Value) *graph.Value { return d.Def().In(0).Def().In(0) }
-
 // quantizeWeight is q = round(w / scale), of the whole tensor or of each
-// channel, or what round-weights chose. A scale is raised where the bias would
-// overflow int32 in units of x_scale*w_scale.
-func (in *inserter) quantizeWeight(n *graph.Node, w *graph.Value, axis int, xScale float32, bias *graph.Value) *quantWeight {
+// channel, or what round-weights chose. A scale is raised where the bias of a
+// node that reads w would overflow int32 in units of x_scale*w_scale.
+func (in *inserter) quantizeWeight(n *graph.Node, w *graph.Value, axis int) *quantWeight {
 	t := w.Const()
 	v := t.Float32s()
 	limit := weightLimit(in.p.s)
 	scale := weightScales(t, axis, limit)
 	raised := false
-	if bias != nil && bias.Const() != nil && !n.Is("MatMul") {
-		for k, x := range bias.Const().Float32s() {
+	for _, u := range w.Uses() {
+		if u.Node == nil || in.p.nodes[u.Node] == nil || u.Node.Is("MatMul") || u.Node.In(2) == nil || u.Node.In(2).Const() == nil {
+			continue
+		}
+		x := u.Node.In(0)
+		if f := in.floats[x]; f != nil {
+			x = f
+		}
+		for k, b := range u.Node.In(2).Const().Float32s() {
 			c := min(k, len(scale)-1)
-			if least := float32(math.Abs(float64(x))) / (xScale * (1 << 30)); least > scale[c] {
+			if least := float32(math.Abs(float64(b))) / (in.params[x].scale * (1 << 30)); least > scale[c] {
 				scale[c], raised = least, true
 			}
 		}
 	}
-	if raised {
-		delete(in.c.Rounded, w) // it was for the smaller scale
+	if r := in.c.Rounded[w.Name]; r != nil && !raised {
+		return in.storeWeight(w, r.Values, scale, axis)
 	}
-	if r := in.c.Rounded[w]; r != nil {
-		return in.storeWeight(n, w, tensor.Of(t.Shape, r.Values), scale, axis)
-	}
+	delete(in.c.Rounded, w.Name) // it was for the smaller scale
 	channels, inner := channelsOf(t, axis)
 	q := make([]int8, len(v))
 	for i, x := range v {
 		r := math.RoundToEven(float64(x / scale[i/inner%channels]))
 		q[i] = int8(min(max(r, -float64(limit)), float64(limit)))
 	}
-	return in.storeWeight(n, w, tensor.Of(t.Shape, q), scale, axis)
+	return in.storeWeight(w, q, scale, axis)
 }
 
 // weightLimit is the largest magnitude of a quantized weight.
 func weightLimit(s pass.QuantSettings) float32 {
-	if s.ReduceRange {
+	switch {
+	case s.WeightBits == 4:
+		return 7
+	case s.ReduceRange:
 		return 63
 	}
 	return 127
 }
 
-// weightAxis is the axis along which weights have scales, -1 for one scale.
-func weightAxis(axis int, s pass.QuantSettings) int {
-	if s.PerTensor {
-		return -1
+// weightType is the type that holds quantized weights.
+func weightType(s pass.QuantSettings) tensor.DType {
+	if s.WeightBits == 4 {
+		return tensor.Int4
 	}
-	return axis
+	return tensor.Int8
 }
 
 // channelsOf is the number of channels along axis, and of elements between one
@@ -150,30 +157,44 @@ func refineScales(v, scale []float32, inner int, limit float32) {
 	}
 }
 
-func (in *inserter) storeWeight(n *graph.Node, w *graph.Value, q *tensor.Tensor, scale []float32, axis int) *quantWeight {
+func (in *inserter) storeWeight(w *graph.Value, q []int8, scale []float32, axis int) *quantWeight {
 	shape := []int{len(scale)}
-	var attrs []*graph.Attr
 	if axis < 0 {
 		shape = nil
-	} else if axis != 1 { // the default
-		attrs = append(attrs, graph.Int("axis", int64(axis)))
 	}
-	d := in.node1(n, "DequantizeLinear", "d", []*graph.Value{
-		in.g.AddInitializer(w.Name+"_q", &graph.Data{Tensor: q}),
-		in.g.AddInitializer("s", &graph.Data{Tensor: tensor.Of(shape, scale)}),
-		in.weightZero(shape),
-	}, attrs...)
-	return &quantWeight{d, scale}
+	t := tensor.Of(w.Const().Shape, q)
+	if d := weightType(in.p.s); d != tensor.Int8 {
+		t = tensor.FromInts(d, t.Shape, t.Ints())
+	}
+	return &quantWeight{in.g.AddInitializer(w.Name+"_q", &graph.Data{Tensor: t}),
+		in.g.AddInitializer("s", &graph.Data{Tensor: tensor.Of(shape, scale)}), scale, axis}
 }
 
-// weightZero is the zero point 0 of a symmetric weight. The operator's default
-// would be the same, but onnxruntime runs Gemm in integers only if it is given.
-func (in *inserter) weightZero(shape []int) *graph.Value {
-	key := fmt.Sprint(shape)
-	if in.weightZeros[key] == nil {
-		in.weightZeros[key] = in.g.AddInitializer("z", &graph.Data{Tensor: tensor.New(tensor.Int8, shape...)})
+// dequantizedWeight is a DequantizeLinear of its own for each reader. The zero
+// point 0 is the operator's default, but onnxruntime runs Gemm in integers only
+// if it is given.
+func (in *inserter) dequantizedWeight(w *quantWeight, at *graph.Node) *graph.Value {
+	var attrs []*graph.Attr
+	if w.axis >= 0 && w.axis != 1 { // 1 is the default
+		attrs = append(attrs, graph.Int("axis", int64(w.axis)))
 	}
-	return in.weightZeros[key]
+	zero := in.constant("z", tensor.New(w.values.Const().Type, w.scales.Const().Shape...))
+	return in.node1(at, "DequantizeLinear", "d", []*graph.Value{w.values, w.scales, zero}, attrs...)
+}
+
+// floatBias keeps the bias in float32, plus the mean error of the rounded weights.
+func (in *inserter) floatBias(n *graph.Node, w *graph.Value) string {
+	r := in.c.Rounded[w.Name]
+	if r == nil || r.Shift == nil {
+		return "float32"
+	}
+	t := n.In(2).Const()
+	v := slices.Clone(t.Float32s())
+	for i := range v {
+		v[i] += r.Shift[i]
+	}
+	n.SetIn(2, in.g.AddInitializer(n.In(2).Name, &graph.Data{Tensor: tensor.Of(t.Shape, v)}))
+	return "float32, corrected"
 }
 
 // bias becomes int32 in units of x_scale * w_scale, plus the mean error of the
@@ -187,7 +208,7 @@ func (in *inserter) bias(n *graph.Node, w *graph.Value, qw *quantWeight, xScale 
 		scale[i] *= xScale
 	}
 	q := make([]int32, len(v))
-	r := in.c.Rounded[w]
+	r := in.c.Rounded[w.Name]
 	for i, x := range v {
 		if r != nil && r.Shift != nil {
 			x += r.Shift[i]

@@ -152,21 +152,49 @@ func Run(ctx context.Context, a, b *graph.Model, src Source, o Options) (*Result
 	return r.result, nil
 }
 
+// sameInterface checks that both models take the same samples and give the same
+// outputs. B may lack inputs of A that have a default.
 func sameInterface(a, b *graph.Model) error {
-	for _, p := range []struct {
-		kind string
-		x, y []*graph.Value
-	}{{"input", a.Graph.Inputs(), b.Graph.Inputs()}, {"output", a.Graph.Outputs(), b.Graph.Outputs()}} {
-		if len(p.x) != len(p.y) {
-			return fmt.Errorf("the models have %d and %d %ss", len(p.x), len(p.y), p.kind)
+	names := map[string]bool{}
+	for _, v := range a.Graph.Inputs() {
+		names[v.Name] = true
+	}
+	for _, v := range b.Graph.Inputs() {
+		if !names[v.Name] && v.Data == nil {
+			return fmt.Errorf("input %s is missing in the first model", v.Name)
 		}
-		for i, v := range p.x {
-			if w := p.y[i]; v.Name != w.Name {
-				return fmt.Errorf("%s %d is %s and %s", p.kind, i, v.Name, w.Name)
-			}
+		delete(names, v.Name)
+	}
+	for _, v := range a.Graph.Inputs() {
+		if names[v.Name] && v.Data == nil {
+			return fmt.Errorf("input %s is missing in the second model", v.Name)
+		}
+	}
+	x, y := a.Graph.Outputs(), b.Graph.Outputs()
+	if len(x) != len(y) {
+		return fmt.Errorf("the models have %d and %d outputs", len(x), len(y))
+	}
+	for i, v := range x {
+		if w := y[i]; v.Name != w.Name {
+			return fmt.Errorf("output %d is %s and %s", i, v.Name, w.Name)
 		}
 	}
 	return nil
+}
+
+// forB brings a's inputs into the order of b's.
+func (r *runner) forB(in []tensor.Value) []tensor.Value {
+	at := map[string]tensor.Value{}
+	for i, v := range r.a.Graph.Inputs() {
+		if i < len(in) {
+			at[v.Name] = in[i]
+		}
+	}
+	out := make([]tensor.Value, len(r.b.Graph.Inputs()))
+	for i, v := range r.b.Graph.Inputs() {
+		out[i] = at[v.Name]
+	}
+	return out
 }
 
 // pairs matches the float values of both graphs by name. Where B quantizes a
@@ -250,7 +278,7 @@ func (r *runner) inner() error {
 		if _, err := sa.Run(r.ctx, in); err != nil {
 			return err
 		}
-		if _, err := sb.Run(r.ctx, in); err != nil {
+		if _, err := sb.Run(r.ctx, r.forB(in)); err != nil {
 			return err
 		}
 		for name, x := range got[0] {
@@ -301,7 +329,7 @@ func (r *runner) outputs() error {
 		if err != nil {
 			return err
 		}
-		yb, err := sb.Run(r.ctx, in)
+		yb, err := sb.Run(r.ctx, r.forB(in))
 		if err != nil {
 			return err
 		}
@@ -404,6 +432,7 @@ func (r *runner) latency() error {
 	}
 	for k := range r.o.Latency + 3 {
 		for i, s := range sessions {
+			in := [2][]tensor.Value{in, r.forB(in)}[i]
 			start := time.Now()
 			if _, err := s.Run(r.ctx, in); err != nil {
 				return err

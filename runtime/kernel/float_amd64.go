@@ -71,6 +71,129 @@ func tileAVX2_3x32(p *byte)
 func tileAVX2_1x64(p *byte)
 
 //go:noescape
+func depthwiseAVX2_1(p *byte)
+
+//go:noescape
+func maxPoolAVX2_1(p *byte)
+
+//go:noescape
+func depthwiseAVX2_2(p *byte)
+
+//go:noescape
+func maxPoolAVX2_2(p *byte)
+
+//go:noescape
+func depthwiseAVX2_3(p *byte)
+
+//go:noescape
+func maxPoolAVX2_3(p *byte)
+
+//go:noescape
+func depthwiseAVX2_4(p *byte)
+
+//go:noescape
+func maxPoolAVX2_4(p *byte)
+
+//go:noescape
+func depthwiseAVX2_5(p *byte)
+
+//go:noescape
+func maxPoolAVX2_5(p *byte)
+
+//go:noescape
+func depthwiseAVX2_6(p *byte)
+
+//go:noescape
+func maxPoolAVX2_6(p *byte)
+
+//go:noescape
+func depthwiseAVX2_7(p *byte)
+
+//go:noescape
+func maxPoolAVX2_7(p *byte)
+
+//go:noescape
+func depthwiseAVX2_8(p *byte)
+
+//go:noescape
+func maxPoolAVX2_8(p *byte)
+
+//go:noescape
+func expAVX2(dst *float32, src *float32, n int)
+
+//go:noescape
+func sigmoidAVX2(dst *float32, src *float32, n int)
+
+//go:noescape
+func siluAVX2(dst *float32, src *float32, n int)
+
+//go:noescape
+func tanhAVX2(dst *float32, src *float32, n int)
+
+//go:noescape
+func erfAVX2(dst *float32, src *float32, n int)
+
+//go:noescape
+func geluAVX2(dst *float32, src *float32, n int)
+
+//go:noescape
+func geluTanhAVX2(dst *float32, src *float32, n int)
+
+//go:noescape
+func reluAVX2(dst *float32, src *float32, n int)
+
+//go:noescape
+func hardSwishAVX2(dst *float32, src *float32, n int)
+
+//go:noescape
+func sqrtAVX2(dst *float32, src *float32, n int)
+
+//go:noescape
+func absAVX2(dst *float32, src *float32, n int)
+
+//go:noescape
+func negAVX2(dst *float32, src *float32, n int)
+
+//go:noescape
+func reciprocalAVX2(dst *float32, src *float32, n int)
+
+//go:noescape
+func addAVX2(dst *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func subAVX2(dst *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func mulAVX2(dst *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func divAVX2(dst *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func affineAVX2(dst *float32, src *float32, scale *float32, shift *float32, n int)
+
+//go:noescape
+func lineAVX2(dst *float32, src *float32, coefficients *float32, n int)
+
+//go:noescape
+func sumAVX2(partial *float32, src *float32, n int)
+
+//go:noescape
+func maxAVX2(partial *float32, src *float32, n int)
+
+//go:noescape
+func minAVX2(partial *float32, src *float32, n int)
+
+//go:noescape
+func dotAVX2(partial *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func spreadAVX2(partial *float32, src *float32, center *float32, n int)
+
+//go:noescape
+func expSumAVX2(partial *float32, dst *float32, src *float32, center *float32, n int)
+
+//go:noescape
 func tileAVX512_1x8(p *byte)
 
 //go:noescape
@@ -255,3 +378,126 @@ func tileAVX512_5x64(p *byte)
 
 //go:noescape
 func tileAVX512_6x64(p *byte)
+
+//go:noescape
+func depthwiseAVX512_1(p *byte)
+
+//go:noescape
+func maxPoolAVX512_1(p *byte)
+
+//go:noescape
+func depthwiseAVX512_2(p *byte)
+
+//go:noescape
+func maxPoolAVX512_2(p *byte)
+
+//go:noescape
+func depthwiseAVX512_3(p *byte)
+
+//go:noescape
+func maxPoolAVX512_3(p *byte)
+
+//go:noescape
+func depthwiseAVX512_4(p *byte)
+
+//go:noescape
+func maxPoolAVX512_4(p *byte)
+
+//go:noescape
+func depthwiseAVX512_5(p *byte)
+
+//go:noescape
+func maxPoolAVX512_5(p *byte)
+
+//go:noescape
+func depthwiseAVX512_6(p *byte)
+
+//go:noescape
+func maxPoolAVX512_6(p *byte)
+
+//go:noescape
+func depthwiseAVX512_7(p *byte)
+
+//go:noescape
+func maxPoolAVX512_7(p *byte)
+
+//go:noescape
+func depthwiseAVX512_8(p *byte)
+
+//go:noescape
+func maxPoolAVX512_8(p *byte)
+
+//go:noescape
+func expAVX512(dst *float32, src *float32, n int)
+
+//go:noescape
+func sigmoidAVX512(dst *float32, src *float32, n int)
+
+//go:noescape
+func siluAVX512(dst *float32, src *float32, n int)
+
+//go:noescape
+func tanhAVX512(dst *float32, src *float32, n int)
+
+//go:noescape
+func erfAVX512(dst *float32, src *float32, n int)
+
+//go:noescape
+func geluAVX512(dst *float32, src *float32, n int)
+
+//go:noescape
+func geluTanhAVX512(dst *float32, src *float32, n int)
+
+//go:noescape
+func reluAVX512(dst *float32, src *float32, n int)
+
+//go:noescape
+func hardSwishAVX512(dst *float32, src *float32, n int)
+
+//go:noescape
+func sqrtAVX512(dst *float32, src *float32, n int)
+
+//go:noescape
+func absAVX512(dst *float32, src *float32, n int)
+
+//go:noescape
+func negAVX512(dst *float32, src *float32, n int)
+
+//go:noescape
+func reciprocalAVX512(dst *float32, src *float32, n int)
+
+//go:noescape
+func addAVX512(dst *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func subAVX512(dst *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func mulAVX512(dst *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func divAVX512(dst *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func affineAVX512(dst *float32, src *float32, scale *float32, shift *float32, n int)
+
+//go:noescape
+func lineAVX512(dst *float32, src *float32, coefficients *float32, n int)
+
+//go:noescape
+func sumAVX512(partial *float32, src *float32, n int)
+
+//go:noescape
+func maxAVX512(partial *float32, src *float32, n int)
+
+//go:noescape
+func minAVX512(partial *float32, src *float32, n int)
+
+//go:noescape
+func dotAVX512(partial *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func spreadAVX512(partial *float32, src *float32, center *float32, n int)
+
+//go:noescape
+func expSumAVX512(partial *float32, dst *float32, src *float32, center *float32, n int)

@@ -2431,6 +2431,2808 @@ store:
 	VZEROUPPER
 	RET
 
+// func depthwiseAVX2_1(p *byte)
+// Requires: AVX, FMA3
+TEXT ·depthwiseAVX2_1(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 72(AX), SI
+	MOVQ 64(AX), DI
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	TESTQ   SI, SI
+	JZ      taps
+	VMOVUPS (SI), Y0
+	ADDQ    $0x20, SI
+
+taps:
+	MOVQ 16(AX), R8
+	MOVQ 24(AX), R9
+	MOVQ DX, R10
+
+tap:
+	MOVQ         (R8), R11
+	ADDQ         CX, R11
+	VMOVUPS      (R10), Y1
+	ADDQ         40(AX), R10
+	VFMADD231PS  (R11), Y1, Y0
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Y1
+	VBROADCASTSS 92(AX), Y2
+	VMAXPS       Y0, Y1, Y0
+	VMINPS       Y0, Y2, Y0
+
+store:
+	MOVQ    BX, R8
+	VMOVUPS Y0, (R8)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, BX
+	DECQ    DI
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX2_1(p *byte)
+// Requires: AVX
+TEXT ·maxPoolAVX2_1(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 72(AX), SI
+	MOVQ 64(AX), SI
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS floatff800000<>+0(SB), Y0
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	MOVQ    DX, R9
+
+tap:
+	MOVQ         (DI), R9
+	ADDQ         CX, R9
+	VMAXPS       (R9), Y0, Y0
+	ADDQ         $0x08, DI
+	DECQ         R8
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Y1
+	VBROADCASTSS 92(AX), Y2
+	VMAXPS       Y0, Y1, Y0
+	VMINPS       Y0, Y2, Y0
+
+store:
+	MOVQ    BX, DI
+	VMOVUPS Y0, (DI)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, BX
+	DECQ    SI
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+DATA floatff800000<>+0(SB)/4, $0xff800000
+DATA floatff800000<>+4(SB)/4, $0xff800000
+DATA floatff800000<>+8(SB)/4, $0xff800000
+DATA floatff800000<>+12(SB)/4, $0xff800000
+DATA floatff800000<>+16(SB)/4, $0xff800000
+DATA floatff800000<>+20(SB)/4, $0xff800000
+DATA floatff800000<>+24(SB)/4, $0xff800000
+DATA floatff800000<>+28(SB)/4, $0xff800000
+DATA floatff800000<>+32(SB)/4, $0xff800000
+DATA floatff800000<>+36(SB)/4, $0xff800000
+DATA floatff800000<>+40(SB)/4, $0xff800000
+DATA floatff800000<>+44(SB)/4, $0xff800000
+DATA floatff800000<>+48(SB)/4, $0xff800000
+DATA floatff800000<>+52(SB)/4, $0xff800000
+DATA floatff800000<>+56(SB)/4, $0xff800000
+DATA floatff800000<>+60(SB)/4, $0xff800000
+GLOBL floatff800000<>(SB), RODATA|NOPTR, $64
+
+// func depthwiseAVX2_2(p *byte)
+// Requires: AVX, FMA3
+TEXT ·depthwiseAVX2_2(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), R8
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	TESTQ   DI, DI
+	JZ      taps
+	VMOVUPS (DI), Y0
+	VMOVUPS (DI), Y1
+	ADDQ    $0x20, DI
+
+taps:
+	MOVQ 16(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ BX, R11
+
+tap:
+	MOVQ         (R9), R12
+	ADDQ         CX, R12
+	VMOVUPS      (R11), Y2
+	ADDQ         40(AX), R11
+	VFMADD231PS  (R12), Y2, Y0
+	VFMADD231PS  (R12)(DX*1), Y2, Y1
+	ADDQ         $0x08, R9
+	DECQ         R10
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Y2
+	VBROADCASTSS 92(AX), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMINPS       Y0, Y3, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y3, Y1
+
+store:
+	MOVQ    SI, R9
+	VMOVUPS Y0, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y1, (R9)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	DECQ    R8
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX2_2(p *byte)
+// Requires: AVX
+TEXT ·maxPoolAVX2_2(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), DI
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VMOVUPS floatff800000<>+0(SB), Y0
+	VMOVUPS floatff800000<>+0(SB), Y1
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	MOVQ    BX, R10
+
+tap:
+	MOVQ         (R8), R10
+	ADDQ         CX, R10
+	VMAXPS       (R10), Y0, Y0
+	VMAXPS       (R10)(DX*1), Y1, Y1
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Y2
+	VBROADCASTSS 92(AX), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMINPS       Y0, Y3, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y3, Y1
+
+store:
+	MOVQ    SI, R8
+	VMOVUPS Y0, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y1, (R8)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	DECQ    DI
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func depthwiseAVX2_3(p *byte)
+// Requires: AVX, FMA3
+TEXT ·depthwiseAVX2_3(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), R8
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	TESTQ   DI, DI
+	JZ      taps
+	VMOVUPS (DI), Y0
+	VMOVUPS (DI), Y1
+	VMOVUPS (DI), Y2
+	ADDQ    $0x20, DI
+
+taps:
+	MOVQ 16(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ BX, R11
+
+tap:
+	MOVQ         (R9), R12
+	ADDQ         CX, R12
+	VMOVUPS      (R11), Y3
+	ADDQ         40(AX), R11
+	VFMADD231PS  (R12), Y3, Y0
+	VFMADD231PS  (R12)(DX*1), Y3, Y1
+	VFMADD231PS  (R12)(DX*2), Y3, Y2
+	ADDQ         $0x08, R9
+	DECQ         R10
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Y3
+	VBROADCASTSS 92(AX), Y4
+	VMAXPS       Y0, Y3, Y0
+	VMINPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y3, Y1
+	VMINPS       Y1, Y4, Y1
+	VMAXPS       Y2, Y3, Y2
+	VMINPS       Y2, Y4, Y2
+
+store:
+	MOVQ    SI, R9
+	VMOVUPS Y0, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y1, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y2, (R9)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	DECQ    R8
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX2_3(p *byte)
+// Requires: AVX
+TEXT ·maxPoolAVX2_3(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), DI
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VMOVUPS floatff800000<>+0(SB), Y0
+	VMOVUPS floatff800000<>+0(SB), Y1
+	VMOVUPS floatff800000<>+0(SB), Y2
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	MOVQ    BX, R10
+
+tap:
+	MOVQ         (R8), R10
+	ADDQ         CX, R10
+	VMAXPS       (R10), Y0, Y0
+	VMAXPS       (R10)(DX*1), Y1, Y1
+	VMAXPS       (R10)(DX*2), Y2, Y2
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Y3
+	VBROADCASTSS 92(AX), Y4
+	VMAXPS       Y0, Y3, Y0
+	VMINPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y3, Y1
+	VMINPS       Y1, Y4, Y1
+	VMAXPS       Y2, Y3, Y2
+	VMINPS       Y2, Y4, Y2
+
+store:
+	MOVQ    SI, R8
+	VMOVUPS Y0, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y1, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y2, (R8)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	DECQ    DI
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func depthwiseAVX2_4(p *byte)
+// Requires: AVX, FMA3
+TEXT ·depthwiseAVX2_4(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), R8
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	TESTQ   DI, DI
+	JZ      taps
+	VMOVUPS (DI), Y0
+	VMOVUPS (DI), Y1
+	VMOVUPS (DI), Y2
+	VMOVUPS (DI), Y3
+	ADDQ    $0x20, DI
+
+taps:
+	MOVQ 16(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ BX, R11
+
+tap:
+	MOVQ         (R9), R12
+	ADDQ         CX, R12
+	LEAQ         (DX)(DX*2), R13
+	ADDQ         R12, R13
+	VMOVUPS      (R11), Y4
+	ADDQ         40(AX), R11
+	VFMADD231PS  (R12), Y4, Y0
+	VFMADD231PS  (R12)(DX*1), Y4, Y1
+	VFMADD231PS  (R12)(DX*2), Y4, Y2
+	VFMADD231PS  (R13), Y4, Y3
+	ADDQ         $0x08, R9
+	DECQ         R10
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Y4
+	VBROADCASTSS 92(AX), Y5
+	VMAXPS       Y0, Y4, Y0
+	VMINPS       Y0, Y5, Y0
+	VMAXPS       Y1, Y4, Y1
+	VMINPS       Y1, Y5, Y1
+	VMAXPS       Y2, Y4, Y2
+	VMINPS       Y2, Y5, Y2
+	VMAXPS       Y3, Y4, Y3
+	VMINPS       Y3, Y5, Y3
+
+store:
+	MOVQ    SI, R9
+	VMOVUPS Y0, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y1, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y2, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y3, (R9)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	DECQ    R8
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX2_4(p *byte)
+// Requires: AVX
+TEXT ·maxPoolAVX2_4(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), DI
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VMOVUPS floatff800000<>+0(SB), Y0
+	VMOVUPS floatff800000<>+0(SB), Y1
+	VMOVUPS floatff800000<>+0(SB), Y2
+	VMOVUPS floatff800000<>+0(SB), Y3
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	MOVQ    BX, R10
+
+tap:
+	MOVQ         (R8), R10
+	ADDQ         CX, R10
+	LEAQ         (DX)(DX*2), R11
+	ADDQ         R10, R11
+	VMAXPS       (R10), Y0, Y0
+	VMAXPS       (R10)(DX*1), Y1, Y1
+	VMAXPS       (R10)(DX*2), Y2, Y2
+	VMAXPS       (R11), Y3, Y3
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Y4
+	VBROADCASTSS 92(AX), Y5
+	VMAXPS       Y0, Y4, Y0
+	VMINPS       Y0, Y5, Y0
+	VMAXPS       Y1, Y4, Y1
+	VMINPS       Y1, Y5, Y1
+	VMAXPS       Y2, Y4, Y2
+	VMINPS       Y2, Y5, Y2
+	VMAXPS       Y3, Y4, Y3
+	VMINPS       Y3, Y5, Y3
+
+store:
+	MOVQ    SI, R8
+	VMOVUPS Y0, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y1, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y2, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y3, (R8)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	DECQ    DI
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func depthwiseAVX2_5(p *byte)
+// Requires: AVX, FMA3
+TEXT ·depthwiseAVX2_5(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), R8
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	TESTQ   DI, DI
+	JZ      taps
+	VMOVUPS (DI), Y0
+	VMOVUPS (DI), Y1
+	VMOVUPS (DI), Y2
+	VMOVUPS (DI), Y3
+	VMOVUPS (DI), Y4
+	ADDQ    $0x20, DI
+
+taps:
+	MOVQ 16(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ BX, R11
+
+tap:
+	MOVQ         (R9), R12
+	ADDQ         CX, R12
+	LEAQ         (DX)(DX*2), R13
+	ADDQ         R12, R13
+	VMOVUPS      (R11), Y5
+	ADDQ         40(AX), R11
+	VFMADD231PS  (R12), Y5, Y0
+	VFMADD231PS  (R12)(DX*1), Y5, Y1
+	VFMADD231PS  (R12)(DX*2), Y5, Y2
+	VFMADD231PS  (R13), Y5, Y3
+	VFMADD231PS  (R12)(DX*4), Y5, Y4
+	ADDQ         $0x08, R9
+	DECQ         R10
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Y5
+	VBROADCASTSS 92(AX), Y6
+	VMAXPS       Y0, Y5, Y0
+	VMINPS       Y0, Y6, Y0
+	VMAXPS       Y1, Y5, Y1
+	VMINPS       Y1, Y6, Y1
+	VMAXPS       Y2, Y5, Y2
+	VMINPS       Y2, Y6, Y2
+	VMAXPS       Y3, Y5, Y3
+	VMINPS       Y3, Y6, Y3
+	VMAXPS       Y4, Y5, Y4
+	VMINPS       Y4, Y6, Y4
+
+store:
+	MOVQ    SI, R9
+	VMOVUPS Y0, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y1, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y2, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y3, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y4, (R9)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	DECQ    R8
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX2_5(p *byte)
+// Requires: AVX
+TEXT ·maxPoolAVX2_5(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), DI
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VMOVUPS floatff800000<>+0(SB), Y0
+	VMOVUPS floatff800000<>+0(SB), Y1
+	VMOVUPS floatff800000<>+0(SB), Y2
+	VMOVUPS floatff800000<>+0(SB), Y3
+	VMOVUPS floatff800000<>+0(SB), Y4
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	MOVQ    BX, R10
+
+tap:
+	MOVQ         (R8), R10
+	ADDQ         CX, R10
+	LEAQ         (DX)(DX*2), R11
+	ADDQ         R10, R11
+	VMAXPS       (R10), Y0, Y0
+	VMAXPS       (R10)(DX*1), Y1, Y1
+	VMAXPS       (R10)(DX*2), Y2, Y2
+	VMAXPS       (R11), Y3, Y3
+	VMAXPS       (R10)(DX*4), Y4, Y4
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Y5
+	VBROADCASTSS 92(AX), Y6
+	VMAXPS       Y0, Y5, Y0
+	VMINPS       Y0, Y6, Y0
+	VMAXPS       Y1, Y5, Y1
+	VMINPS       Y1, Y6, Y1
+	VMAXPS       Y2, Y5, Y2
+	VMINPS       Y2, Y6, Y2
+	VMAXPS       Y3, Y5, Y3
+	VMINPS       Y3, Y6, Y3
+	VMAXPS       Y4, Y5, Y4
+	VMINPS       Y4, Y6, Y4
+
+store:
+	MOVQ    SI, R8
+	VMOVUPS Y0, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y1, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y2, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y3, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y4, (R8)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	DECQ    DI
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func depthwiseAVX2_6(p *byte)
+// Requires: AVX, FMA3
+TEXT ·depthwiseAVX2_6(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), R8
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	TESTQ   DI, DI
+	JZ      taps
+	VMOVUPS (DI), Y0
+	VMOVUPS (DI), Y1
+	VMOVUPS (DI), Y2
+	VMOVUPS (DI), Y3
+	VMOVUPS (DI), Y4
+	VMOVUPS (DI), Y5
+	ADDQ    $0x20, DI
+
+taps:
+	MOVQ 16(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ BX, R11
+
+tap:
+	MOVQ         (R9), R12
+	ADDQ         CX, R12
+	LEAQ         (DX)(DX*2), R13
+	ADDQ         R12, R13
+	VMOVUPS      (R11), Y6
+	ADDQ         40(AX), R11
+	VFMADD231PS  (R12), Y6, Y0
+	VFMADD231PS  (R12)(DX*1), Y6, Y1
+	VFMADD231PS  (R12)(DX*2), Y6, Y2
+	VFMADD231PS  (R13), Y6, Y3
+	VFMADD231PS  (R12)(DX*4), Y6, Y4
+	VFMADD231PS  (R13)(DX*2), Y6, Y5
+	ADDQ         $0x08, R9
+	DECQ         R10
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Y6
+	VBROADCASTSS 92(AX), Y7
+	VMAXPS       Y0, Y6, Y0
+	VMINPS       Y0, Y7, Y0
+	VMAXPS       Y1, Y6, Y1
+	VMINPS       Y1, Y7, Y1
+	VMAXPS       Y2, Y6, Y2
+	VMINPS       Y2, Y7, Y2
+	VMAXPS       Y3, Y6, Y3
+	VMINPS       Y3, Y7, Y3
+	VMAXPS       Y4, Y6, Y4
+	VMINPS       Y4, Y7, Y4
+	VMAXPS       Y5, Y6, Y5
+	VMINPS       Y5, Y7, Y5
+
+store:
+	MOVQ    SI, R9
+	VMOVUPS Y0, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y1, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y2, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y3, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y4, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y5, (R9)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	DECQ    R8
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX2_6(p *byte)
+// Requires: AVX
+TEXT ·maxPoolAVX2_6(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), DI
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VMOVUPS floatff800000<>+0(SB), Y0
+	VMOVUPS floatff800000<>+0(SB), Y1
+	VMOVUPS floatff800000<>+0(SB), Y2
+	VMOVUPS floatff800000<>+0(SB), Y3
+	VMOVUPS floatff800000<>+0(SB), Y4
+	VMOVUPS floatff800000<>+0(SB), Y5
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	MOVQ    BX, R10
+
+tap:
+	MOVQ         (R8), R10
+	ADDQ         CX, R10
+	LEAQ         (DX)(DX*2), R11
+	ADDQ         R10, R11
+	VMAXPS       (R10), Y0, Y0
+	VMAXPS       (R10)(DX*1), Y1, Y1
+	VMAXPS       (R10)(DX*2), Y2, Y2
+	VMAXPS       (R11), Y3, Y3
+	VMAXPS       (R10)(DX*4), Y4, Y4
+	VMAXPS       (R11)(DX*2), Y5, Y5
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Y6
+	VBROADCASTSS 92(AX), Y7
+	VMAXPS       Y0, Y6, Y0
+	VMINPS       Y0, Y7, Y0
+	VMAXPS       Y1, Y6, Y1
+	VMINPS       Y1, Y7, Y1
+	VMAXPS       Y2, Y6, Y2
+	VMINPS       Y2, Y7, Y2
+	VMAXPS       Y3, Y6, Y3
+	VMINPS       Y3, Y7, Y3
+	VMAXPS       Y4, Y6, Y4
+	VMINPS       Y4, Y7, Y4
+	VMAXPS       Y5, Y6, Y5
+	VMINPS       Y5, Y7, Y5
+
+store:
+	MOVQ    SI, R8
+	VMOVUPS Y0, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y1, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y2, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y3, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y4, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y5, (R8)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	DECQ    DI
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func depthwiseAVX2_7(p *byte)
+// Requires: AVX, FMA3
+TEXT ·depthwiseAVX2_7(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), R8
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	TESTQ   DI, DI
+	JZ      taps
+	VMOVUPS (DI), Y0
+	VMOVUPS (DI), Y1
+	VMOVUPS (DI), Y2
+	VMOVUPS (DI), Y3
+	VMOVUPS (DI), Y4
+	VMOVUPS (DI), Y5
+	VMOVUPS (DI), Y6
+	ADDQ    $0x20, DI
+
+taps:
+	MOVQ 16(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ BX, R11
+
+tap:
+	MOVQ         (R9), R12
+	ADDQ         CX, R12
+	LEAQ         (DX)(DX*2), R13
+	ADDQ         R12, R13
+	LEAQ         (R13)(DX*2), R14
+	VMOVUPS      (R11), Y7
+	ADDQ         40(AX), R11
+	VFMADD231PS  (R12), Y7, Y0
+	VFMADD231PS  (R12)(DX*1), Y7, Y1
+	VFMADD231PS  (R12)(DX*2), Y7, Y2
+	VFMADD231PS  (R13), Y7, Y3
+	VFMADD231PS  (R12)(DX*4), Y7, Y4
+	VFMADD231PS  (R13)(DX*2), Y7, Y5
+	VFMADD231PS  (R14)(DX*1), Y7, Y6
+	ADDQ         $0x08, R9
+	DECQ         R10
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Y7
+	VBROADCASTSS 92(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y7, Y5
+	VMINPS       Y5, Y8, Y5
+	VMAXPS       Y6, Y7, Y6
+	VMINPS       Y6, Y8, Y6
+
+store:
+	MOVQ    SI, R9
+	VMOVUPS Y0, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y1, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y2, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y3, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y4, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y5, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y6, (R9)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	DECQ    R8
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX2_7(p *byte)
+// Requires: AVX
+TEXT ·maxPoolAVX2_7(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), DI
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VMOVUPS floatff800000<>+0(SB), Y0
+	VMOVUPS floatff800000<>+0(SB), Y1
+	VMOVUPS floatff800000<>+0(SB), Y2
+	VMOVUPS floatff800000<>+0(SB), Y3
+	VMOVUPS floatff800000<>+0(SB), Y4
+	VMOVUPS floatff800000<>+0(SB), Y5
+	VMOVUPS floatff800000<>+0(SB), Y6
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	MOVQ    BX, R10
+
+tap:
+	MOVQ         (R8), R10
+	ADDQ         CX, R10
+	LEAQ         (DX)(DX*2), R11
+	ADDQ         R10, R11
+	LEAQ         (R11)(DX*2), R12
+	VMAXPS       (R10), Y0, Y0
+	VMAXPS       (R10)(DX*1), Y1, Y1
+	VMAXPS       (R10)(DX*2), Y2, Y2
+	VMAXPS       (R11), Y3, Y3
+	VMAXPS       (R10)(DX*4), Y4, Y4
+	VMAXPS       (R11)(DX*2), Y5, Y5
+	VMAXPS       (R12)(DX*1), Y6, Y6
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Y7
+	VBROADCASTSS 92(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y7, Y5
+	VMINPS       Y5, Y8, Y5
+	VMAXPS       Y6, Y7, Y6
+	VMINPS       Y6, Y8, Y6
+
+store:
+	MOVQ    SI, R8
+	VMOVUPS Y0, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y1, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y2, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y3, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y4, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y5, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y6, (R8)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	DECQ    DI
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func depthwiseAVX2_8(p *byte)
+// Requires: AVX, FMA3
+TEXT ·depthwiseAVX2_8(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), R8
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	TESTQ   DI, DI
+	JZ      taps
+	VMOVUPS (DI), Y0
+	VMOVUPS (DI), Y1
+	VMOVUPS (DI), Y2
+	VMOVUPS (DI), Y3
+	VMOVUPS (DI), Y4
+	VMOVUPS (DI), Y5
+	VMOVUPS (DI), Y6
+	VMOVUPS (DI), Y7
+	ADDQ    $0x20, DI
+
+taps:
+	MOVQ 16(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ BX, R11
+
+tap:
+	MOVQ         (R9), R12
+	ADDQ         CX, R12
+	LEAQ         (DX)(DX*2), R13
+	ADDQ         R12, R13
+	LEAQ         (R13)(DX*2), R14
+	VMOVUPS      (R11), Y8
+	ADDQ         40(AX), R11
+	VFMADD231PS  (R12), Y8, Y0
+	VFMADD231PS  (R12)(DX*1), Y8, Y1
+	VFMADD231PS  (R12)(DX*2), Y8, Y2
+	VFMADD231PS  (R13), Y8, Y3
+	VFMADD231PS  (R12)(DX*4), Y8, Y4
+	VFMADD231PS  (R13)(DX*2), Y8, Y5
+	VFMADD231PS  (R14)(DX*1), Y8, Y6
+	VFMADD231PS  (R13)(DX*4), Y8, Y7
+	ADDQ         $0x08, R9
+	DECQ         R10
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Y8
+	VBROADCASTSS 92(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+
+store:
+	MOVQ    SI, R9
+	VMOVUPS Y0, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y1, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y2, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y3, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y4, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y5, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y6, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Y7, (R9)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	DECQ    R8
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX2_8(p *byte)
+// Requires: AVX
+TEXT ·maxPoolAVX2_8(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), DI
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VMOVUPS floatff800000<>+0(SB), Y0
+	VMOVUPS floatff800000<>+0(SB), Y1
+	VMOVUPS floatff800000<>+0(SB), Y2
+	VMOVUPS floatff800000<>+0(SB), Y3
+	VMOVUPS floatff800000<>+0(SB), Y4
+	VMOVUPS floatff800000<>+0(SB), Y5
+	VMOVUPS floatff800000<>+0(SB), Y6
+	VMOVUPS floatff800000<>+0(SB), Y7
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	MOVQ    BX, R10
+
+tap:
+	MOVQ         (R8), R10
+	ADDQ         CX, R10
+	LEAQ         (DX)(DX*2), R11
+	ADDQ         R10, R11
+	LEAQ         (R11)(DX*2), R12
+	VMAXPS       (R10), Y0, Y0
+	VMAXPS       (R10)(DX*1), Y1, Y1
+	VMAXPS       (R10)(DX*2), Y2, Y2
+	VMAXPS       (R11), Y3, Y3
+	VMAXPS       (R10)(DX*4), Y4, Y4
+	VMAXPS       (R11)(DX*2), Y5, Y5
+	VMAXPS       (R12)(DX*1), Y6, Y6
+	VMAXPS       (R11)(DX*4), Y7, Y7
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Y8
+	VBROADCASTSS 92(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+
+store:
+	MOVQ    SI, R8
+	VMOVUPS Y0, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y1, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y2, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y3, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y4, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y5, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y6, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Y7, (R8)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	DECQ    DI
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func expAVX2(dst *float32, src *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·expAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      floatc2d00000<>+0(SB), Y1
+	VMAXPS       Y0, Y1, Y1
+	VMOVUPS      float42b20000<>+0(SB), Y0
+	VMINPS       Y1, Y0, Y0
+	VMULPS       float3fb8aa3b<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VMOVUPS      Y0, Y0
+	VFNMADD231PS float3f318000<>+0(SB), Y1, Y0
+	VFNMADD231PS floatb95e8083<>+0(SB), Y1, Y0
+	VMOVUPS      float39506967<>+0(SB), Y2
+	VFMADD213PS  float3ab743ce<>+0(SB), Y0, Y2
+	VFMADD213PS  float3c088908<>+0(SB), Y0, Y2
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y0, Y2
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y0, Y2
+	VFMADD213PS  float3f000000<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       float3f800000<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y0
+	VPSRAD       $0x01, Y0, Y1
+	VPSUBD       Y1, Y0, Y0
+	VPADDD       float0000007f<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VPADDD       float0000007f<>+0(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      Y2, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	SUBQ         $0x08, DX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+DATA floatc2d00000<>+0(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+4(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+8(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+12(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+16(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+20(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+24(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+28(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+32(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+36(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+40(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+44(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+48(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+52(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+56(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+60(SB)/4, $0xc2d00000
+GLOBL floatc2d00000<>(SB), RODATA|NOPTR, $64
+
+DATA float42b20000<>+0(SB)/4, $0x42b20000
+DATA float42b20000<>+4(SB)/4, $0x42b20000
+DATA float42b20000<>+8(SB)/4, $0x42b20000
+DATA float42b20000<>+12(SB)/4, $0x42b20000
+DATA float42b20000<>+16(SB)/4, $0x42b20000
+DATA float42b20000<>+20(SB)/4, $0x42b20000
+DATA float42b20000<>+24(SB)/4, $0x42b20000
+DATA float42b20000<>+28(SB)/4, $0x42b20000
+DATA float42b20000<>+32(SB)/4, $0x42b20000
+DATA float42b20000<>+36(SB)/4, $0x42b20000
+DATA float42b20000<>+40(SB)/4, $0x42b20000
+DATA float42b20000<>+44(SB)/4, $0x42b20000
+DATA float42b20000<>+48(SB)/4, $0x42b20000
+DATA float42b20000<>+52(SB)/4, $0x42b20000
+DATA float42b20000<>+56(SB)/4, $0x42b20000
+DATA float42b20000<>+60(SB)/4, $0x42b20000
+GLOBL float42b20000<>(SB), RODATA|NOPTR, $64
+
+DATA float3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+32(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+36(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+40(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+44(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+48(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+52(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
+GLOBL float3fb8aa3b<>(SB), RODATA|NOPTR, $64
+
+DATA float3f318000<>+0(SB)/4, $0x3f318000
+DATA float3f318000<>+4(SB)/4, $0x3f318000
+DATA float3f318000<>+8(SB)/4, $0x3f318000
+DATA float3f318000<>+12(SB)/4, $0x3f318000
+DATA float3f318000<>+16(SB)/4, $0x3f318000
+DATA float3f318000<>+20(SB)/4, $0x3f318000
+DATA float3f318000<>+24(SB)/4, $0x3f318000
+DATA float3f318000<>+28(SB)/4, $0x3f318000
+DATA float3f318000<>+32(SB)/4, $0x3f318000
+DATA float3f318000<>+36(SB)/4, $0x3f318000
+DATA float3f318000<>+40(SB)/4, $0x3f318000
+DATA float3f318000<>+44(SB)/4, $0x3f318000
+DATA float3f318000<>+48(SB)/4, $0x3f318000
+DATA float3f318000<>+52(SB)/4, $0x3f318000
+DATA float3f318000<>+56(SB)/4, $0x3f318000
+DATA float3f318000<>+60(SB)/4, $0x3f318000
+GLOBL float3f318000<>(SB), RODATA|NOPTR, $64
+
+DATA floatb95e8083<>+0(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+4(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+8(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+12(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+16(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+20(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+24(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+28(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+32(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+36(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+40(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+44(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+48(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+52(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+56(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+60(SB)/4, $0xb95e8083
+GLOBL floatb95e8083<>(SB), RODATA|NOPTR, $64
+
+DATA float39506967<>+0(SB)/4, $0x39506967
+DATA float39506967<>+4(SB)/4, $0x39506967
+DATA float39506967<>+8(SB)/4, $0x39506967
+DATA float39506967<>+12(SB)/4, $0x39506967
+DATA float39506967<>+16(SB)/4, $0x39506967
+DATA float39506967<>+20(SB)/4, $0x39506967
+DATA float39506967<>+24(SB)/4, $0x39506967
+DATA float39506967<>+28(SB)/4, $0x39506967
+DATA float39506967<>+32(SB)/4, $0x39506967
+DATA float39506967<>+36(SB)/4, $0x39506967
+DATA float39506967<>+40(SB)/4, $0x39506967
+DATA float39506967<>+44(SB)/4, $0x39506967
+DATA float39506967<>+48(SB)/4, $0x39506967
+DATA float39506967<>+52(SB)/4, $0x39506967
+DATA float39506967<>+56(SB)/4, $0x39506967
+DATA float39506967<>+60(SB)/4, $0x39506967
+GLOBL float39506967<>(SB), RODATA|NOPTR, $64
+
+DATA float3ab743ce<>+0(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+4(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+8(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+12(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+16(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+20(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+24(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+28(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+32(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+36(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+40(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+44(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+48(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+52(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+56(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+60(SB)/4, $0x3ab743ce
+GLOBL float3ab743ce<>(SB), RODATA|NOPTR, $64
+
+DATA float3c088908<>+0(SB)/4, $0x3c088908
+DATA float3c088908<>+4(SB)/4, $0x3c088908
+DATA float3c088908<>+8(SB)/4, $0x3c088908
+DATA float3c088908<>+12(SB)/4, $0x3c088908
+DATA float3c088908<>+16(SB)/4, $0x3c088908
+DATA float3c088908<>+20(SB)/4, $0x3c088908
+DATA float3c088908<>+24(SB)/4, $0x3c088908
+DATA float3c088908<>+28(SB)/4, $0x3c088908
+DATA float3c088908<>+32(SB)/4, $0x3c088908
+DATA float3c088908<>+36(SB)/4, $0x3c088908
+DATA float3c088908<>+40(SB)/4, $0x3c088908
+DATA float3c088908<>+44(SB)/4, $0x3c088908
+DATA float3c088908<>+48(SB)/4, $0x3c088908
+DATA float3c088908<>+52(SB)/4, $0x3c088908
+DATA float3c088908<>+56(SB)/4, $0x3c088908
+DATA float3c088908<>+60(SB)/4, $0x3c088908
+GLOBL float3c088908<>(SB), RODATA|NOPTR, $64
+
+DATA float3d2aa9c1<>+0(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+4(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+8(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+12(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+16(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+20(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+24(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+28(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+32(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+36(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+40(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+44(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+48(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+52(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+56(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+60(SB)/4, $0x3d2aa9c1
+GLOBL float3d2aa9c1<>(SB), RODATA|NOPTR, $64
+
+DATA float3e2aaaaa<>+0(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+4(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+8(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+12(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+16(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+20(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+24(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+28(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+32(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+36(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+40(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+44(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+48(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+52(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+56(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+60(SB)/4, $0x3e2aaaaa
+GLOBL float3e2aaaaa<>(SB), RODATA|NOPTR, $64
+
+DATA float3f000000<>+0(SB)/4, $0x3f000000
+DATA float3f000000<>+4(SB)/4, $0x3f000000
+DATA float3f000000<>+8(SB)/4, $0x3f000000
+DATA float3f000000<>+12(SB)/4, $0x3f000000
+DATA float3f000000<>+16(SB)/4, $0x3f000000
+DATA float3f000000<>+20(SB)/4, $0x3f000000
+DATA float3f000000<>+24(SB)/4, $0x3f000000
+DATA float3f000000<>+28(SB)/4, $0x3f000000
+DATA float3f000000<>+32(SB)/4, $0x3f000000
+DATA float3f000000<>+36(SB)/4, $0x3f000000
+DATA float3f000000<>+40(SB)/4, $0x3f000000
+DATA float3f000000<>+44(SB)/4, $0x3f000000
+DATA float3f000000<>+48(SB)/4, $0x3f000000
+DATA float3f000000<>+52(SB)/4, $0x3f000000
+DATA float3f000000<>+56(SB)/4, $0x3f000000
+DATA float3f000000<>+60(SB)/4, $0x3f000000
+GLOBL float3f000000<>(SB), RODATA|NOPTR, $64
+
+DATA float3f800000<>+0(SB)/4, $0x3f800000
+DATA float3f800000<>+4(SB)/4, $0x3f800000
+DATA float3f800000<>+8(SB)/4, $0x3f800000
+DATA float3f800000<>+12(SB)/4, $0x3f800000
+DATA float3f800000<>+16(SB)/4, $0x3f800000
+DATA float3f800000<>+20(SB)/4, $0x3f800000
+DATA float3f800000<>+24(SB)/4, $0x3f800000
+DATA float3f800000<>+28(SB)/4, $0x3f800000
+DATA float3f800000<>+32(SB)/4, $0x3f800000
+DATA float3f800000<>+36(SB)/4, $0x3f800000
+DATA float3f800000<>+40(SB)/4, $0x3f800000
+DATA float3f800000<>+44(SB)/4, $0x3f800000
+DATA float3f800000<>+48(SB)/4, $0x3f800000
+DATA float3f800000<>+52(SB)/4, $0x3f800000
+DATA float3f800000<>+56(SB)/4, $0x3f800000
+DATA float3f800000<>+60(SB)/4, $0x3f800000
+GLOBL float3f800000<>(SB), RODATA|NOPTR, $64
+
+DATA float0000007f<>+0(SB)/4, $0x0000007f
+DATA float0000007f<>+4(SB)/4, $0x0000007f
+DATA float0000007f<>+8(SB)/4, $0x0000007f
+DATA float0000007f<>+12(SB)/4, $0x0000007f
+DATA float0000007f<>+16(SB)/4, $0x0000007f
+DATA float0000007f<>+20(SB)/4, $0x0000007f
+DATA float0000007f<>+24(SB)/4, $0x0000007f
+DATA float0000007f<>+28(SB)/4, $0x0000007f
+DATA float0000007f<>+32(SB)/4, $0x0000007f
+DATA float0000007f<>+36(SB)/4, $0x0000007f
+DATA float0000007f<>+40(SB)/4, $0x0000007f
+DATA float0000007f<>+44(SB)/4, $0x0000007f
+DATA float0000007f<>+48(SB)/4, $0x0000007f
+DATA float0000007f<>+52(SB)/4, $0x0000007f
+DATA float0000007f<>+56(SB)/4, $0x0000007f
+DATA float0000007f<>+60(SB)/4, $0x0000007f
+GLOBL float0000007f<>(SB), RODATA|NOPTR, $64
+
+// func sigmoidAVX2(dst *float32, src *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS      (CX), Y0
+	VXORPS       float80000000<>+0(SB), Y0, Y0
+	VMOVUPS      floatc2d00000<>+0(SB), Y1
+	VMAXPS       Y0, Y1, Y1
+	VMOVUPS      float42b20000<>+0(SB), Y0
+	VMINPS       Y1, Y0, Y0
+	VMULPS       float3fb8aa3b<>+0(SB), Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VMOVUPS      Y0, Y0
+	VFNMADD231PS float3f318000<>+0(SB), Y1, Y0
+	VFNMADD231PS floatb95e8083<>+0(SB), Y1, Y0
+	VMOVUPS      float39506967<>+0(SB), Y2
+	VFMADD213PS  float3ab743ce<>+0(SB), Y0, Y2
+	VFMADD213PS  float3c088908<>+0(SB), Y0, Y2
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y0, Y2
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y0, Y2
+	VFMADD213PS  float3f000000<>+0(SB), Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VADDPS       float3f800000<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y0
+	VPSRAD       $0x01, Y0, Y1
+	VPSUBD       Y1, Y0, Y0
+	VPADDD       float0000007f<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VPADDD       float0000007f<>+0(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y2, Y2
+	VADDPS       float3f800000<>+0(SB), Y2, Y2
+	VMOVUPS      float3f800000<>+0(SB), Y0
+	VDIVPS       Y2, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	SUBQ         $0x08, DX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+DATA float80000000<>+0(SB)/4, $0x80000000
+DATA float80000000<>+4(SB)/4, $0x80000000
+DATA float80000000<>+8(SB)/4, $0x80000000
+DATA float80000000<>+12(SB)/4, $0x80000000
+DATA float80000000<>+16(SB)/4, $0x80000000
+DATA float80000000<>+20(SB)/4, $0x80000000
+DATA float80000000<>+24(SB)/4, $0x80000000
+DATA float80000000<>+28(SB)/4, $0x80000000
+DATA float80000000<>+32(SB)/4, $0x80000000
+DATA float80000000<>+36(SB)/4, $0x80000000
+DATA float80000000<>+40(SB)/4, $0x80000000
+DATA float80000000<>+44(SB)/4, $0x80000000
+DATA float80000000<>+48(SB)/4, $0x80000000
+DATA float80000000<>+52(SB)/4, $0x80000000
+DATA float80000000<>+56(SB)/4, $0x80000000
+DATA float80000000<>+60(SB)/4, $0x80000000
+GLOBL float80000000<>(SB), RODATA|NOPTR, $64
+
+// func siluAVX2(dst *float32, src *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·siluAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS      (CX), Y0
+	VXORPS       float80000000<>+0(SB), Y0, Y1
+	VMOVUPS      floatc2d00000<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y2
+	VMOVUPS      float42b20000<>+0(SB), Y1
+	VMINPS       Y2, Y1, Y1
+	VMULPS       float3fb8aa3b<>+0(SB), Y1, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VMOVUPS      Y1, Y1
+	VFNMADD231PS float3f318000<>+0(SB), Y2, Y1
+	VFNMADD231PS floatb95e8083<>+0(SB), Y2, Y1
+	VMOVUPS      float39506967<>+0(SB), Y3
+	VFMADD213PS  float3ab743ce<>+0(SB), Y1, Y3
+	VFMADD213PS  float3c088908<>+0(SB), Y1, Y3
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y1, Y3
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y1, Y3
+	VFMADD213PS  float3f000000<>+0(SB), Y1, Y3
+	VMULPS       Y1, Y1, Y4
+	VFMADD213PS  Y1, Y4, Y3
+	VADDPS       float3f800000<>+0(SB), Y3, Y3
+	VCVTPS2DQ    Y2, Y1
+	VPSRAD       $0x01, Y1, Y2
+	VPSUBD       Y2, Y1, Y1
+	VPADDD       float0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VPADDD       float0000007f<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y3, Y3
+	VADDPS       float3f800000<>+0(SB), Y3, Y3
+	VMOVUPS      float3f800000<>+0(SB), Y1
+	VDIVPS       Y3, Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	SUBQ         $0x08, DX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func tanhAVX2(dst *float32, src *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·tanhAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS     (CX), Y0
+	VMOVUPS     floatc1100000<>+0(SB), Y1
+	VMAXPS      Y0, Y1, Y1
+	VMOVUPS     float41100000<>+0(SB), Y0
+	VMINPS      Y1, Y0, Y0
+	VMULPS      Y0, Y0, Y1
+	VMOVUPS     floata59f25c0<>+0(SB), Y2
+	VFMADD213PS float2a61337e<>+0(SB), Y1, Y2
+	VFMADD213PS floataebd37ff<>+0(SB), Y1, Y2
+	VFMADD213PS float335c0041<>+0(SB), Y1, Y2
+	VFMADD213PS float3779434a<>+0(SB), Y1, Y2
+	VFMADD213PS float3a270ded<>+0(SB), Y1, Y2
+	VFMADD213PS float3ba059dc<>+0(SB), Y1, Y2
+	VMULPS      Y0, Y2, Y2
+	VMOVUPS     float35a0d3d8<>+0(SB), Y0
+	VFMADD213PS float38f895d6<>+0(SB), Y1, Y0
+	VFMADD213PS float3b14aa05<>+0(SB), Y1, Y0
+	VFMADD213PS float3ba059dd<>+0(SB), Y1, Y0
+	VDIVPS      Y0, Y2, Y2
+	VMOVUPS     Y2, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, DX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+DATA floatc1100000<>+0(SB)/4, $0xc1100000
+DATA floatc1100000<>+4(SB)/4, $0xc1100000
+DATA floatc1100000<>+8(SB)/4, $0xc1100000
+DATA floatc1100000<>+12(SB)/4, $0xc1100000
+DATA floatc1100000<>+16(SB)/4, $0xc1100000
+DATA floatc1100000<>+20(SB)/4, $0xc1100000
+DATA floatc1100000<>+24(SB)/4, $0xc1100000
+DATA floatc1100000<>+28(SB)/4, $0xc1100000
+DATA floatc1100000<>+32(SB)/4, $0xc1100000
+DATA floatc1100000<>+36(SB)/4, $0xc1100000
+DATA floatc1100000<>+40(SB)/4, $0xc1100000
+DATA floatc1100000<>+44(SB)/4, $0xc1100000
+DATA floatc1100000<>+48(SB)/4, $0xc1100000
+DATA floatc1100000<>+52(SB)/4, $0xc1100000
+DATA floatc1100000<>+56(SB)/4, $0xc1100000
+DATA floatc1100000<>+60(SB)/4, $0xc1100000
+GLOBL floatc1100000<>(SB), RODATA|NOPTR, $64
+
+DATA float41100000<>+0(SB)/4, $0x41100000
+DATA float41100000<>+4(SB)/4, $0x41100000
+DATA float41100000<>+8(SB)/4, $0x41100000
+DATA float41100000<>+12(SB)/4, $0x41100000
+DATA float41100000<>+16(SB)/4, $0x41100000
+DATA float41100000<>+20(SB)/4, $0x41100000
+DATA float41100000<>+24(SB)/4, $0x41100000
+DATA float41100000<>+28(SB)/4, $0x41100000
+DATA float41100000<>+32(SB)/4, $0x41100000
+DATA float41100000<>+36(SB)/4, $0x41100000
+DATA float41100000<>+40(SB)/4, $0x41100000
+DATA float41100000<>+44(SB)/4, $0x41100000
+DATA float41100000<>+48(SB)/4, $0x41100000
+DATA float41100000<>+52(SB)/4, $0x41100000
+DATA float41100000<>+56(SB)/4, $0x41100000
+DATA float41100000<>+60(SB)/4, $0x41100000
+GLOBL float41100000<>(SB), RODATA|NOPTR, $64
+
+DATA floata59f25c0<>+0(SB)/4, $0xa59f25c0
+DATA floata59f25c0<>+4(SB)/4, $0xa59f25c0
+DATA floata59f25c0<>+8(SB)/4, $0xa59f25c0
+DATA floata59f25c0<>+12(SB)/4, $0xa59f25c0
+DATA floata59f25c0<>+16(SB)/4, $0xa59f25c0
+DATA floata59f25c0<>+20(SB)/4, $0xa59f25c0
+DATA floata59f25c0<>+24(SB)/4, $0xa59f25c0
+DATA floata59f25c0<>+28(SB)/4, $0xa59f25c0
+DATA floata59f25c0<>+32(SB)/4, $0xa59f25c0
+DATA floata59f25c0<>+36(SB)/4, $0xa59f25c0
+DATA floata59f25c0<>+40(SB)/4, $0xa59f25c0
+DATA floata59f25c0<>+44(SB)/4, $0xa59f25c0
+DATA floata59f25c0<>+48(SB)/4, $0xa59f25c0
+DATA floata59f25c0<>+52(SB)/4, $0xa59f25c0
+DATA floata59f25c0<>+56(SB)/4, $0xa59f25c0
+DATA floata59f25c0<>+60(SB)/4, $0xa59f25c0
+GLOBL floata59f25c0<>(SB), RODATA|NOPTR, $64
+
+DATA float2a61337e<>+0(SB)/4, $0x2a61337e
+DATA float2a61337e<>+4(SB)/4, $0x2a61337e
+DATA float2a61337e<>+8(SB)/4, $0x2a61337e
+DATA float2a61337e<>+12(SB)/4, $0x2a61337e
+DATA float2a61337e<>+16(SB)/4, $0x2a61337e
+DATA float2a61337e<>+20(SB)/4, $0x2a61337e
+DATA float2a61337e<>+24(SB)/4, $0x2a61337e
+DATA float2a61337e<>+28(SB)/4, $0x2a61337e
+DATA float2a61337e<>+32(SB)/4, $0x2a61337e
+DATA float2a61337e<>+36(SB)/4, $0x2a61337e
+DATA float2a61337e<>+40(SB)/4, $0x2a61337e
+DATA float2a61337e<>+44(SB)/4, $0x2a61337e
+DATA float2a61337e<>+48(SB)/4, $0x2a61337e
+DATA float2a61337e<>+52(SB)/4, $0x2a61337e
+DATA float2a61337e<>+56(SB)/4, $0x2a61337e
+DATA float2a61337e<>+60(SB)/4, $0x2a61337e
+GLOBL float2a61337e<>(SB), RODATA|NOPTR, $64
+
+DATA floataebd37ff<>+0(SB)/4, $0xaebd37ff
+DATA floataebd37ff<>+4(SB)/4, $0xaebd37ff
+DATA floataebd37ff<>+8(SB)/4, $0xaebd37ff
+DATA floataebd37ff<>+12(SB)/4, $0xaebd37ff
+DATA floataebd37ff<>+16(SB)/4, $0xaebd37ff
+DATA floataebd37ff<>+20(SB)/4, $0xaebd37ff
+DATA floataebd37ff<>+24(SB)/4, $0xaebd37ff
+DATA floataebd37ff<>+28(SB)/4, $0xaebd37ff
+DATA floataebd37ff<>+32(SB)/4, $0xaebd37ff
+DATA floataebd37ff<>+36(SB)/4, $0xaebd37ff
+DATA floataebd37ff<>+40(SB)/4, $0xaebd37ff
+DATA floataebd37ff<>+44(SB)/4, $0xaebd37ff
+DATA floataebd37ff<>+48(SB)/4, $0xaebd37ff
+DATA floataebd37ff<>+52(SB)/4, $0xaebd37ff
+DATA floataebd37ff<>+56(SB)/4, $0xaebd37ff
+DATA floataebd37ff<>+60(SB)/4, $0xaebd37ff
+GLOBL floataebd37ff<>(SB), RODATA|NOPTR, $64
+
+DATA float335c0041<>+0(SB)/4, $0x335c0041
+DATA float335c0041<>+4(SB)/4, $0x335c0041
+DATA float335c0041<>+8(SB)/4, $0x335c0041
+DATA float335c0041<>+12(SB)/4, $0x335c0041
+DATA float335c0041<>+16(SB)/4, $0x335c0041
+DATA float335c0041<>+20(SB)/4, $0x335c0041
+DATA float335c0041<>+24(SB)/4, $0x335c0041
+DATA float335c0041<>+28(SB)/4, $0x335c0041
+DATA float335c0041<>+32(SB)/4, $0x335c0041
+DATA float335c0041<>+36(SB)/4, $0x335c0041
+DATA float335c0041<>+40(SB)/4, $0x335c0041
+DATA float335c0041<>+44(SB)/4, $0x335c0041
+DATA float335c0041<>+48(SB)/4, $0x335c0041
+DATA float335c0041<>+52(SB)/4, $0x335c0041
+DATA float335c0041<>+56(SB)/4, $0x335c0041
+DATA float335c0041<>+60(SB)/4, $0x335c0041
+GLOBL float335c0041<>(SB), RODATA|NOPTR, $64
+
+DATA float3779434a<>+0(SB)/4, $0x3779434a
+DATA float3779434a<>+4(SB)/4, $0x3779434a
+DATA float3779434a<>+8(SB)/4, $0x3779434a
+DATA float3779434a<>+12(SB)/4, $0x3779434a
+DATA float3779434a<>+16(SB)/4, $0x3779434a
+DATA float3779434a<>+20(SB)/4, $0x3779434a
+DATA float3779434a<>+24(SB)/4, $0x3779434a
+DATA float3779434a<>+28(SB)/4, $0x3779434a
+DATA float3779434a<>+32(SB)/4, $0x3779434a
+DATA float3779434a<>+36(SB)/4, $0x3779434a
+DATA float3779434a<>+40(SB)/4, $0x3779434a
+DATA float3779434a<>+44(SB)/4, $0x3779434a
+DATA float3779434a<>+48(SB)/4, $0x3779434a
+DATA float3779434a<>+52(SB)/4, $0x3779434a
+DATA float3779434a<>+56(SB)/4, $0x3779434a
+DATA float3779434a<>+60(SB)/4, $0x3779434a
+GLOBL float3779434a<>(SB), RODATA|NOPTR, $64
+
+DATA float3a270ded<>+0(SB)/4, $0x3a270ded
+DATA float3a270ded<>+4(SB)/4, $0x3a270ded
+DATA float3a270ded<>+8(SB)/4, $0x3a270ded
+DATA float3a270ded<>+12(SB)/4, $0x3a270ded
+DATA float3a270ded<>+16(SB)/4, $0x3a270ded
+DATA float3a270ded<>+20(SB)/4, $0x3a270ded
+DATA float3a270ded<>+24(SB)/4, $0x3a270ded
+DATA float3a270ded<>+28(SB)/4, $0x3a270ded
+DATA float3a270ded<>+32(SB)/4, $0x3a270ded
+DATA float3a270ded<>+36(SB)/4, $0x3a270ded
+DATA float3a270ded<>+40(SB)/4, $0x3a270ded
+DATA float3a270ded<>+44(SB)/4, $0x3a270ded
+DATA float3a270ded<>+48(SB)/4, $0x3a270ded
+DATA float3a270ded<>+52(SB)/4, $0x3a270ded
+DATA float3a270ded<>+56(SB)/4, $0x3a270ded
+DATA float3a270ded<>+60(SB)/4, $0x3a270ded
+GLOBL float3a270ded<>(SB), RODATA|NOPTR, $64
+
+DATA float3ba059dc<>+0(SB)/4, $0x3ba059dc
+DATA float3ba059dc<>+4(SB)/4, $0x3ba059dc
+DATA float3ba059dc<>+8(SB)/4, $0x3ba059dc
+DATA float3ba059dc<>+12(SB)/4, $0x3ba059dc
+DATA float3ba059dc<>+16(SB)/4, $0x3ba059dc
+DATA float3ba059dc<>+20(SB)/4, $0x3ba059dc
+DATA float3ba059dc<>+24(SB)/4, $0x3ba059dc
+DATA float3ba059dc<>+28(SB)/4, $0x3ba059dc
+DATA float3ba059dc<>+32(SB)/4, $0x3ba059dc
+DATA float3ba059dc<>+36(SB)/4, $0x3ba059dc
+DATA float3ba059dc<>+40(SB)/4, $0x3ba059dc
+DATA float3ba059dc<>+44(SB)/4, $0x3ba059dc
+DATA float3ba059dc<>+48(SB)/4, $0x3ba059dc
+DATA float3ba059dc<>+52(SB)/4, $0x3ba059dc
+DATA float3ba059dc<>+56(SB)/4, $0x3ba059dc
+DATA float3ba059dc<>+60(SB)/4, $0x3ba059dc
+GLOBL float3ba059dc<>(SB), RODATA|NOPTR, $64
+
+DATA float35a0d3d8<>+0(SB)/4, $0x35a0d3d8
+DATA float35a0d3d8<>+4(SB)/4, $0x35a0d3d8
+DATA float35a0d3d8<>+8(SB)/4, $0x35a0d3d8
+DATA float35a0d3d8<>+12(SB)/4, $0x35a0d3d8
+DATA float35a0d3d8<>+16(SB)/4, $0x35a0d3d8
+DATA float35a0d3d8<>+20(SB)/4, $0x35a0d3d8
+DATA float35a0d3d8<>+24(SB)/4, $0x35a0d3d8
+DATA float35a0d3d8<>+28(SB)/4, $0x35a0d3d8
+DATA float35a0d3d8<>+32(SB)/4, $0x35a0d3d8
+DATA float35a0d3d8<>+36(SB)/4, $0x35a0d3d8
+DATA float35a0d3d8<>+40(SB)/4, $0x35a0d3d8
+DATA float35a0d3d8<>+44(SB)/4, $0x35a0d3d8
+DATA float35a0d3d8<>+48(SB)/4, $0x35a0d3d8
+DATA float35a0d3d8<>+52(SB)/4, $0x35a0d3d8
+DATA float35a0d3d8<>+56(SB)/4, $0x35a0d3d8
+DATA float35a0d3d8<>+60(SB)/4, $0x35a0d3d8
+GLOBL float35a0d3d8<>(SB), RODATA|NOPTR, $64
+
+DATA float38f895d6<>+0(SB)/4, $0x38f895d6
+DATA float38f895d6<>+4(SB)/4, $0x38f895d6
+DATA float38f895d6<>+8(SB)/4, $0x38f895d6
+DATA float38f895d6<>+12(SB)/4, $0x38f895d6
+DATA float38f895d6<>+16(SB)/4, $0x38f895d6
+DATA float38f895d6<>+20(SB)/4, $0x38f895d6
+DATA float38f895d6<>+24(SB)/4, $0x38f895d6
+DATA float38f895d6<>+28(SB)/4, $0x38f895d6
+DATA float38f895d6<>+32(SB)/4, $0x38f895d6
+DATA float38f895d6<>+36(SB)/4, $0x38f895d6
+DATA float38f895d6<>+40(SB)/4, $0x38f895d6
+DATA float38f895d6<>+44(SB)/4, $0x38f895d6
+DATA float38f895d6<>+48(SB)/4, $0x38f895d6
+DATA float38f895d6<>+52(SB)/4, $0x38f895d6
+DATA float38f895d6<>+56(SB)/4, $0x38f895d6
+DATA float38f895d6<>+60(SB)/4, $0x38f895d6
+GLOBL float38f895d6<>(SB), RODATA|NOPTR, $64
+
+DATA float3b14aa05<>+0(SB)/4, $0x3b14aa05
+DATA float3b14aa05<>+4(SB)/4, $0x3b14aa05
+DATA float3b14aa05<>+8(SB)/4, $0x3b14aa05
+DATA float3b14aa05<>+12(SB)/4, $0x3b14aa05
+DATA float3b14aa05<>+16(SB)/4, $0x3b14aa05
+DATA float3b14aa05<>+20(SB)/4, $0x3b14aa05
+DATA float3b14aa05<>+24(SB)/4, $0x3b14aa05
+DATA float3b14aa05<>+28(SB)/4, $0x3b14aa05
+DATA float3b14aa05<>+32(SB)/4, $0x3b14aa05
+DATA float3b14aa05<>+36(SB)/4, $0x3b14aa05
+DATA float3b14aa05<>+40(SB)/4, $0x3b14aa05
+DATA float3b14aa05<>+44(SB)/4, $0x3b14aa05
+DATA float3b14aa05<>+48(SB)/4, $0x3b14aa05
+DATA float3b14aa05<>+52(SB)/4, $0x3b14aa05
+DATA float3b14aa05<>+56(SB)/4, $0x3b14aa05
+DATA float3b14aa05<>+60(SB)/4, $0x3b14aa05
+GLOBL float3b14aa05<>(SB), RODATA|NOPTR, $64
+
+DATA float3ba059dd<>+0(SB)/4, $0x3ba059dd
+DATA float3ba059dd<>+4(SB)/4, $0x3ba059dd
+DATA float3ba059dd<>+8(SB)/4, $0x3ba059dd
+DATA float3ba059dd<>+12(SB)/4, $0x3ba059dd
+DATA float3ba059dd<>+16(SB)/4, $0x3ba059dd
+DATA float3ba059dd<>+20(SB)/4, $0x3ba059dd
+DATA float3ba059dd<>+24(SB)/4, $0x3ba059dd
+DATA float3ba059dd<>+28(SB)/4, $0x3ba059dd
+DATA float3ba059dd<>+32(SB)/4, $0x3ba059dd
+DATA float3ba059dd<>+36(SB)/4, $0x3ba059dd
+DATA float3ba059dd<>+40(SB)/4, $0x3ba059dd
+DATA float3ba059dd<>+44(SB)/4, $0x3ba059dd
+DATA float3ba059dd<>+48(SB)/4, $0x3ba059dd
+DATA float3ba059dd<>+52(SB)/4, $0x3ba059dd
+DATA float3ba059dd<>+56(SB)/4, $0x3ba059dd
+DATA float3ba059dd<>+60(SB)/4, $0x3ba059dd
+GLOBL float3ba059dd<>(SB), RODATA|NOPTR, $64
+
+// func erfAVX2(dst *float32, src *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·erfAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS     (CX), Y0
+	VMOVUPS     floatc0800000<>+0(SB), Y1
+	VMAXPS      Y0, Y1, Y1
+	VMOVUPS     float40800000<>+0(SB), Y0
+	VMINPS      Y1, Y0, Y0
+	VMULPS      Y0, Y0, Y1
+	VMOVUPS     floataf95df0b<>+0(SB), Y2
+	VFMADD213PS float32edffee<>+0(SB), Y1, Y2
+	VFMADD213PS floatb60cff51<>+0(SB), Y1, Y2
+	VFMADD213PS floatb86ec2d2<>+0(SB), Y1, Y2
+	VFMADD213PS floatba40ac63<>+0(SB), Y1, Y2
+	VFMADD213PS floatbb41a1f6<>+0(SB), Y1, Y2
+	VFMADD213PS floatbc83dbd4<>+0(SB), Y1, Y2
+	VMULPS      Y0, Y2, Y2
+	VMOVUPS     floatb77460cd<>+0(SB), Y0
+	VFMADD213PS floatb95fbd29<>+0(SB), Y1, Y0
+	VFMADD213PS floatbadc924e<>+0(SB), Y1, Y0
+	VFMADD213PS floatbbf19bf8<>+0(SB), Y1, Y0
+	VFMADD213PS floatbc69b6a7<>+0(SB), Y1, Y0
+	VDIVPS      Y0, Y2, Y2
+	VMOVUPS     floatbf800000<>+0(SB), Y0
+	VMAXPS      Y2, Y0, Y0
+	VMOVUPS     float3f800000<>+0(SB), Y1
+	VMINPS      Y0, Y1, Y1
+	VMOVUPS     Y1, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, DX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+DATA floatc0800000<>+0(SB)/4, $0xc0800000
+DATA floatc0800000<>+4(SB)/4, $0xc0800000
+DATA floatc0800000<>+8(SB)/4, $0xc0800000
+DATA floatc0800000<>+12(SB)/4, $0xc0800000
+DATA floatc0800000<>+16(SB)/4, $0xc0800000
+DATA floatc0800000<>+20(SB)/4, $0xc0800000
+DATA floatc0800000<>+24(SB)/4, $0xc0800000
+DATA floatc0800000<>+28(SB)/4, $0xc0800000
+DATA floatc0800000<>+32(SB)/4, $0xc0800000
+DATA floatc0800000<>+36(SB)/4, $0xc0800000
+DATA floatc0800000<>+40(SB)/4, $0xc0800000
+DATA floatc0800000<>+44(SB)/4, $0xc0800000
+DATA floatc0800000<>+48(SB)/4, $0xc0800000
+DATA floatc0800000<>+52(SB)/4, $0xc0800000
+DATA floatc0800000<>+56(SB)/4, $0xc0800000
+DATA floatc0800000<>+60(SB)/4, $0xc0800000
+GLOBL floatc0800000<>(SB), RODATA|NOPTR, $64
+
+DATA float40800000<>+0(SB)/4, $0x40800000
+DATA float40800000<>+4(SB)/4, $0x40800000
+DATA float40800000<>+8(SB)/4, $0x40800000
+DATA float40800000<>+12(SB)/4, $0x40800000
+DATA float40800000<>+16(SB)/4, $0x40800000
+DATA float40800000<>+20(SB)/4, $0x40800000
+DATA float40800000<>+24(SB)/4, $0x40800000
+DATA float40800000<>+28(SB)/4, $0x40800000
+DATA float40800000<>+32(SB)/4, $0x40800000
+DATA float40800000<>+36(SB)/4, $0x40800000
+DATA float40800000<>+40(SB)/4, $0x40800000
+DATA float40800000<>+44(SB)/4, $0x40800000
+DATA float40800000<>+48(SB)/4, $0x40800000
+DATA float40800000<>+52(SB)/4, $0x40800000
+DATA float40800000<>+56(SB)/4, $0x40800000
+DATA float40800000<>+60(SB)/4, $0x40800000
+GLOBL float40800000<>(SB), RODATA|NOPTR, $64
+
+DATA floataf95df0b<>+0(SB)/4, $0xaf95df0b
+DATA floataf95df0b<>+4(SB)/4, $0xaf95df0b
+DATA floataf95df0b<>+8(SB)/4, $0xaf95df0b
+DATA floataf95df0b<>+12(SB)/4, $0xaf95df0b
+DATA floataf95df0b<>+16(SB)/4, $0xaf95df0b
+DATA floataf95df0b<>+20(SB)/4, $0xaf95df0b
+DATA floataf95df0b<>+24(SB)/4, $0xaf95df0b
+DATA floataf95df0b<>+28(SB)/4, $0xaf95df0b
+DATA floataf95df0b<>+32(SB)/4, $0xaf95df0b
+DATA floataf95df0b<>+36(SB)/4, $0xaf95df0b
+DATA floataf95df0b<>+40(SB)/4, $0xaf95df0b
+DATA floataf95df0b<>+44(SB)/4, $0xaf95df0b
+DATA floataf95df0b<>+48(SB)/4, $0xaf95df0b
+DATA floataf95df0b<>+52(SB)/4, $0xaf95df0b
+DATA floataf95df0b<>+56(SB)/4, $0xaf95df0b
+DATA floataf95df0b<>+60(SB)/4, $0xaf95df0b
+GLOBL floataf95df0b<>(SB), RODATA|NOPTR, $64
+
+DATA float32edffee<>+0(SB)/4, $0x32edffee
+DATA float32edffee<>+4(SB)/4, $0x32edffee
+DATA float32edffee<>+8(SB)/4, $0x32edffee
+DATA float32edffee<>+12(SB)/4, $0x32edffee
+DATA float32edffee<>+16(SB)/4, $0x32edffee
+DATA float32edffee<>+20(SB)/4, $0x32edffee
+DATA float32edffee<>+24(SB)/4, $0x32edffee
+DATA float32edffee<>+28(SB)/4, $0x32edffee
+DATA float32edffee<>+32(SB)/4, $0x32edffee
+DATA float32edffee<>+36(SB)/4, $0x32edffee
+DATA float32edffee<>+40(SB)/4, $0x32edffee
+DATA float32edffee<>+44(SB)/4, $0x32edffee
+DATA float32edffee<>+48(SB)/4, $0x32edffee
+DATA float32edffee<>+52(SB)/4, $0x32edffee
+DATA float32edffee<>+56(SB)/4, $0x32edffee
+DATA float32edffee<>+60(SB)/4, $0x32edffee
+GLOBL float32edffee<>(SB), RODATA|NOPTR, $64
+
+DATA floatb60cff51<>+0(SB)/4, $0xb60cff51
+DATA floatb60cff51<>+4(SB)/4, $0xb60cff51
+DATA floatb60cff51<>+8(SB)/4, $0xb60cff51
+DATA floatb60cff51<>+12(SB)/4, $0xb60cff51
+DATA floatb60cff51<>+16(SB)/4, $0xb60cff51
+DATA floatb60cff51<>+20(SB)/4, $0xb60cff51
+DATA floatb60cff51<>+24(SB)/4, $0xb60cff51
+DATA floatb60cff51<>+28(SB)/4, $0xb60cff51
+DATA floatb60cff51<>+32(SB)/4, $0xb60cff51
+DATA floatb60cff51<>+36(SB)/4, $0xb60cff51
+DATA floatb60cff51<>+40(SB)/4, $0xb60cff51
+DATA floatb60cff51<>+44(SB)/4, $0xb60cff51
+DATA floatb60cff51<>+48(SB)/4, $0xb60cff51
+DATA floatb60cff51<>+52(SB)/4, $0xb60cff51
+DATA floatb60cff51<>+56(SB)/4, $0xb60cff51
+DATA floatb60cff51<>+60(SB)/4, $0xb60cff51
+GLOBL floatb60cff51<>(SB), RODATA|NOPTR, $64
+
+DATA floatb86ec2d2<>+0(SB)/4, $0xb86ec2d2
+DATA floatb86ec2d2<>+4(SB)/4, $0xb86ec2d2
+DATA floatb86ec2d2<>+8(SB)/4, $0xb86ec2d2
+DATA floatb86ec2d2<>+12(SB)/4, $0xb86ec2d2
+DATA floatb86ec2d2<>+16(SB)/4, $0xb86ec2d2
+DATA floatb86ec2d2<>+20(SB)/4, $0xb86ec2d2
+DATA floatb86ec2d2<>+24(SB)/4, $0xb86ec2d2
+DATA floatb86ec2d2<>+28(SB)/4, $0xb86ec2d2
+DATA floatb86ec2d2<>+32(SB)/4, $0xb86ec2d2
+DATA floatb86ec2d2<>+36(SB)/4, $0xb86ec2d2
+DATA floatb86ec2d2<>+40(SB)/4, $0xb86ec2d2
+DATA floatb86ec2d2<>+44(SB)/4, $0xb86ec2d2
+DATA floatb86ec2d2<>+48(SB)/4, $0xb86ec2d2
+DATA floatb86ec2d2<>+52(SB)/4, $0xb86ec2d2
+DATA floatb86ec2d2<>+56(SB)/4, $0xb86ec2d2
+DATA floatb86ec2d2<>+60(SB)/4, $0xb86ec2d2
+GLOBL floatb86ec2d2<>(SB), RODATA|NOPTR, $64
+
+DATA floatba40ac63<>+0(SB)/4, $0xba40ac63
+DATA floatba40ac63<>+4(SB)/4, $0xba40ac63
+DATA floatba40ac63<>+8(SB)/4, $0xba40ac63
+DATA floatba40ac63<>+12(SB)/4, $0xba40ac63
+DATA floatba40ac63<>+16(SB)/4, $0xba40ac63
+DATA floatba40ac63<>+20(SB)/4, $0xba40ac63
+DATA floatba40ac63<>+24(SB)/4, $0xba40ac63
+DATA floatba40ac63<>+28(SB)/4, $0xba40ac63
+DATA floatba40ac63<>+32(SB)/4, $0xba40ac63
+DATA floatba40ac63<>+36(SB)/4, $0xba40ac63
+DATA floatba40ac63<>+40(SB)/4, $0xba40ac63
+DATA floatba40ac63<>+44(SB)/4, $0xba40ac63
+DATA floatba40ac63<>+48(SB)/4, $0xba40ac63
+DATA floatba40ac63<>+52(SB)/4, $0xba40ac63
+DATA floatba40ac63<>+56(SB)/4, $0xba40ac63
+DATA floatba40ac63<>+60(SB)/4, $0xba40ac63
+GLOBL floatba40ac63<>(SB), RODATA|NOPTR, $64
+
+DATA floatbb41a1f6<>+0(SB)/4, $0xbb41a1f6
+DATA floatbb41a1f6<>+4(SB)/4, $0xbb41a1f6
+DATA floatbb41a1f6<>+8(SB)/4, $0xbb41a1f6
+DATA floatbb41a1f6<>+12(SB)/4, $0xbb41a1f6
+DATA floatbb41a1f6<>+16(SB)/4, $0xbb41a1f6
+DATA floatbb41a1f6<>+20(SB)/4, $0xbb41a1f6
+DATA floatbb41a1f6<>+24(SB)/4, $0xbb41a1f6
+DATA floatbb41a1f6<>+28(SB)/4, $0xbb41a1f6
+DATA floatbb41a1f6<>+32(SB)/4, $0xbb41a1f6
+DATA floatbb41a1f6<>+36(SB)/4, $0xbb41a1f6
+DATA floatbb41a1f6<>+40(SB)/4, $0xbb41a1f6
+DATA floatbb41a1f6<>+44(SB)/4, $0xbb41a1f6
+DATA floatbb41a1f6<>+48(SB)/4, $0xbb41a1f6
+DATA floatbb41a1f6<>+52(SB)/4, $0xbb41a1f6
+DATA floatbb41a1f6<>+56(SB)/4, $0xbb41a1f6
+DATA floatbb41a1f6<>+60(SB)/4, $0xbb41a1f6
+GLOBL floatbb41a1f6<>(SB), RODATA|NOPTR, $64
+
+DATA floatbc83dbd4<>+0(SB)/4, $0xbc83dbd4
+DATA floatbc83dbd4<>+4(SB)/4, $0xbc83dbd4
+DATA floatbc83dbd4<>+8(SB)/4, $0xbc83dbd4
+DATA floatbc83dbd4<>+12(SB)/4, $0xbc83dbd4
+DATA floatbc83dbd4<>+16(SB)/4, $0xbc83dbd4
+DATA floatbc83dbd4<>+20(SB)/4, $0xbc83dbd4
+DATA floatbc83dbd4<>+24(SB)/4, $0xbc83dbd4
+DATA floatbc83dbd4<>+28(SB)/4, $0xbc83dbd4
+DATA floatbc83dbd4<>+32(SB)/4, $0xbc83dbd4
+DATA floatbc83dbd4<>+36(SB)/4, $0xbc83dbd4
+DATA floatbc83dbd4<>+40(SB)/4, $0xbc83dbd4
+DATA floatbc83dbd4<>+44(SB)/4, $0xbc83dbd4
+DATA floatbc83dbd4<>+48(SB)/4, $0xbc83dbd4
+DATA floatbc83dbd4<>+52(SB)/4, $0xbc83dbd4
+DATA floatbc83dbd4<>+56(SB)/4, $0xbc83dbd4
+DATA floatbc83dbd4<>+60(SB)/4, $0xbc83dbd4
+GLOBL floatbc83dbd4<>(SB), RODATA|NOPTR, $64
+
+DATA floatb77460cd<>+0(SB)/4, $0xb77460cd
+DATA floatb77460cd<>+4(SB)/4, $0xb77460cd
+DATA floatb77460cd<>+8(SB)/4, $0xb77460cd
+DATA floatb77460cd<>+12(SB)/4, $0xb77460cd
+DATA floatb77460cd<>+16(SB)/4, $0xb77460cd
+DATA floatb77460cd<>+20(SB)/4, $0xb77460cd
+DATA floatb77460cd<>+24(SB)/4, $0xb77460cd
+DATA floatb77460cd<>+28(SB)/4, $0xb77460cd
+DATA floatb77460cd<>+32(SB)/4, $0xb77460cd
+DATA floatb77460cd<>+36(SB)/4, $0xb77460cd
+DATA floatb77460cd<>+40(SB)/4, $0xb77460cd
+DATA floatb77460cd<>+44(SB)/4, $0xb77460cd
+DATA floatb77460cd<>+48(SB)/4, $0xb77460cd
+DATA floatb77460cd<>+52(SB)/4, $0xb77460cd
+DATA floatb77460cd<>+56(SB)/4, $0xb77460cd
+DATA floatb77460cd<>+60(SB)/4, $0xb77460cd
+GLOBL floatb77460cd<>(SB), RODATA|NOPTR, $64
+
+DATA floatb95fbd29<>+0(SB)/4, $0xb95fbd29
+DATA floatb95fbd29<>+4(SB)/4, $0xb95fbd29
+DATA floatb95fbd29<>+8(SB)/4, $0xb95fbd29
+DATA floatb95fbd29<>+12(SB)/4, $0xb95fbd29
+DATA floatb95fbd29<>+16(SB)/4, $0xb95fbd29
+DATA floatb95fbd29<>+20(SB)/4, $0xb95fbd29
+DATA floatb95fbd29<>+24(SB)/4, $0xb95fbd29
+DATA floatb95fbd29<>+28(SB)/4, $0xb95fbd29
+DATA floatb95fbd29<>+32(SB)/4, $0xb95fbd29
+DATA floatb95fbd29<>+36(SB)/4, $0xb95fbd29
+DATA floatb95fbd29<>+40(SB)/4, $0xb95fbd29
+DATA floatb95fbd29<>+44(SB)/4, $0xb95fbd29
+DATA floatb95fbd29<>+48(SB)/4, $0xb95fbd29
+DATA floatb95fbd29<>+52(SB)/4, $0xb95fbd29
+DATA floatb95fbd29<>+56(SB)/4, $0xb95fbd29
+DATA floatb95fbd29<>+60(SB)/4, $0xb95fbd29
+GLOBL floatb95fbd29<>(SB), RODATA|NOPTR, $64
+
+DATA floatbadc924e<>+0(SB)/4, $0xbadc924e
+DATA floatbadc924e<>+4(SB)/4, $0xbadc924e
+DATA floatbadc924e<>+8(SB)/4, $0xbadc924e
+DATA floatbadc924e<>+12(SB)/4, $0xbadc924e
+DATA floatbadc924e<>+16(SB)/4, $0xbadc924e
+DATA floatbadc924e<>+20(SB)/4, $0xbadc924e
+DATA floatbadc924e<>+24(SB)/4, $0xbadc924e
+DATA floatbadc924e<>+28(SB)/4, $0xbadc924e
+DATA floatbadc924e<>+32(SB)/4, $0xbadc924e
+DATA floatbadc924e<>+36(SB)/4, $0xbadc924e
+DATA floatbadc924e<>+40(SB)/4, $0xbadc924e
+DATA floatbadc924e<>+44(SB)/4, $0xbadc924e
+DATA floatbadc924e<>+48(SB)/4, $0xbadc924e
+DATA floatbadc924e<>+52(SB)/4, $0xbadc924e
+DATA floatbadc924e<>+56(SB)/4, $0xbadc924e
+DATA floatbadc924e<>+60(SB)/4, $0xbadc924e
+GLOBL floatbadc924e<>(SB), RODATA|NOPTR, $64
+
+DATA floatbbf19bf8<>+0(SB)/4, $0xbbf19bf8
+DATA floatbbf19bf8<>+4(SB)/4, $0xbbf19bf8
+DATA floatbbf19bf8<>+8(SB)/4, $0xbbf19bf8
+DATA floatbbf19bf8<>+12(SB)/4, $0xbbf19bf8
+DATA floatbbf19bf8<>+16(SB)/4, $0xbbf19bf8
+DATA floatbbf19bf8<>+20(SB)/4, $0xbbf19bf8
+DATA floatbbf19bf8<>+24(SB)/4, $0xbbf19bf8
+DATA floatbbf19bf8<>+28(SB)/4, $0xbbf19bf8
+DATA floatbbf19bf8<>+32(SB)/4, $0xbbf19bf8
+DATA floatbbf19bf8<>+36(SB)/4, $0xbbf19bf8
+DATA floatbbf19bf8<>+40(SB)/4, $0xbbf19bf8
+DATA floatbbf19bf8<>+44(SB)/4, $0xbbf19bf8
+DATA floatbbf19bf8<>+48(SB)/4, $0xbbf19bf8
+DATA floatbbf19bf8<>+52(SB)/4, $0xbbf19bf8
+DATA floatbbf19bf8<>+56(SB)/4, $0xbbf19bf8
+DATA floatbbf19bf8<>+60(SB)/4, $0xbbf19bf8
+GLOBL floatbbf19bf8<>(SB), RODATA|NOPTR, $64
+
+DATA floatbc69b6a7<>+0(SB)/4, $0xbc69b6a7
+DATA floatbc69b6a7<>+4(SB)/4, $0xbc69b6a7
+DATA floatbc69b6a7<>+8(SB)/4, $0xbc69b6a7
+DATA floatbc69b6a7<>+12(SB)/4, $0xbc69b6a7
+DATA floatbc69b6a7<>+16(SB)/4, $0xbc69b6a7
+DATA floatbc69b6a7<>+20(SB)/4, $0xbc69b6a7
+DATA floatbc69b6a7<>+24(SB)/4, $0xbc69b6a7
+DATA floatbc69b6a7<>+28(SB)/4, $0xbc69b6a7
+DATA floatbc69b6a7<>+32(SB)/4, $0xbc69b6a7
+DATA floatbc69b6a7<>+36(SB)/4, $0xbc69b6a7
+DATA floatbc69b6a7<>+40(SB)/4, $0xbc69b6a7
+DATA floatbc69b6a7<>+44(SB)/4, $0xbc69b6a7
+DATA floatbc69b6a7<>+48(SB)/4, $0xbc69b6a7
+DATA floatbc69b6a7<>+52(SB)/4, $0xbc69b6a7
+DATA floatbc69b6a7<>+56(SB)/4, $0xbc69b6a7
+DATA floatbc69b6a7<>+60(SB)/4, $0xbc69b6a7
+GLOBL floatbc69b6a7<>(SB), RODATA|NOPTR, $64
+
+DATA floatbf800000<>+0(SB)/4, $0xbf800000
+DATA floatbf800000<>+4(SB)/4, $0xbf800000
+DATA floatbf800000<>+8(SB)/4, $0xbf800000
+DATA floatbf800000<>+12(SB)/4, $0xbf800000
+DATA floatbf800000<>+16(SB)/4, $0xbf800000
+DATA floatbf800000<>+20(SB)/4, $0xbf800000
+DATA floatbf800000<>+24(SB)/4, $0xbf800000
+DATA floatbf800000<>+28(SB)/4, $0xbf800000
+DATA floatbf800000<>+32(SB)/4, $0xbf800000
+DATA floatbf800000<>+36(SB)/4, $0xbf800000
+DATA floatbf800000<>+40(SB)/4, $0xbf800000
+DATA floatbf800000<>+44(SB)/4, $0xbf800000
+DATA floatbf800000<>+48(SB)/4, $0xbf800000
+DATA floatbf800000<>+52(SB)/4, $0xbf800000
+DATA floatbf800000<>+56(SB)/4, $0xbf800000
+DATA floatbf800000<>+60(SB)/4, $0xbf800000
+GLOBL floatbf800000<>(SB), RODATA|NOPTR, $64
+
+// func geluAVX2(dst *float32, src *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·geluAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS     (CX), Y0
+	VMULPS      float3f3504f3<>+0(SB), Y0, Y1
+	VMOVUPS     floatc0800000<>+0(SB), Y2
+	VMAXPS      Y1, Y2, Y2
+	VMOVUPS     float40800000<>+0(SB), Y1
+	VMINPS      Y2, Y1, Y1
+	VMULPS      Y1, Y1, Y2
+	VMOVUPS     floataf95df0b<>+0(SB), Y3
+	VFMADD213PS float32edffee<>+0(SB), Y2, Y3
+	VFMADD213PS floatb60cff51<>+0(SB), Y2, Y3
+	VFMADD213PS floatb86ec2d2<>+0(SB), Y2, Y3
+	VFMADD213PS floatba40ac63<>+0(SB), Y2, Y3
+	VFMADD213PS floatbb41a1f6<>+0(SB), Y2, Y3
+	VFMADD213PS floatbc83dbd4<>+0(SB), Y2, Y3
+	VMULPS      Y1, Y3, Y3
+	VMOVUPS     floatb77460cd<>+0(SB), Y1
+	VFMADD213PS floatb95fbd29<>+0(SB), Y2, Y1
+	VFMADD213PS floatbadc924e<>+0(SB), Y2, Y1
+	VFMADD213PS floatbbf19bf8<>+0(SB), Y2, Y1
+	VFMADD213PS floatbc69b6a7<>+0(SB), Y2, Y1
+	VDIVPS      Y1, Y3, Y3
+	VMOVUPS     floatbf800000<>+0(SB), Y1
+	VMAXPS      Y3, Y1, Y1
+	VMOVUPS     float3f800000<>+0(SB), Y2
+	VMINPS      Y1, Y2, Y2
+	VMULPS      float3f000000<>+0(SB), Y0, Y0
+	VFMADD213PS Y0, Y0, Y2
+	VMOVUPS     Y2, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, DX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+DATA float3f3504f3<>+0(SB)/4, $0x3f3504f3
+DATA float3f3504f3<>+4(SB)/4, $0x3f3504f3
+DATA float3f3504f3<>+8(SB)/4, $0x3f3504f3
+DATA float3f3504f3<>+12(SB)/4, $0x3f3504f3
+DATA float3f3504f3<>+16(SB)/4, $0x3f3504f3
+DATA float3f3504f3<>+20(SB)/4, $0x3f3504f3
+DATA float3f3504f3<>+24(SB)/4, $0x3f3504f3
+DATA float3f3504f3<>+28(SB)/4, $0x3f3504f3
+DATA float3f3504f3<>+32(SB)/4, $0x3f3504f3
+DATA float3f3504f3<>+36(SB)/4, $0x3f3504f3
+DATA float3f3504f3<>+40(SB)/4, $0x3f3504f3
+DATA float3f3504f3<>+44(SB)/4, $0x3f3504f3
+DATA float3f3504f3<>+48(SB)/4, $0x3f3504f3
+DATA float3f3504f3<>+52(SB)/4, $0x3f3504f3
+DATA float3f3504f3<>+56(SB)/4, $0x3f3504f3
+DATA float3f3504f3<>+60(SB)/4, $0x3f3504f3
+GLOBL float3f3504f3<>(SB), RODATA|NOPTR, $64
+
+// func geluTanhAVX2(dst *float32, src *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS     (CX), Y0
+	VMULPS      Y0, Y0, Y1
+	VMOVUPS     float3f4c422a<>+0(SB), Y2
+	VFMADD231PS float3d122279<>+0(SB), Y1, Y2
+	VMULPS      Y0, Y2, Y2
+	VMOVUPS     floatc1100000<>+0(SB), Y1
+	VMAXPS      Y2, Y1, Y1
+	VMOVUPS     float41100000<>+0(SB), Y2
+	VMINPS      Y1, Y2, Y2
+	VMULPS      Y2, Y2, Y1
+	VMOVUPS     floata59f25c0<>+0(SB), Y3
+	VFMADD213PS float2a61337e<>+0(SB), Y1, Y3
+	VFMADD213PS floataebd37ff<>+0(SB), Y1, Y3
+	VFMADD213PS float335c0041<>+0(SB), Y1, Y3
+	VFMADD213PS float3779434a<>+0(SB), Y1, Y3
+	VFMADD213PS float3a270ded<>+0(SB), Y1, Y3
+	VFMADD213PS float3ba059dc<>+0(SB), Y1, Y3
+	VMULPS      Y2, Y3, Y3
+	VMOVUPS     float35a0d3d8<>+0(SB), Y2
+	VFMADD213PS float38f895d6<>+0(SB), Y1, Y2
+	VFMADD213PS float3b14aa05<>+0(SB), Y1, Y2
+	VFMADD213PS float3ba059dd<>+0(SB), Y1, Y2
+	VDIVPS      Y2, Y3, Y3
+	VMULPS      float3f000000<>+0(SB), Y0, Y0
+	VFMADD213PS Y0, Y0, Y3
+	VMOVUPS     Y3, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, DX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+DATA float3f4c422a<>+0(SB)/4, $0x3f4c422a
+DATA float3f4c422a<>+4(SB)/4, $0x3f4c422a
+DATA float3f4c422a<>+8(SB)/4, $0x3f4c422a
+DATA float3f4c422a<>+12(SB)/4, $0x3f4c422a
+DATA float3f4c422a<>+16(SB)/4, $0x3f4c422a
+DATA float3f4c422a<>+20(SB)/4, $0x3f4c422a
+DATA float3f4c422a<>+24(SB)/4, $0x3f4c422a
+DATA float3f4c422a<>+28(SB)/4, $0x3f4c422a
+DATA float3f4c422a<>+32(SB)/4, $0x3f4c422a
+DATA float3f4c422a<>+36(SB)/4, $0x3f4c422a
+DATA float3f4c422a<>+40(SB)/4, $0x3f4c422a
+DATA float3f4c422a<>+44(SB)/4, $0x3f4c422a
+DATA float3f4c422a<>+48(SB)/4, $0x3f4c422a
+DATA float3f4c422a<>+52(SB)/4, $0x3f4c422a
+DATA float3f4c422a<>+56(SB)/4, $0x3f4c422a
+DATA float3f4c422a<>+60(SB)/4, $0x3f4c422a
+GLOBL float3f4c422a<>(SB), RODATA|NOPTR, $64
+
+DATA float3d122279<>+0(SB)/4, $0x3d122279
+DATA float3d122279<>+4(SB)/4, $0x3d122279
+DATA float3d122279<>+8(SB)/4, $0x3d122279
+DATA float3d122279<>+12(SB)/4, $0x3d122279
+DATA float3d122279<>+16(SB)/4, $0x3d122279
+DATA float3d122279<>+20(SB)/4, $0x3d122279
+DATA float3d122279<>+24(SB)/4, $0x3d122279
+DATA float3d122279<>+28(SB)/4, $0x3d122279
+DATA float3d122279<>+32(SB)/4, $0x3d122279
+DATA float3d122279<>+36(SB)/4, $0x3d122279
+DATA float3d122279<>+40(SB)/4, $0x3d122279
+DATA float3d122279<>+44(SB)/4, $0x3d122279
+DATA float3d122279<>+48(SB)/4, $0x3d122279
+DATA float3d122279<>+52(SB)/4, $0x3d122279
+DATA float3d122279<>+56(SB)/4, $0x3d122279
+DATA float3d122279<>+60(SB)/4, $0x3d122279
+GLOBL float3d122279<>(SB), RODATA|NOPTR, $64
+
+// func reluAVX2(dst *float32, src *float32, n int)
+// Requires: AVX
+TEXT ·reluAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS (CX), Y0
+	VXORPS  Y1, Y1, Y1
+	VMAXPS  Y0, Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	SUBQ    $0x08, DX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func hardSwishAVX2(dst *float32, src *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·hardSwishAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS     (CX), Y0
+	VMOVUPS     float3f000000<>+0(SB), Y1
+	VFMADD231PS float3e2aaaab<>+0(SB), Y0, Y1
+	VMOVUPS     float00000000<>+0(SB), Y2
+	VMAXPS      Y1, Y2, Y2
+	VMOVUPS     float3f800000<>+0(SB), Y1
+	VMINPS      Y2, Y1, Y1
+	VMULPS      Y0, Y1, Y1
+	VMOVUPS     Y1, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, DX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+DATA float3e2aaaab<>+0(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+4(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+8(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+12(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+16(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+20(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+24(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+28(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+32(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+36(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+40(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+44(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+48(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+52(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+56(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+60(SB)/4, $0x3e2aaaab
+GLOBL float3e2aaaab<>(SB), RODATA|NOPTR, $64
+
+DATA float00000000<>+0(SB)/4, $0x00000000
+DATA float00000000<>+4(SB)/4, $0x00000000
+DATA float00000000<>+8(SB)/4, $0x00000000
+DATA float00000000<>+12(SB)/4, $0x00000000
+DATA float00000000<>+16(SB)/4, $0x00000000
+DATA float00000000<>+20(SB)/4, $0x00000000
+DATA float00000000<>+24(SB)/4, $0x00000000
+DATA float00000000<>+28(SB)/4, $0x00000000
+DATA float00000000<>+32(SB)/4, $0x00000000
+DATA float00000000<>+36(SB)/4, $0x00000000
+DATA float00000000<>+40(SB)/4, $0x00000000
+DATA float00000000<>+44(SB)/4, $0x00000000
+DATA float00000000<>+48(SB)/4, $0x00000000
+DATA float00000000<>+52(SB)/4, $0x00000000
+DATA float00000000<>+56(SB)/4, $0x00000000
+DATA float00000000<>+60(SB)/4, $0x00000000
+GLOBL float00000000<>(SB), RODATA|NOPTR, $64
+
+// func sqrtAVX2(dst *float32, src *float32, n int)
+// Requires: AVX
+TEXT ·sqrtAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS (CX), Y0
+	VSQRTPS Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	SUBQ    $0x08, DX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func absAVX2(dst *float32, src *float32, n int)
+// Requires: AVX
+TEXT ·absAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS (CX), Y0
+	VANDPS  float7fffffff<>+0(SB), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	SUBQ    $0x08, DX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+DATA float7fffffff<>+0(SB)/4, $0x7fffffff
+DATA float7fffffff<>+4(SB)/4, $0x7fffffff
+DATA float7fffffff<>+8(SB)/4, $0x7fffffff
+DATA float7fffffff<>+12(SB)/4, $0x7fffffff
+DATA float7fffffff<>+16(SB)/4, $0x7fffffff
+DATA float7fffffff<>+20(SB)/4, $0x7fffffff
+DATA float7fffffff<>+24(SB)/4, $0x7fffffff
+DATA float7fffffff<>+28(SB)/4, $0x7fffffff
+DATA float7fffffff<>+32(SB)/4, $0x7fffffff
+DATA float7fffffff<>+36(SB)/4, $0x7fffffff
+DATA float7fffffff<>+40(SB)/4, $0x7fffffff
+DATA float7fffffff<>+44(SB)/4, $0x7fffffff
+DATA float7fffffff<>+48(SB)/4, $0x7fffffff
+DATA float7fffffff<>+52(SB)/4, $0x7fffffff
+DATA float7fffffff<>+56(SB)/4, $0x7fffffff
+DATA float7fffffff<>+60(SB)/4, $0x7fffffff
+GLOBL float7fffffff<>(SB), RODATA|NOPTR, $64
+
+// func negAVX2(dst *float32, src *float32, n int)
+// Requires: AVX
+TEXT ·negAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS (CX), Y0
+	VXORPS  float80000000<>+0(SB), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	SUBQ    $0x08, DX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func reciprocalAVX2(dst *float32, src *float32, n int)
+// Requires: AVX
+TEXT ·reciprocalAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS (CX), Y0
+	VMOVUPS float3f800000<>+0(SB), Y1
+	VDIVPS  Y0, Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	SUBQ    $0x08, DX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func addAVX2(dst *float32, a *float32, b *float32, n int)
+// Requires: AVX
+TEXT ·addAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+
+loop:
+	VMOVUPS (CX), Y0
+	VADDPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	SUBQ    $0x08, BX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func subAVX2(dst *float32, a *float32, b *float32, n int)
+// Requires: AVX
+TEXT ·subAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+
+loop:
+	VMOVUPS (CX), Y0
+	VSUBPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	SUBQ    $0x08, BX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func mulAVX2(dst *float32, a *float32, b *float32, n int)
+// Requires: AVX
+TEXT ·mulAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+
+loop:
+	VMOVUPS (CX), Y0
+	VMULPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	SUBQ    $0x08, BX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func divAVX2(dst *float32, a *float32, b *float32, n int)
+// Requires: AVX
+TEXT ·divAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+
+loop:
+	VMOVUPS (CX), Y0
+	VDIVPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	SUBQ    $0x08, BX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func affineAVX2(dst *float32, src *float32, scale *float32, shift *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·affineAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ scale+16(FP), DX
+	MOVQ shift+24(FP), BX
+	MOVQ n+32(FP), SI
+
+loop:
+	VMOVUPS     (CX), Y0
+	VMOVUPS     (DX), Y1
+	VFMADD213PS (BX), Y1, Y0
+	VMOVUPS     Y0, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	ADDQ        $0x20, BX
+	SUBQ        $0x08, SI
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func lineAVX2(dst *float32, src *float32, coefficients *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·lineAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         coefficients+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS (DX), Y0
+	VBROADCASTSS 4(DX), Y1
+	VBROADCASTSS 8(DX), Y2
+	VBROADCASTSS 12(DX), Y3
+
+loop:
+	VMOVUPS     (CX), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, BX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func sumAVX2(partial *float32, src *float32, n int)
+// Requires: AVX
+TEXT ·sumAVX2(SB), NOSPLIT, $0-24
+	MOVQ    partial+0(FP), AX
+	MOVQ    n+16(FP), CX
+	MOVQ    src+8(FP), DX
+	VMOVUPS float00000000<>+0(SB), Y0
+	VMOVUPS float00000000<>+0(SB), Y1
+
+loop:
+	VADDPS  (DX), Y0, Y0
+	VADDPS  32(DX), Y1, Y1
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, CX
+	JNZ     loop
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func maxAVX2(partial *float32, src *float32, n int)
+// Requires: AVX
+TEXT ·maxAVX2(SB), NOSPLIT, $0-24
+	MOVQ    partial+0(FP), AX
+	MOVQ    n+16(FP), CX
+	MOVQ    src+8(FP), DX
+	VMOVUPS floatff800000<>+0(SB), Y0
+	VMOVUPS floatff800000<>+0(SB), Y1
+
+loop:
+	VMAXPS  (DX), Y0, Y0
+	VMAXPS  32(DX), Y1, Y1
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, CX
+	JNZ     loop
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+DATA float7f800000<>+0(SB)/4, $0x7f800000
+DATA float7f800000<>+4(SB)/4, $0x7f800000
+DATA float7f800000<>+8(SB)/4, $0x7f800000
+DATA float7f800000<>+12(SB)/4, $0x7f800000
+DATA float7f800000<>+16(SB)/4, $0x7f800000
+DATA float7f800000<>+20(SB)/4, $0x7f800000
+DATA float7f800000<>+24(SB)/4, $0x7f800000
+DATA float7f800000<>+28(SB)/4, $0x7f800000
+DATA float7f800000<>+32(SB)/4, $0x7f800000
+DATA float7f800000<>+36(SB)/4, $0x7f800000
+DATA float7f800000<>+40(SB)/4, $0x7f800000
+DATA float7f800000<>+44(SB)/4, $0x7f800000
+DATA float7f800000<>+48(SB)/4, $0x7f800000
+DATA float7f800000<>+52(SB)/4, $0x7f800000
+DATA float7f800000<>+56(SB)/4, $0x7f800000
+DATA float7f800000<>+60(SB)/4, $0x7f800000
+GLOBL float7f800000<>(SB), RODATA|NOPTR, $64
+
+// func minAVX2(partial *float32, src *float32, n int)
+// Requires: AVX
+TEXT ·minAVX2(SB), NOSPLIT, $0-24
+	MOVQ    partial+0(FP), AX
+	MOVQ    n+16(FP), CX
+	MOVQ    src+8(FP), DX
+	VMOVUPS float7f800000<>+0(SB), Y0
+	VMOVUPS float7f800000<>+0(SB), Y1
+
+loop:
+	VMINPS  (DX), Y0, Y0
+	VMINPS  32(DX), Y1, Y1
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, CX
+	JNZ     loop
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func dotAVX2(partial *float32, a *float32, b *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·dotAVX2(SB), NOSPLIT, $0-32
+	MOVQ    partial+0(FP), AX
+	MOVQ    n+24(FP), CX
+	MOVQ    a+8(FP), DX
+	MOVQ    b+16(FP), BX
+	VMOVUPS float00000000<>+0(SB), Y0
+	VMOVUPS float00000000<>+0(SB), Y1
+
+loop:
+	VMOVUPS     (DX), Y2
+	VFMADD231PS (BX), Y2, Y0
+	VMOVUPS     32(DX), Y2
+	VFMADD231PS 32(BX), Y2, Y1
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, BX
+	SUBQ        $0x10, CX
+	JNZ         loop
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func spreadAVX2(partial *float32, src *float32, center *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·spreadAVX2(SB), NOSPLIT, $0-32
+	MOVQ    partial+0(FP), AX
+	MOVQ    n+24(FP), CX
+	MOVQ    src+8(FP), DX
+	VMOVUPS float00000000<>+0(SB), Y0
+	VMOVUPS float00000000<>+0(SB), Y1
+
+loop:
+	MOVQ         center+16(FP), BX
+	VBROADCASTSS (BX), Y2
+	VMOVUPS      (DX), Y3
+	VSUBPS       Y2, Y3, Y3
+	VFMADD231PS  Y3, Y3, Y0
+	MOVQ         center+16(FP), BX
+	VBROADCASTSS (BX), Y2
+	VMOVUPS      32(DX), Y3
+	VSUBPS       Y2, Y3, Y3
+	VFMADD231PS  Y3, Y3, Y1
+	ADDQ         $0x40, DX
+	SUBQ         $0x10, CX
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func expSumAVX2(partial *float32, dst *float32, src *float32, center *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·expSumAVX2(SB), NOSPLIT, $0-40
+	MOVQ    partial+0(FP), AX
+	MOVQ    n+32(FP), CX
+	MOVQ    dst+8(FP), DX
+	MOVQ    src+16(FP), BX
+	VMOVUPS float00000000<>+0(SB), Y0
+	VMOVUPS float00000000<>+0(SB), Y1
+
+loop:
+	MOVQ         center+24(FP), SI
+	VBROADCASTSS (SI), Y2
+	VMOVUPS      (BX), Y3
+	VSUBPS       Y2, Y3, Y3
+	VMOVUPS      floatc2d00000<>+0(SB), Y2
+	VMAXPS       Y3, Y2, Y2
+	VMOVUPS      float42b20000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y3
+	VMULPS       float3fb8aa3b<>+0(SB), Y3, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VMOVUPS      Y3, Y3
+	VFNMADD231PS float3f318000<>+0(SB), Y2, Y3
+	VFNMADD231PS floatb95e8083<>+0(SB), Y2, Y3
+	VMOVUPS      float39506967<>+0(SB), Y4
+	VFMADD213PS  float3ab743ce<>+0(SB), Y3, Y4
+	VFMADD213PS  float3c088908<>+0(SB), Y3, Y4
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y3, Y4
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y3, Y4
+	VFMADD213PS  float3f000000<>+0(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VFMADD213PS  Y3, Y5, Y4
+	VADDPS       float3f800000<>+0(SB), Y4, Y4
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VPADDD       float0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VPADDD       float0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      Y4, (DX)
+	VADDPS       Y4, Y0, Y0
+	MOVQ         center+24(FP), SI
+	VBROADCASTSS (SI), Y2
+	VMOVUPS      32(BX), Y3
+	VSUBPS       Y2, Y3, Y3
+	VMOVUPS      floatc2d00000<>+0(SB), Y2
+	VMAXPS       Y3, Y2, Y2
+	VMOVUPS      float42b20000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y3
+	VMULPS       float3fb8aa3b<>+0(SB), Y3, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VMOVUPS      Y3, Y3
+	VFNMADD231PS float3f318000<>+0(SB), Y2, Y3
+	VFNMADD231PS floatb95e8083<>+0(SB), Y2, Y3
+	VMOVUPS      float39506967<>+0(SB), Y4
+	VFMADD213PS  float3ab743ce<>+0(SB), Y3, Y4
+	VFMADD213PS  float3c088908<>+0(SB), Y3, Y4
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y3, Y4
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y3, Y4
+	VFMADD213PS  float3f000000<>+0(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VFMADD213PS  Y3, Y5, Y4
+	VADDPS       float3f800000<>+0(SB), Y4, Y4
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VPADDD       float0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VPADDD       float0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      Y4, 32(DX)
+	VADDPS       Y4, Y1, Y1
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, CX
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VZEROUPPER
+	RET
+
 // func tileAVX512_1x8(p *byte)
 // Requires: AVX, AVX512F, FMA3
 TEXT ·tileAVX512_1x8(SB), NOSPLIT, $0-8
@@ -11782,5 +14584,1820 @@ store:
 	VMOVUPS Z25, 64(CX)
 	VMOVUPS Z26, 128(CX)
 	VMOVUPS Z27, 192(CX)
+	VZEROUPPER
+	RET
+
+// func depthwiseAVX512_1(p *byte)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseAVX512_1(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 72(AX), SI
+	MOVQ 64(AX), DI
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	TESTQ   SI, SI
+	JZ      taps
+	VMOVUPS (SI), Z0
+	ADDQ    $0x40, SI
+
+taps:
+	MOVQ 16(AX), R8
+	MOVQ 24(AX), R9
+	MOVQ DX, R10
+
+tap:
+	MOVQ         (R8), R11
+	ADDQ         CX, R11
+	VMOVUPS      (R10), Z1
+	ADDQ         40(AX), R10
+	VFMADD231PS  (R11), Z1, Z0
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Z1
+	VBROADCASTSS 92(AX), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+
+store:
+	MOVQ    BX, R8
+	VMOVUPS Z0, (R8)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, BX
+	DECQ    DI
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX512_1(p *byte)
+// Requires: AVX, AVX512F
+TEXT ·maxPoolAVX512_1(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 72(AX), SI
+	MOVQ 64(AX), SI
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VMOVUPS floatff800000<>+0(SB), Z0
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	MOVQ    DX, R9
+
+tap:
+	MOVQ         (DI), R9
+	ADDQ         CX, R9
+	VMAXPS       (R9), Z0, Z0
+	ADDQ         $0x08, DI
+	DECQ         R8
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Z1
+	VBROADCASTSS 92(AX), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+
+store:
+	MOVQ    BX, DI
+	VMOVUPS Z0, (DI)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, BX
+	DECQ    SI
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func depthwiseAVX512_2(p *byte)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseAVX512_2(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), R8
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	TESTQ   DI, DI
+	JZ      taps
+	VMOVUPS (DI), Z0
+	VMOVUPS (DI), Z1
+	ADDQ    $0x40, DI
+
+taps:
+	MOVQ 16(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ BX, R11
+
+tap:
+	MOVQ         (R9), R12
+	ADDQ         CX, R12
+	VMOVUPS      (R11), Z2
+	ADDQ         40(AX), R11
+	VFMADD231PS  (R12), Z2, Z0
+	VFMADD231PS  (R12)(DX*1), Z2, Z1
+	ADDQ         $0x08, R9
+	DECQ         R10
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Z2
+	VBROADCASTSS 92(AX), Z3
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z1, Z2, Z1
+	VMINPS       Z1, Z3, Z1
+
+store:
+	MOVQ    SI, R9
+	VMOVUPS Z0, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z1, (R9)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	DECQ    R8
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX512_2(p *byte)
+// Requires: AVX, AVX512F
+TEXT ·maxPoolAVX512_2(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), DI
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VMOVUPS floatff800000<>+0(SB), Z0
+	VMOVUPS floatff800000<>+0(SB), Z1
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	MOVQ    BX, R10
+
+tap:
+	MOVQ         (R8), R10
+	ADDQ         CX, R10
+	VMAXPS       (R10), Z0, Z0
+	VMAXPS       (R10)(DX*1), Z1, Z1
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Z2
+	VBROADCASTSS 92(AX), Z3
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z1, Z2, Z1
+	VMINPS       Z1, Z3, Z1
+
+store:
+	MOVQ    SI, R8
+	VMOVUPS Z0, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z1, (R8)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	DECQ    DI
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func depthwiseAVX512_3(p *byte)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseAVX512_3(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), R8
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	TESTQ   DI, DI
+	JZ      taps
+	VMOVUPS (DI), Z0
+	VMOVUPS (DI), Z1
+	VMOVUPS (DI), Z2
+	ADDQ    $0x40, DI
+
+taps:
+	MOVQ 16(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ BX, R11
+
+tap:
+	MOVQ         (R9), R12
+	ADDQ         CX, R12
+	VMOVUPS      (R11), Z3
+	ADDQ         40(AX), R11
+	VFMADD231PS  (R12), Z3, Z0
+	VFMADD231PS  (R12)(DX*1), Z3, Z1
+	VFMADD231PS  (R12)(DX*2), Z3, Z2
+	ADDQ         $0x08, R9
+	DECQ         R10
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Z3
+	VBROADCASTSS 92(AX), Z4
+	VMAXPS       Z0, Z3, Z0
+	VMINPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z3, Z1
+	VMINPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z3, Z2
+	VMINPS       Z2, Z4, Z2
+
+store:
+	MOVQ    SI, R9
+	VMOVUPS Z0, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z1, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z2, (R9)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	DECQ    R8
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX512_3(p *byte)
+// Requires: AVX, AVX512F
+TEXT ·maxPoolAVX512_3(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), DI
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VMOVUPS floatff800000<>+0(SB), Z0
+	VMOVUPS floatff800000<>+0(SB), Z1
+	VMOVUPS floatff800000<>+0(SB), Z2
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	MOVQ    BX, R10
+
+tap:
+	MOVQ         (R8), R10
+	ADDQ         CX, R10
+	VMAXPS       (R10), Z0, Z0
+	VMAXPS       (R10)(DX*1), Z1, Z1
+	VMAXPS       (R10)(DX*2), Z2, Z2
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Z3
+	VBROADCASTSS 92(AX), Z4
+	VMAXPS       Z0, Z3, Z0
+	VMINPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z3, Z1
+	VMINPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z3, Z2
+	VMINPS       Z2, Z4, Z2
+
+store:
+	MOVQ    SI, R8
+	VMOVUPS Z0, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z1, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z2, (R8)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	DECQ    DI
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func depthwiseAVX512_4(p *byte)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseAVX512_4(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), R8
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	TESTQ   DI, DI
+	JZ      taps
+	VMOVUPS (DI), Z0
+	VMOVUPS (DI), Z1
+	VMOVUPS (DI), Z2
+	VMOVUPS (DI), Z3
+	ADDQ    $0x40, DI
+
+taps:
+	MOVQ 16(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ BX, R11
+
+tap:
+	MOVQ         (R9), R12
+	ADDQ         CX, R12
+	LEAQ         (DX)(DX*2), R13
+	ADDQ         R12, R13
+	VMOVUPS      (R11), Z4
+	ADDQ         40(AX), R11
+	VFMADD231PS  (R12), Z4, Z0
+	VFMADD231PS  (R12)(DX*1), Z4, Z1
+	VFMADD231PS  (R12)(DX*2), Z4, Z2
+	VFMADD231PS  (R13), Z4, Z3
+	ADDQ         $0x08, R9
+	DECQ         R10
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Z4
+	VBROADCASTSS 92(AX), Z5
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z5, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMINPS       Z1, Z5, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z5, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMINPS       Z3, Z5, Z3
+
+store:
+	MOVQ    SI, R9
+	VMOVUPS Z0, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z1, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z2, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z3, (R9)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	DECQ    R8
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX512_4(p *byte)
+// Requires: AVX, AVX512F
+TEXT ·maxPoolAVX512_4(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), DI
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VMOVUPS floatff800000<>+0(SB), Z0
+	VMOVUPS floatff800000<>+0(SB), Z1
+	VMOVUPS floatff800000<>+0(SB), Z2
+	VMOVUPS floatff800000<>+0(SB), Z3
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	MOVQ    BX, R10
+
+tap:
+	MOVQ         (R8), R10
+	ADDQ         CX, R10
+	LEAQ         (DX)(DX*2), R11
+	ADDQ         R10, R11
+	VMAXPS       (R10), Z0, Z0
+	VMAXPS       (R10)(DX*1), Z1, Z1
+	VMAXPS       (R10)(DX*2), Z2, Z2
+	VMAXPS       (R11), Z3, Z3
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Z4
+	VBROADCASTSS 92(AX), Z5
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z5, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMINPS       Z1, Z5, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z5, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMINPS       Z3, Z5, Z3
+
+store:
+	MOVQ    SI, R8
+	VMOVUPS Z0, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z1, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z2, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z3, (R8)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	DECQ    DI
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func depthwiseAVX512_5(p *byte)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseAVX512_5(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), R8
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	TESTQ   DI, DI
+	JZ      taps
+	VMOVUPS (DI), Z0
+	VMOVUPS (DI), Z1
+	VMOVUPS (DI), Z2
+	VMOVUPS (DI), Z3
+	VMOVUPS (DI), Z4
+	ADDQ    $0x40, DI
+
+taps:
+	MOVQ 16(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ BX, R11
+
+tap:
+	MOVQ         (R9), R12
+	ADDQ         CX, R12
+	LEAQ         (DX)(DX*2), R13
+	ADDQ         R12, R13
+	VMOVUPS      (R11), Z5
+	ADDQ         40(AX), R11
+	VFMADD231PS  (R12), Z5, Z0
+	VFMADD231PS  (R12)(DX*1), Z5, Z1
+	VFMADD231PS  (R12)(DX*2), Z5, Z2
+	VFMADD231PS  (R13), Z5, Z3
+	VFMADD231PS  (R12)(DX*4), Z5, Z4
+	ADDQ         $0x08, R9
+	DECQ         R10
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Z5
+	VBROADCASTSS 92(AX), Z6
+	VMAXPS       Z0, Z5, Z0
+	VMINPS       Z0, Z6, Z0
+	VMAXPS       Z1, Z5, Z1
+	VMINPS       Z1, Z6, Z1
+	VMAXPS       Z2, Z5, Z2
+	VMINPS       Z2, Z6, Z2
+	VMAXPS       Z3, Z5, Z3
+	VMINPS       Z3, Z6, Z3
+	VMAXPS       Z4, Z5, Z4
+	VMINPS       Z4, Z6, Z4
+
+store:
+	MOVQ    SI, R9
+	VMOVUPS Z0, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z1, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z2, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z3, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z4, (R9)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	DECQ    R8
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX512_5(p *byte)
+// Requires: AVX, AVX512F
+TEXT ·maxPoolAVX512_5(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), DI
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VMOVUPS floatff800000<>+0(SB), Z0
+	VMOVUPS floatff800000<>+0(SB), Z1
+	VMOVUPS floatff800000<>+0(SB), Z2
+	VMOVUPS floatff800000<>+0(SB), Z3
+	VMOVUPS floatff800000<>+0(SB), Z4
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	MOVQ    BX, R10
+
+tap:
+	MOVQ         (R8), R10
+	ADDQ         CX, R10
+	LEAQ         (DX)(DX*2), R11
+	ADDQ         R10, R11
+	VMAXPS       (R10), Z0, Z0
+	VMAXPS       (R10)(DX*1), Z1, Z1
+	VMAXPS       (R10)(DX*2), Z2, Z2
+	VMAXPS       (R11), Z3, Z3
+	VMAXPS       (R10)(DX*4), Z4, Z4
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Z5
+	VBROADCASTSS 92(AX), Z6
+	VMAXPS       Z0, Z5, Z0
+	VMINPS       Z0, Z6, Z0
+	VMAXPS       Z1, Z5, Z1
+	VMINPS       Z1, Z6, Z1
+	VMAXPS       Z2, Z5, Z2
+	VMINPS       Z2, Z6, Z2
+	VMAXPS       Z3, Z5, Z3
+	VMINPS       Z3, Z6, Z3
+	VMAXPS       Z4, Z5, Z4
+	VMINPS       Z4, Z6, Z4
+
+store:
+	MOVQ    SI, R8
+	VMOVUPS Z0, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z1, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z2, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z3, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z4, (R8)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	DECQ    DI
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func depthwiseAVX512_6(p *byte)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseAVX512_6(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), R8
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	TESTQ   DI, DI
+	JZ      taps
+	VMOVUPS (DI), Z0
+	VMOVUPS (DI), Z1
+	VMOVUPS (DI), Z2
+	VMOVUPS (DI), Z3
+	VMOVUPS (DI), Z4
+	VMOVUPS (DI), Z5
+	ADDQ    $0x40, DI
+
+taps:
+	MOVQ 16(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ BX, R11
+
+tap:
+	MOVQ         (R9), R12
+	ADDQ         CX, R12
+	LEAQ         (DX)(DX*2), R13
+	ADDQ         R12, R13
+	VMOVUPS      (R11), Z6
+	ADDQ         40(AX), R11
+	VFMADD231PS  (R12), Z6, Z0
+	VFMADD231PS  (R12)(DX*1), Z6, Z1
+	VFMADD231PS  (R12)(DX*2), Z6, Z2
+	VFMADD231PS  (R13), Z6, Z3
+	VFMADD231PS  (R12)(DX*4), Z6, Z4
+	VFMADD231PS  (R13)(DX*2), Z6, Z5
+	ADDQ         $0x08, R9
+	DECQ         R10
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Z6
+	VBROADCASTSS 92(AX), Z7
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z7, Z0
+	VMAXPS       Z1, Z6, Z1
+	VMINPS       Z1, Z7, Z1
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z7, Z2
+	VMAXPS       Z3, Z6, Z3
+	VMINPS       Z3, Z7, Z3
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z7, Z4
+	VMAXPS       Z5, Z6, Z5
+	VMINPS       Z5, Z7, Z5
+
+store:
+	MOVQ    SI, R9
+	VMOVUPS Z0, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z1, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z2, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z3, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z4, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z5, (R9)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	DECQ    R8
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX512_6(p *byte)
+// Requires: AVX, AVX512F
+TEXT ·maxPoolAVX512_6(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), DI
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VMOVUPS floatff800000<>+0(SB), Z0
+	VMOVUPS floatff800000<>+0(SB), Z1
+	VMOVUPS floatff800000<>+0(SB), Z2
+	VMOVUPS floatff800000<>+0(SB), Z3
+	VMOVUPS floatff800000<>+0(SB), Z4
+	VMOVUPS floatff800000<>+0(SB), Z5
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	MOVQ    BX, R10
+
+tap:
+	MOVQ         (R8), R10
+	ADDQ         CX, R10
+	LEAQ         (DX)(DX*2), R11
+	ADDQ         R10, R11
+	VMAXPS       (R10), Z0, Z0
+	VMAXPS       (R10)(DX*1), Z1, Z1
+	VMAXPS       (R10)(DX*2), Z2, Z2
+	VMAXPS       (R11), Z3, Z3
+	VMAXPS       (R10)(DX*4), Z4, Z4
+	VMAXPS       (R11)(DX*2), Z5, Z5
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Z6
+	VBROADCASTSS 92(AX), Z7
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z7, Z0
+	VMAXPS       Z1, Z6, Z1
+	VMINPS       Z1, Z7, Z1
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z7, Z2
+	VMAXPS       Z3, Z6, Z3
+	VMINPS       Z3, Z7, Z3
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z7, Z4
+	VMAXPS       Z5, Z6, Z5
+	VMINPS       Z5, Z7, Z5
+
+store:
+	MOVQ    SI, R8
+	VMOVUPS Z0, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z1, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z2, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z3, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z4, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z5, (R8)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	DECQ    DI
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func depthwiseAVX512_7(p *byte)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseAVX512_7(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), R8
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	TESTQ   DI, DI
+	JZ      taps
+	VMOVUPS (DI), Z0
+	VMOVUPS (DI), Z1
+	VMOVUPS (DI), Z2
+	VMOVUPS (DI), Z3
+	VMOVUPS (DI), Z4
+	VMOVUPS (DI), Z5
+	VMOVUPS (DI), Z6
+	ADDQ    $0x40, DI
+
+taps:
+	MOVQ 16(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ BX, R11
+
+tap:
+	MOVQ         (R9), R12
+	ADDQ         CX, R12
+	LEAQ         (DX)(DX*2), R13
+	ADDQ         R12, R13
+	LEAQ         (R13)(DX*2), R14
+	VMOVUPS      (R11), Z7
+	ADDQ         40(AX), R11
+	VFMADD231PS  (R12), Z7, Z0
+	VFMADD231PS  (R12)(DX*1), Z7, Z1
+	VFMADD231PS  (R12)(DX*2), Z7, Z2
+	VFMADD231PS  (R13), Z7, Z3
+	VFMADD231PS  (R12)(DX*4), Z7, Z4
+	VFMADD231PS  (R13)(DX*2), Z7, Z5
+	VFMADD231PS  (R14)(DX*1), Z7, Z6
+	ADDQ         $0x08, R9
+	DECQ         R10
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Z7
+	VBROADCASTSS 92(AX), Z8
+	VMAXPS       Z0, Z7, Z0
+	VMINPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z7, Z1
+	VMINPS       Z1, Z8, Z1
+	VMAXPS       Z2, Z7, Z2
+	VMINPS       Z2, Z8, Z2
+	VMAXPS       Z3, Z7, Z3
+	VMINPS       Z3, Z8, Z3
+	VMAXPS       Z4, Z7, Z4
+	VMINPS       Z4, Z8, Z4
+	VMAXPS       Z5, Z7, Z5
+	VMINPS       Z5, Z8, Z5
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z8, Z6
+
+store:
+	MOVQ    SI, R9
+	VMOVUPS Z0, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z1, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z2, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z3, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z4, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z5, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z6, (R9)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	DECQ    R8
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX512_7(p *byte)
+// Requires: AVX, AVX512F
+TEXT ·maxPoolAVX512_7(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), DI
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VMOVUPS floatff800000<>+0(SB), Z0
+	VMOVUPS floatff800000<>+0(SB), Z1
+	VMOVUPS floatff800000<>+0(SB), Z2
+	VMOVUPS floatff800000<>+0(SB), Z3
+	VMOVUPS floatff800000<>+0(SB), Z4
+	VMOVUPS floatff800000<>+0(SB), Z5
+	VMOVUPS floatff800000<>+0(SB), Z6
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	MOVQ    BX, R10
+
+tap:
+	MOVQ         (R8), R10
+	ADDQ         CX, R10
+	LEAQ         (DX)(DX*2), R11
+	ADDQ         R10, R11
+	LEAQ         (R11)(DX*2), R12
+	VMAXPS       (R10), Z0, Z0
+	VMAXPS       (R10)(DX*1), Z1, Z1
+	VMAXPS       (R10)(DX*2), Z2, Z2
+	VMAXPS       (R11), Z3, Z3
+	VMAXPS       (R10)(DX*4), Z4, Z4
+	VMAXPS       (R11)(DX*2), Z5, Z5
+	VMAXPS       (R12)(DX*1), Z6, Z6
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Z7
+	VBROADCASTSS 92(AX), Z8
+	VMAXPS       Z0, Z7, Z0
+	VMINPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z7, Z1
+	VMINPS       Z1, Z8, Z1
+	VMAXPS       Z2, Z7, Z2
+	VMINPS       Z2, Z8, Z2
+	VMAXPS       Z3, Z7, Z3
+	VMINPS       Z3, Z8, Z3
+	VMAXPS       Z4, Z7, Z4
+	VMINPS       Z4, Z8, Z4
+	VMAXPS       Z5, Z7, Z5
+	VMINPS       Z5, Z8, Z5
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z8, Z6
+
+store:
+	MOVQ    SI, R8
+	VMOVUPS Z0, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z1, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z2, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z3, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z4, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z5, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z6, (R8)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	DECQ    DI
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func depthwiseAVX512_8(p *byte)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseAVX512_8(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), R8
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	TESTQ   DI, DI
+	JZ      taps
+	VMOVUPS (DI), Z0
+	VMOVUPS (DI), Z1
+	VMOVUPS (DI), Z2
+	VMOVUPS (DI), Z3
+	VMOVUPS (DI), Z4
+	VMOVUPS (DI), Z5
+	VMOVUPS (DI), Z6
+	VMOVUPS (DI), Z7
+	ADDQ    $0x40, DI
+
+taps:
+	MOVQ 16(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ BX, R11
+
+tap:
+	MOVQ         (R9), R12
+	ADDQ         CX, R12
+	LEAQ         (DX)(DX*2), R13
+	ADDQ         R12, R13
+	LEAQ         (R13)(DX*2), R14
+	VMOVUPS      (R11), Z8
+	ADDQ         40(AX), R11
+	VFMADD231PS  (R12), Z8, Z0
+	VFMADD231PS  (R12)(DX*1), Z8, Z1
+	VFMADD231PS  (R12)(DX*2), Z8, Z2
+	VFMADD231PS  (R13), Z8, Z3
+	VFMADD231PS  (R12)(DX*4), Z8, Z4
+	VFMADD231PS  (R13)(DX*2), Z8, Z5
+	VFMADD231PS  (R14)(DX*1), Z8, Z6
+	VFMADD231PS  (R13)(DX*4), Z8, Z7
+	ADDQ         $0x08, R9
+	DECQ         R10
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Z8
+	VBROADCASTSS 92(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+
+store:
+	MOVQ    SI, R9
+	VMOVUPS Z0, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z1, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z2, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z3, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z4, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z5, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z6, (R9)
+	ADDQ    56(AX), R9
+	VMOVUPS Z7, (R9)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	DECQ    R8
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX512_8(p *byte)
+// Requires: AVX, AVX512F
+TEXT ·maxPoolAVX512_8(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 32(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), DI
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VMOVUPS floatff800000<>+0(SB), Z0
+	VMOVUPS floatff800000<>+0(SB), Z1
+	VMOVUPS floatff800000<>+0(SB), Z2
+	VMOVUPS floatff800000<>+0(SB), Z3
+	VMOVUPS floatff800000<>+0(SB), Z4
+	VMOVUPS floatff800000<>+0(SB), Z5
+	VMOVUPS floatff800000<>+0(SB), Z6
+	VMOVUPS floatff800000<>+0(SB), Z7
+	MOVQ    16(AX), R8
+	MOVQ    24(AX), R9
+	MOVQ    BX, R10
+
+tap:
+	MOVQ         (R8), R10
+	ADDQ         CX, R10
+	LEAQ         (DX)(DX*2), R11
+	ADDQ         R10, R11
+	LEAQ         (R11)(DX*2), R12
+	VMAXPS       (R10), Z0, Z0
+	VMAXPS       (R10)(DX*1), Z1, Z1
+	VMAXPS       (R10)(DX*2), Z2, Z2
+	VMAXPS       (R11), Z3, Z3
+	VMAXPS       (R10)(DX*4), Z4, Z4
+	VMAXPS       (R11)(DX*2), Z5, Z5
+	VMAXPS       (R12)(DX*1), Z6, Z6
+	VMAXPS       (R11)(DX*4), Z7, Z7
+	ADDQ         $0x08, R8
+	DECQ         R9
+	JNZ          tap
+	CMPQ         80(AX), $0x00
+	JE           store
+	VBROADCASTSS 88(AX), Z8
+	VBROADCASTSS 92(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+
+store:
+	MOVQ    SI, R8
+	VMOVUPS Z0, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z1, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z2, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z3, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z4, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z5, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z6, (R8)
+	ADDQ    56(AX), R8
+	VMOVUPS Z7, (R8)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	DECQ    DI
+	JNZ     channels
+	VZEROUPPER
+	RET
+
+// func expAVX512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·expAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS      (CX), Z0
+	VMOVUPS      floatc2d00000<>+0(SB), Z1
+	VMAXPS       Z0, Z1, Z1
+	VMOVUPS      float42b20000<>+0(SB), Z0
+	VMINPS       Z1, Z0, Z0
+	VMULPS       float3fb8aa3b<>+0(SB), Z0, Z1
+	VRNDSCALEPS  $0x08, Z1, Z1
+	VMOVUPS      Z0, Z0
+	VFNMADD231PS float3f318000<>+0(SB), Z1, Z0
+	VFNMADD231PS floatb95e8083<>+0(SB), Z1, Z0
+	VMOVUPS      float39506967<>+0(SB), Z2
+	VFMADD213PS  float3ab743ce<>+0(SB), Z0, Z2
+	VFMADD213PS  float3c088908<>+0(SB), Z0, Z2
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Z0, Z2
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Z0, Z2
+	VFMADD213PS  float3f000000<>+0(SB), Z0, Z2
+	VMULPS       Z0, Z0, Z3
+	VFMADD213PS  Z0, Z3, Z2
+	VADDPS       float3f800000<>+0(SB), Z2, Z2
+	VSCALEFPS    Z1, Z2, Z2
+	VMOVUPS      Z2, (AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	SUBQ         $0x10, DX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func sigmoidAVX512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS      (CX), Z0
+	VXORPS       float80000000<>+0(SB), Z0, Z0
+	VMOVUPS      floatc2d00000<>+0(SB), Z1
+	VMAXPS       Z0, Z1, Z1
+	VMOVUPS      float42b20000<>+0(SB), Z0
+	VMINPS       Z1, Z0, Z0
+	VMULPS       float3fb8aa3b<>+0(SB), Z0, Z1
+	VRNDSCALEPS  $0x08, Z1, Z1
+	VMOVUPS      Z0, Z0
+	VFNMADD231PS float3f318000<>+0(SB), Z1, Z0
+	VFNMADD231PS floatb95e8083<>+0(SB), Z1, Z0
+	VMOVUPS      float39506967<>+0(SB), Z2
+	VFMADD213PS  float3ab743ce<>+0(SB), Z0, Z2
+	VFMADD213PS  float3c088908<>+0(SB), Z0, Z2
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Z0, Z2
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Z0, Z2
+	VFMADD213PS  float3f000000<>+0(SB), Z0, Z2
+	VMULPS       Z0, Z0, Z3
+	VFMADD213PS  Z0, Z3, Z2
+	VADDPS       float3f800000<>+0(SB), Z2, Z2
+	VSCALEFPS    Z1, Z2, Z2
+	VADDPS       float3f800000<>+0(SB), Z2, Z2
+	VMOVUPS      float3f800000<>+0(SB), Z0
+	VDIVPS       Z2, Z0, Z0
+	VMOVUPS      Z0, (AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	SUBQ         $0x10, DX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func siluAVX512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·siluAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS      (CX), Z0
+	VXORPS       float80000000<>+0(SB), Z0, Z1
+	VMOVUPS      floatc2d00000<>+0(SB), Z2
+	VMAXPS       Z1, Z2, Z2
+	VMOVUPS      float42b20000<>+0(SB), Z1
+	VMINPS       Z2, Z1, Z1
+	VMULPS       float3fb8aa3b<>+0(SB), Z1, Z2
+	VRNDSCALEPS  $0x08, Z2, Z2
+	VMOVUPS      Z1, Z1
+	VFNMADD231PS float3f318000<>+0(SB), Z2, Z1
+	VFNMADD231PS floatb95e8083<>+0(SB), Z2, Z1
+	VMOVUPS      float39506967<>+0(SB), Z3
+	VFMADD213PS  float3ab743ce<>+0(SB), Z1, Z3
+	VFMADD213PS  float3c088908<>+0(SB), Z1, Z3
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Z1, Z3
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Z1, Z3
+	VFMADD213PS  float3f000000<>+0(SB), Z1, Z3
+	VMULPS       Z1, Z1, Z4
+	VFMADD213PS  Z1, Z4, Z3
+	VADDPS       float3f800000<>+0(SB), Z3, Z3
+	VSCALEFPS    Z2, Z3, Z3
+	VADDPS       float3f800000<>+0(SB), Z3, Z3
+	VMOVUPS      float3f800000<>+0(SB), Z1
+	VDIVPS       Z3, Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	SUBQ         $0x10, DX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func tanhAVX512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·tanhAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS     (CX), Z0
+	VMOVUPS     floatc1100000<>+0(SB), Z1
+	VMAXPS      Z0, Z1, Z1
+	VMOVUPS     float41100000<>+0(SB), Z0
+	VMINPS      Z1, Z0, Z0
+	VMULPS      Z0, Z0, Z1
+	VMOVUPS     floata59f25c0<>+0(SB), Z2
+	VFMADD213PS float2a61337e<>+0(SB), Z1, Z2
+	VFMADD213PS floataebd37ff<>+0(SB), Z1, Z2
+	VFMADD213PS float335c0041<>+0(SB), Z1, Z2
+	VFMADD213PS float3779434a<>+0(SB), Z1, Z2
+	VFMADD213PS float3a270ded<>+0(SB), Z1, Z2
+	VFMADD213PS float3ba059dc<>+0(SB), Z1, Z2
+	VMULPS      Z0, Z2, Z2
+	VMOVUPS     float35a0d3d8<>+0(SB), Z0
+	VFMADD213PS float38f895d6<>+0(SB), Z1, Z0
+	VFMADD213PS float3b14aa05<>+0(SB), Z1, Z0
+	VFMADD213PS float3ba059dd<>+0(SB), Z1, Z0
+	VDIVPS      Z0, Z2, Z2
+	VMOVUPS     Z2, (AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	SUBQ        $0x10, DX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func erfAVX512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·erfAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS     (CX), Z0
+	VMOVUPS     floatc0800000<>+0(SB), Z1
+	VMAXPS      Z0, Z1, Z1
+	VMOVUPS     float40800000<>+0(SB), Z0
+	VMINPS      Z1, Z0, Z0
+	VMULPS      Z0, Z0, Z1
+	VMOVUPS     floataf95df0b<>+0(SB), Z2
+	VFMADD213PS float32edffee<>+0(SB), Z1, Z2
+	VFMADD213PS floatb60cff51<>+0(SB), Z1, Z2
+	VFMADD213PS floatb86ec2d2<>+0(SB), Z1, Z2
+	VFMADD213PS floatba40ac63<>+0(SB), Z1, Z2
+	VFMADD213PS floatbb41a1f6<>+0(SB), Z1, Z2
+	VFMADD213PS floatbc83dbd4<>+0(SB), Z1, Z2
+	VMULPS      Z0, Z2, Z2
+	VMOVUPS     floatb77460cd<>+0(SB), Z0
+	VFMADD213PS floatb95fbd29<>+0(SB), Z1, Z0
+	VFMADD213PS floatbadc924e<>+0(SB), Z1, Z0
+	VFMADD213PS floatbbf19bf8<>+0(SB), Z1, Z0
+	VFMADD213PS floatbc69b6a7<>+0(SB), Z1, Z0
+	VDIVPS      Z0, Z2, Z2
+	VMOVUPS     floatbf800000<>+0(SB), Z0
+	VMAXPS      Z2, Z0, Z0
+	VMOVUPS     float3f800000<>+0(SB), Z1
+	VMINPS      Z0, Z1, Z1
+	VMOVUPS     Z1, (AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	SUBQ        $0x10, DX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func geluAVX512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·geluAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS     (CX), Z0
+	VMULPS      float3f3504f3<>+0(SB), Z0, Z1
+	VMOVUPS     floatc0800000<>+0(SB), Z2
+	VMAXPS      Z1, Z2, Z2
+	VMOVUPS     float40800000<>+0(SB), Z1
+	VMINPS      Z2, Z1, Z1
+	VMULPS      Z1, Z1, Z2
+	VMOVUPS     floataf95df0b<>+0(SB), Z3
+	VFMADD213PS float32edffee<>+0(SB), Z2, Z3
+	VFMADD213PS floatb60cff51<>+0(SB), Z2, Z3
+	VFMADD213PS floatb86ec2d2<>+0(SB), Z2, Z3
+	VFMADD213PS floatba40ac63<>+0(SB), Z2, Z3
+	VFMADD213PS floatbb41a1f6<>+0(SB), Z2, Z3
+	VFMADD213PS floatbc83dbd4<>+0(SB), Z2, Z3
+	VMULPS      Z1, Z3, Z3
+	VMOVUPS     floatb77460cd<>+0(SB), Z1
+	VFMADD213PS floatb95fbd29<>+0(SB), Z2, Z1
+	VFMADD213PS floatbadc924e<>+0(SB), Z2, Z1
+	VFMADD213PS floatbbf19bf8<>+0(SB), Z2, Z1
+	VFMADD213PS floatbc69b6a7<>+0(SB), Z2, Z1
+	VDIVPS      Z1, Z3, Z3
+	VMOVUPS     floatbf800000<>+0(SB), Z1
+	VMAXPS      Z3, Z1, Z1
+	VMOVUPS     float3f800000<>+0(SB), Z2
+	VMINPS      Z1, Z2, Z2
+	VMULPS      float3f000000<>+0(SB), Z0, Z0
+	VFMADD213PS Z0, Z0, Z2
+	VMOVUPS     Z2, (AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	SUBQ        $0x10, DX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func geluTanhAVX512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS     (CX), Z0
+	VMULPS      Z0, Z0, Z1
+	VMOVUPS     float3f4c422a<>+0(SB), Z2
+	VFMADD231PS float3d122279<>+0(SB), Z1, Z2
+	VMULPS      Z0, Z2, Z2
+	VMOVUPS     floatc1100000<>+0(SB), Z1
+	VMAXPS      Z2, Z1, Z1
+	VMOVUPS     float41100000<>+0(SB), Z2
+	VMINPS      Z1, Z2, Z2
+	VMULPS      Z2, Z2, Z1
+	VMOVUPS     floata59f25c0<>+0(SB), Z3
+	VFMADD213PS float2a61337e<>+0(SB), Z1, Z3
+	VFMADD213PS floataebd37ff<>+0(SB), Z1, Z3
+	VFMADD213PS float335c0041<>+0(SB), Z1, Z3
+	VFMADD213PS float3779434a<>+0(SB), Z1, Z3
+	VFMADD213PS float3a270ded<>+0(SB), Z1, Z3
+	VFMADD213PS float3ba059dc<>+0(SB), Z1, Z3
+	VMULPS      Z2, Z3, Z3
+	VMOVUPS     float35a0d3d8<>+0(SB), Z2
+	VFMADD213PS float38f895d6<>+0(SB), Z1, Z2
+	VFMADD213PS float3b14aa05<>+0(SB), Z1, Z2
+	VFMADD213PS float3ba059dd<>+0(SB), Z1, Z2
+	VDIVPS      Z2, Z3, Z3
+	VMULPS      float3f000000<>+0(SB), Z0, Z0
+	VFMADD213PS Z0, Z0, Z3
+	VMOVUPS     Z3, (AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	SUBQ        $0x10, DX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func reluAVX512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·reluAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS (CX), Z0
+	VPXORD  Z1, Z1, Z1
+	VMAXPS  Z0, Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	SUBQ    $0x10, DX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func hardSwishAVX512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·hardSwishAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS     (CX), Z0
+	VMOVUPS     float3f000000<>+0(SB), Z1
+	VFMADD231PS float3e2aaaab<>+0(SB), Z0, Z1
+	VMOVUPS     float00000000<>+0(SB), Z2
+	VMAXPS      Z1, Z2, Z2
+	VMOVUPS     float3f800000<>+0(SB), Z1
+	VMINPS      Z2, Z1, Z1
+	VMULPS      Z0, Z1, Z1
+	VMOVUPS     Z1, (AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	SUBQ        $0x10, DX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func sqrtAVX512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·sqrtAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS (CX), Z0
+	VSQRTPS Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	SUBQ    $0x10, DX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func absAVX512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·absAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS (CX), Z0
+	VANDPS  float7fffffff<>+0(SB), Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	SUBQ    $0x10, DX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func negAVX512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·negAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS (CX), Z0
+	VXORPS  float80000000<>+0(SB), Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	SUBQ    $0x10, DX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func reciprocalAVX512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·reciprocalAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS (CX), Z0
+	VMOVUPS float3f800000<>+0(SB), Z1
+	VDIVPS  Z0, Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	SUBQ    $0x10, DX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func addAVX512(dst *float32, a *float32, b *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·addAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+
+loop:
+	VMOVUPS (CX), Z0
+	VADDPS  (DX), Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, BX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func subAVX512(dst *float32, a *float32, b *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·subAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+
+loop:
+	VMOVUPS (CX), Z0
+	VSUBPS  (DX), Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, BX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func mulAVX512(dst *float32, a *float32, b *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·mulAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+
+loop:
+	VMOVUPS (CX), Z0
+	VMULPS  (DX), Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, BX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func divAVX512(dst *float32, a *float32, b *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·divAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+
+loop:
+	VMOVUPS (CX), Z0
+	VDIVPS  (DX), Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, BX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func affineAVX512(dst *float32, src *float32, scale *float32, shift *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·affineAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ scale+16(FP), DX
+	MOVQ shift+24(FP), BX
+	MOVQ n+32(FP), SI
+
+loop:
+	VMOVUPS     (CX), Z0
+	VMOVUPS     (DX), Z1
+	VFMADD213PS (BX), Z1, Z0
+	VMOVUPS     Z0, (AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, BX
+	SUBQ        $0x10, SI
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func lineAVX512(dst *float32, src *float32, coefficients *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·lineAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         coefficients+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS (DX), Z0
+	VBROADCASTSS 4(DX), Z1
+	VBROADCASTSS 8(DX), Z2
+	VBROADCASTSS 12(DX), Z3
+
+loop:
+	VMOVUPS     (CX), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VMAXPS      Z4, Z2, Z4
+	VMINPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	SUBQ        $0x10, BX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func sumAVX512(partial *float32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·sumAVX512(SB), NOSPLIT, $0-24
+	MOVQ    partial+0(FP), AX
+	MOVQ    n+16(FP), CX
+	MOVQ    src+8(FP), DX
+	VMOVUPS float00000000<>+0(SB), Z0
+
+loop:
+	VADDPS  (DX), Z0, Z0
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, CX
+	JNZ     loop
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func maxAVX512(partial *float32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·maxAVX512(SB), NOSPLIT, $0-24
+	MOVQ    partial+0(FP), AX
+	MOVQ    n+16(FP), CX
+	MOVQ    src+8(FP), DX
+	VMOVUPS floatff800000<>+0(SB), Z0
+
+loop:
+	VMAXPS  (DX), Z0, Z0
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, CX
+	JNZ     loop
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func minAVX512(partial *float32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·minAVX512(SB), NOSPLIT, $0-24
+	MOVQ    partial+0(FP), AX
+	MOVQ    n+16(FP), CX
+	MOVQ    src+8(FP), DX
+	VMOVUPS float7f800000<>+0(SB), Z0
+
+loop:
+	VMINPS  (DX), Z0, Z0
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, CX
+	JNZ     loop
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func dotAVX512(partial *float32, a *float32, b *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·dotAVX512(SB), NOSPLIT, $0-32
+	MOVQ    partial+0(FP), AX
+	MOVQ    n+24(FP), CX
+	MOVQ    a+8(FP), DX
+	MOVQ    b+16(FP), BX
+	VMOVUPS float00000000<>+0(SB), Z0
+
+loop:
+	VMOVUPS     (DX), Z1
+	VFMADD231PS (BX), Z1, Z0
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, BX
+	SUBQ        $0x10, CX
+	JNZ         loop
+	VMOVUPS     Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func spreadAVX512(partial *float32, src *float32, center *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·spreadAVX512(SB), NOSPLIT, $0-32
+	MOVQ    partial+0(FP), AX
+	MOVQ    n+24(FP), CX
+	MOVQ    src+8(FP), DX
+	VMOVUPS float00000000<>+0(SB), Z0
+
+loop:
+	MOVQ         center+16(FP), BX
+	VBROADCASTSS (BX), Z1
+	VMOVUPS      (DX), Z2
+	VSUBPS       Z1, Z2, Z2
+	VFMADD231PS  Z2, Z2, Z0
+	ADDQ         $0x40, DX
+	SUBQ         $0x10, CX
+	JNZ          loop
+	VMOVUPS      Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func expSumAVX512(partial *float32, dst *float32, src *float32, center *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·expSumAVX512(SB), NOSPLIT, $0-40
+	MOVQ    partial+0(FP), AX
+	MOVQ    n+32(FP), CX
+	MOVQ    dst+8(FP), DX
+	MOVQ    src+16(FP), BX
+	VMOVUPS float00000000<>+0(SB), Z0
+
+loop:
+	MOVQ         center+24(FP), SI
+	VBROADCASTSS (SI), Z1
+	VMOVUPS      (BX), Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      floatc2d00000<>+0(SB), Z1
+	VMAXPS       Z2, Z1, Z1
+	VMOVUPS      float42b20000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z2
+	VMULPS       float3fb8aa3b<>+0(SB), Z2, Z1
+	VRNDSCALEPS  $0x08, Z1, Z1
+	VMOVUPS      Z2, Z2
+	VFNMADD231PS float3f318000<>+0(SB), Z1, Z2
+	VFNMADD231PS floatb95e8083<>+0(SB), Z1, Z2
+	VMOVUPS      float39506967<>+0(SB), Z3
+	VFMADD213PS  float3ab743ce<>+0(SB), Z2, Z3
+	VFMADD213PS  float3c088908<>+0(SB), Z2, Z3
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Z2, Z3
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Z2, Z3
+	VFMADD213PS  float3f000000<>+0(SB), Z2, Z3
+	VMULPS       Z2, Z2, Z4
+	VFMADD213PS  Z2, Z4, Z3
+	VADDPS       float3f800000<>+0(SB), Z3, Z3
+	VSCALEFPS    Z1, Z3, Z3
+	VMOVUPS      Z3, (DX)
+	VADDPS       Z3, Z0, Z0
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, CX
+	JNZ          loop
+	VMOVUPS      Z0, (AX)
 	VZEROUPPER
 	RET

@@ -21,6 +21,10 @@ func PackB(dst []float32, b []float32, k, n, rowStride, colStride int) []float32
 			}
 			continue
 		}
+		if rowStride == 1 {
+			TransposeF32(panel, Lanes, b[j0*colStride:], colStride, w, k)
+			continue
+		}
 		for j := range w {
 			at := (j0 + j) * colStride
 			for p := range k {
@@ -31,7 +35,7 @@ func PackB(dst []float32, b []float32, k, n, rowStride, colStride int) []float32
 	return dst
 }
 
-// Gemm is C = act(A*B + Bias + Residual), row-major, with B packed by PackB.
+// Gemm is C = Act(A*B + Bias + Residual), row-major, with B packed by PackB.
 //
 // A row of A is its values at each tap: row i of group g starts at element
 // g*GroupStride + i*Lda, and its len(Taps)*K values are the K from each
@@ -52,8 +56,9 @@ type Gemm struct {
 	Bias               []float32 // N values, or nil
 	Residual           []float32 // or nil; may be C, to accumulate
 	Ldr                int
-	Clamp              bool // act bounds by Lo and Hi
+	Clamp              bool // bounds the sums by Lo and Hi
 	Lo, Hi             float32
+	Act                Function // applied last
 }
 
 // oneTap is the taps of a matrix product.
@@ -142,6 +147,25 @@ func (g *Gemm) generic(g0, g1, r0, r1, n0, n1 int) {
 				}
 			}
 		}
+	}
+	for gr := g0; gr < g1; gr++ {
+		g.act(gr*g.Rows+r0, gr*g.Rows+r1, n0, n1)
+	}
+}
+
+// act applies Act to columns [n0, n1) of rows [r0, r1) of C.
+func (g *Gemm) act(r0, r1, n0, n1 int) {
+	if g.Act.Kind == Copy {
+		return
+	}
+	if n0 == 0 && n1 == g.Ldc {
+		c := g.C[r0*g.Ldc : r1*g.Ldc]
+		g.Act.Apply(c, c)
+		return
+	}
+	for r := r0; r < r1; r++ {
+		c := g.C[r*g.Ldc+n0 : r*g.Ldc+n1]
+		g.Act.Apply(c, c)
 	}
 }
 

@@ -27,8 +27,12 @@ func (g *Gemm) tiles(g0, g1, r0, r1, n0, n1 int) {
 	if g.Clamp {
 		args.clamp = 1
 	}
-	rows := max(blockBytes/4/max(depth, 1), 14)
-	if per := r1 - r0; per > rows || g1-g0 == 1 {
+	// The rows of neighbouring groups can overlap, as those of a convolution do.
+	perGroup := (r1 - r0) * depth
+	if g1-g0 > 1 && g.GroupStride > 0 {
+		perGroup = min(perGroup, g.GroupStride)
+	}
+	if rows := max(blockBytes/4/max(depth, 1), 14); perGroup*4 > blockBytes || g1-g0 == 1 {
 		rows = (rows + 13) / 14 * 14
 		for gr := g0; gr < g1; gr++ {
 			for r := r0; r < r1; r += rows {
@@ -36,7 +40,7 @@ func (g *Gemm) tiles(g0, g1, r0, r1, n0, n1 int) {
 			}
 		}
 	} else {
-		step := max(rows/per, 1)
+		step := max(blockBytes/4/max(perGroup, 1), 1)
 		for gr := g0; gr < g1; gr += step {
 			g.panels(set, &args, gr, min(gr+step, g1), r0, r1, n0, n1)
 		}
@@ -72,6 +76,9 @@ func (g *Gemm) panels(set *tileRows, args *tileArgs, g0, g1, r0, r1, n0, n1 int)
 			}
 		}
 		n += width
+	}
+	for gr := g0; gr < g1; gr++ {
+		g.act(gr*g.Rows+r0, gr*g.Rows+r1, n0, n1)
 	}
 }
 

@@ -26,6 +26,8 @@ func randomGemm(r *rand.Rand, groups, rows, n, k, taps int, how int) *Gemm {
 	}
 	if how&4 != 0 {
 		g.Clamp, g.Lo, g.Hi = true, -0.5, 1.5
+	} else if how&1 != 0 {
+		g.Act.Kind = Sigmoid
 	}
 	return g
 }

@@ -1,4 +1,0 @@
-package main
-
-func depthwise(v isa)   {}
-func elementwise(v isa) {}

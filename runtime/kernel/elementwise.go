@@ -1,0 +1,242 @@
+package kernel
+
+import "math"
+
+// Unary is a function of one number.
+type Unary uint8
+
+const (
+	Copy Unary = iota
+	Exp
+	Sigmoid
+	SiLU // x*sigmoid(x)
+	Tanh
+	Erf
+	Gelu     // x/2 * (1 + erf(x/sqrt 2))
+	GeluTanh // its approximation by tanh
+	Relu
+	HardSwish // x*max(0, min(1, x/6 + 1/2))
+	Sqrt
+	Abs
+	Neg
+	Reciprocal
+	// Line is max(Lo, min(Hi, A*x + B)) of a Function: scaling, Clip, HardSigmoid.
+	Line
+)
+
+// Function is a unary function with the numbers that Line takes.
+type Function struct {
+	Kind         Unary
+	A, B, Lo, Hi float32
+}
+
+// Clip is the function that bounds its argument.
+func Clip(lo, hi float32) Function { return Function{Line, 1, 0, lo, hi} }
+
+// Apply is dst = f(src); the slices can be the same.
+func (f Function) Apply(dst, src []float32) {
+	dst = dst[:len(src)]
+	switch {
+	case f.Kind == Copy:
+		copy(dst, src)
+	case useAVX2 && len(src) > 0:
+		f.vectors(dst, src)
+	default:
+		f.generic(dst, src)
+	}
+}
+
+// generic is Apply in plain Go.
+func (f Function) generic(dst, src []float32) {
+	for i, x := range src {
+		dst[i] = f.at(x)
+	}
+}
+
+func (f Function) at(x float32) float32 {
+	v := float64(x)
+	switch f.Kind {
+	case Exp:
+		return float32(math.Exp(v))
+	case Sigmoid:
+		return float32(1 / (1 + math.Exp(-v)))
+	case SiLU:
+		return float32(v / (1 + math.Exp(-v)))
+	case Tanh:
+		return float32(math.Tanh(v))
+	case Erf:
+		return float32(math.Erf(v))
+	case Gelu:
+		return float32(v / 2 * (1 + math.Erf(v/math.Sqrt2)))
+	case GeluTanh:
+		return float32(v / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(v+0.044715*v*v*v))))
+	case Relu:
+		return max(x, 0)
+	case HardSwish:
+		return x * max(0, min(1, x*(1.0/6)+0.5))
+	case Sqrt:
+		return float32(math.Sqrt(v))
+	case Abs:
+		return float32(math.Abs(v))
+	case Neg:
+		return -x
+	case Reciprocal:
+		return 1 / x
+	case Line:
+		return min(max(f.A*x+f.B, f.Lo), f.Hi)
+	}
+	return x
+}
+
+// Binary is a function of two numbers.
+type Binary uint8
+
+const (
+	Add Binary = iota
+	Sub
+	Mul
+	Div
+)
+
+// Apply is dst[i] = a[i] op b[i]; the slices can be the same.
+func (o Binary) Apply(dst, a, b []float32) {
+	dst, b = dst[:len(a)], b[:len(a)]
+	if useAVX2 && len(a) > 0 {
+		o.vectors(dst, a, b)
+		return
+	}
+	o.generic(dst, a, b)
+}
+
+func (o Binary) generic(dst, a, b []float32) {
+	switch o {
+	case Add:
+		for i := range a {
+			dst[i] = a[i] + b[i]
+		}
+	case Sub:
+		for i := range a {
+			dst[i] = a[i] - b[i]
+		}
+	case Mul:
+		for i := range a {
+			dst[i] = a[i] * b[i]
+		}
+	case Div:
+		for i := range a {
+			dst[i] = a[i] / b[i]
+		}
+	}
+}
+
+// Affine is dst[i] = src[i]*scale[i] + shift[i].
+func Affine(dst, src, scale, shift []float32) {
+	dst, scale, shift = dst[:len(src)], scale[:len(src)], shift[:len(src)]
+	i := 0
+	if useAVX2 {
+		i = affineVectors(dst, src, scale, shift)
+	}
+	for ; i < len(src); i++ {
+		dst[i] = src[i]*scale[i] + shift[i]
+	}
+}
+
+// Reductions add in 16 interleaved parts, whatever the instruction set, and
+// then the parts pairwise.
+
+func fold(p *[16]float32, f func(a, b float32) float32) float32 {
+	for n := 8; n > 0; n /= 2 {
+		for i := range n {
+			p[i] = f(p[i], p[i+n])
+		}
+	}
+	return p[0]
+}
+
+func plus(a, b float32) float32 { return a + b }
+
+// Sum is the sum of x.
+func Sum(x []float32) float32 {
+	var p [16]float32
+	i := 0
+	if useAVX2 {
+		i = sumVectors(&p, x)
+	}
+	for ; i < len(x); i++ {
+		p[i%16] += x[i]
+	}
+	return fold(&p, plus)
+}
+
+// Dot is the sum of a[i]*b[i].
+func Dot(a, b []float32) float32 {
+	b = b[:len(a)]
+	var p [16]float32
+	i := 0
+	if useAVX2 {
+		i = dotVectors(&p, a, b)
+	}
+	for ; i < len(a); i++ {
+		p[i%16] += a[i] * b[i]
+	}
+	return fold(&p, plus)
+}
+
+// Spread is the sum of (x[i] - center)^2.
+func Spread(x []float32, center float32) float32 {
+	var p [16]float32
+	i := 0
+	if useAVX2 {
+		i = spreadVectors(&p, x, center)
+	}
+	for ; i < len(x); i++ {
+		d := x[i] - center
+		p[i%16] += d * d
+	}
+	return fold(&p, plus)
+}
+
+// Max is the largest of x, -Inf of none.
+func Max(x []float32) float32 {
+	return extreme(x, float32(math.Inf(-1)), maxVectors, func(a, b float32) float32 { return max(a, b) })
+}
+
+// Min is the smallest of x, +Inf of none.
+func Min(x []float32) float32 {
+	return extreme(x, float32(math.Inf(1)), minVectors, func(a, b float32) float32 { return min(a, b) })
+}
+
+func extreme(x []float32, none float32, vectors func(*[16]float32, []float32) int, f func(a, b float32) float32) float32 {
+	var p [16]float32
+	for i := range p {
+		p[i] = none
+	}
+	i := 0
+	if useAVX2 {
+		i = vectors(&p, x)
+	}
+	for ; i < len(x); i++ {
+		p[i%16] = f(p[i%16], x[i])
+	}
+	return fold(&p, f)
+}
+
+// ExpSum is dst = exp(src - center) and returns the sum of dst.
+func ExpSum(dst, src []float32, center float32) float32 {
+	dst = dst[:len(src)]
+	var p [16]float32
+	i := 0
+	if useAVX2 {
+		i = expSumVectors(&p, dst, src, center)
+	}
+	if i < len(src) {
+		for j, x := range src[i:] {
+			dst[i+j] = x - center
+		}
+		Function{Kind: Exp}.Apply(dst[i:], dst[i:])
+		for j, e := range dst[i:] {
+			p[j%16] += e
+		}
+	}
+	return fold(&p, plus)
+}

@@ -1,0 +1,139 @@
+package kernel
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// TestFunctions compares every function on every instruction set with the
+// double-precision form, for all tails, on special numbers too.
+func TestFunctions(t *testing.T) {
+	special := []float32{0, float32(math.Copysign(0, -1)), 1e-30, -1e-30, 1e-4, -1e-4, 88, -88, 104, -104, 1000, -1000,
+		float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN())}
+	eachVariant(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(7, 8))
+		for kind := Copy; kind <= Line; kind++ {
+			f := Function{Kind: kind, A: 0.2, B: 0.5, Lo: -1, Hi: 1}
+			for n := range 70 {
+				x := normal(r, n)
+				for i := range x {
+					x[i] *= 5
+				}
+				if n >= 40 {
+					copy(x, special)
+				}
+				got := make([]float32, n)
+				f.Apply(got, x)
+				for i := range x {
+					want := f.at(x[i])
+					if (kind == SiLU || kind == Gelu || kind == GeluTanh || kind == HardSwish) && math.IsInf(float64(x[i]), -1) {
+						continue // -Inf*0
+					}
+					if !close32(got[i], want, 1e-5) {
+						t.Fatalf("function %d of %v is %v, want %v", kind, x[i], got[i], want)
+					}
+				}
+			}
+		}
+	})
+}
+
+// close32 allows for the absolute error of differences of numbers near 1.
+func close32(a, b float32, tol float64) bool {
+	x, y := float64(a), float64(b)
+	if math.IsNaN(y) || math.IsInf(y, 0) {
+		return math.IsNaN(x) && math.IsNaN(y) || x == y
+	}
+	return math.Abs(x-y) <= tol*math.Abs(y)+1e-6
+}
+
+func TestBinaryAndReductions(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(9, 1))
+		for n := range 80 {
+			a, b, got, want := normal(r, n), normal(r, n), make([]float32, n), make([]float32, n)
+			for o := Add; o <= Div; o++ {
+				o.Apply(got, a, b)
+				o.generic(want, a, b)
+				for i := range want {
+					if got[i] != want[i] {
+						t.Fatalf("operation %d, element %d of %d: %v, want %v", o, i, n, got[i], want[i])
+					}
+				}
+			}
+			Affine(got, a, b, a)
+			var sum, dot, spread, exps float64
+			largest, smallest := math.Inf(-1), math.Inf(1)
+			for i, x := range a {
+				v := float64(x)
+				if !close32(got[i], x*b[i]+x, 1e-5) {
+					t.Fatalf("affine %v, want %v", got[i], x*b[i]+x)
+				}
+				sum += v
+				dot += v * float64(b[i])
+				spread += (v - 0.25) * (v - 0.25)
+				exps += math.Exp(v - 1)
+				largest, smallest = max(largest, v), min(smallest, v)
+			}
+			for i, p := range [][2]float64{{float64(Sum(a)), sum}, {float64(Dot(a, b)), dot}, {float64(Spread(a, 0.25)), spread},
+				{float64(ExpSum(got, a, 1)), exps}, {float64(Max(a)), largest}, {float64(Min(a)), smallest}} {
+				if !(math.Abs(p[0]-p[1]) <= 1e-5*(1+math.Abs(p[1]))) && p[0] != p[1] {
+					t.Fatalf("reduction %d of %d: %v, want %v", i, n, p[0], p[1])
+				}
+			}
+		}
+	})
+}
+
+func TestWindow(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(11, 1))
+		for how := range 8 {
+			for pixels := 1; pixels <= 19; pixels++ {
+				for _, c := range []int{1, 7, 8, 15, 16, 17, 40} {
+					w := Window{Channels: c, Stride: c * (1 + how%2), YStride: c + 3}
+					for tap := range 1 + pixels%5 {
+						w.Taps = append(w.Taps, tap*(c+1))
+					}
+					if how&1 != 0 {
+						w.W, w.WStride = normal(r, len(w.Taps)*(c+1)), c+1
+						if how&2 != 0 {
+							w.Bias = normal(r, c)
+						}
+					}
+					if how&4 != 0 {
+						w.Clamp, w.Lo, w.Hi = true, -0.5, 0.5
+					}
+					w.Prepare()
+					x := normal(r, pixels*w.Stride+len(w.Taps)*(c+1)+c)
+					got, want := make([]float32, pixels*w.YStride), make([]float32, pixels*w.YStride)
+					w.Run(got, x, pixels)
+					w.generic(want, x, pixels, 0)
+					for i := range want {
+						if !close32(got[i], want[i], 1e-5) {
+							t.Fatalf("pixels %d channels %d: element %d is %v, want %v", pixels, c, i, got[i], want[i])
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+func FuzzFunctions(f *testing.F) {
+	f.Add(uint8(1), float32(0.5))
+	f.Fuzz(func(t *testing.T, kind uint8, x float32) {
+		fn := Function{Kind: Unary(kind) % (Line + 1), A: 0.2, B: 0.5, Lo: -1, Hi: 1}
+		if k := fn.Kind; (k == SiLU || k == Gelu || k == GeluTanh || k == HardSwish) && x < -1e30 {
+			return // overflow times 0
+		}
+		eachVariant(t, func(t *testing.T) {
+			var y [5]float32
+			fn.Apply(y[:], []float32{0, 1, x, 2, 3})
+			if want := fn.at(x); !close32(y[2], want, 1e-5) {
+				t.Fatalf("function %d of %v is %v, want %v", fn.Kind, x, y[2], want)
+			}
+		})
+	})
+}

@@ -1,0 +1,298 @@
+"""Quantize real models with this tool and its peers: bench_quantize.py TOOL OUT MODEL.onnx ...
+
+Each MODEL.onnx has a MODEL.npz beside it with one value for every input, which gives shapes,
+types and the spread of the samples drawn here. Every tool calibrates on the same 16 samples. Each file
+then runs on 8 others in onnxruntime, OpenVINO and OpenCV; the figure is the SQNR of the worst float
+output, in dB, against the float model in onnxruntime. Options: --tools a,b --timeout SECONDS --json FILE
+"""
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+TOOLS = ["onnxopt", "ort-minmax", "ort-percentile", "nncf", "onc"]
+RUNTIMES = ["onnxruntime", "openvino", "opencv"]
+CALIBRATION, HELD_OUT = 16, 8
+
+
+# Samples.
+
+def draw(like, count, seed):
+    """count samples distributed as the arrays of like: smooth noise for images, integers of the same range."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for _ in range(count):
+        s = {}
+        for name, x in like.items():
+            if x.dtype.kind == "f":
+                v = rng.standard_normal(x.shape)
+                if x.ndim >= 3 and min(x.shape[-2:]) >= 32:  # images are smooth
+                    for axis in (-1, -2):
+                        for _ in range(3):
+                            v = (v + np.roll(v, 1, axis)) / np.sqrt(2 + 2 * 0.5)
+                    v /= v.std()
+                s[name] = (v * max(float(x.std()), 1e-6) + float(x.mean())).astype(x.dtype) if x.size > 1 else x
+                if x.min() >= 0:
+                    s[name] = np.clip(s[name], x.min(), x.max())
+            elif x.dtype.kind in "iu" and x.ndim > 0 and x.min() != x.max():
+                s[name] = rng.integers(x.min(), int(x.max()) + 1, x.shape).astype(x.dtype)
+            else:
+                s[name] = x
+        out.append(s)
+    return out
+
+
+def write_sets(samples, order, folder):
+    """ONNX's own test_data_set folders: the form that takes any input."""
+    import onnx
+    for k, s in enumerate(samples):
+        d = f"{folder}/test_data_set_{k}"
+        os.makedirs(d, exist_ok=True)
+        for i, name in enumerate(order):
+            with open(f"{d}/input_{i}.pb", "wb") as f:
+                f.write(onnx.numpy_helper.from_array(s[name], name).SerializeToString())
+
+
+# Runtimes, each in a process of its own: some crash.
+
+def run(runtime, path, samples):
+    if runtime == "onnxruntime":
+        import onnxruntime
+        o = onnxruntime.SessionOptions()
+        o.log_severity_level, o.intra_op_num_threads = 4, 1
+        s = onnxruntime.InferenceSession(path, o, providers=["CPUExecutionProvider"])
+        have = {i.name for i in s.get_inputs()}
+        call = lambda x: s.run(None, {k: v for k, v in x.items() if k in have})
+    elif runtime == "openvino":
+        import openvino
+        m = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1})
+        have = {n for i in m.inputs for n in i.names}
+        call = lambda x: list(m({k: v for k, v in x.items() if k in have}).values())
+    else:
+        import cv2
+        import onnx
+        cv2.setNumThreads(1)
+        net = cv2.dnn.readNetFromONNX(path)
+        names = [o.name for o in onnx.load(path, load_external_data=False).graph.output]
+
+        def call(x):
+            for k, v in x.items():
+                net.setInput(v, k)
+            return list(net.forward(names))
+    outs, times = [], []
+    for x in samples:
+        start = time.perf_counter()
+        outs.append([np.array(v) for v in call(x)])
+        times.append(time.perf_counter() - start)
+    return outs, float(np.median(times) * 1e3)
+
+
+def sqnr(reference, outs):
+    """dB of the worst float output; None where shapes differ, as after another choice of boxes."""
+    worst = 200.0
+    for i in range(len(reference[0])):
+        signal = noise = 0.0
+        for a, b in zip(reference, outs):
+            if a[i].dtype.kind != "f":
+                continue
+            if a[i].size != b[i].size:
+                return None
+            x, y = a[i].astype(np.float64).ravel(), b[i].astype(np.float64).ravel()
+            ok = np.isfinite(x)
+            signal += float((x[ok] ** 2).sum())
+            noise += float(((x[ok] - y[ok]) ** 2).sum())
+        if signal > 0:
+            worst = min(worst, 10 * np.log10(signal / max(noise, 1e-20 * signal)))
+    return round(worst, 1) if worst == worst else -99.0
+
+
+# Tools.
+
+class Reader:
+    def __init__(self, samples):
+        self.samples, self.at = samples, 0
+
+    def get_next(self):
+        self.at += 1
+        return self.samples[self.at - 1] if self.at <= len(self.samples) else None
+
+    def rewind(self):
+        self.at = 0
+
+
+def quantize(tool, path, samples, out):
+    if tool.startswith("ort"):
+        from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+        pre = out + ".pre.onnx"
+        try:
+            quant_pre_process(path, pre, skip_symbolic_shape=True)
+        except Exception:
+            pre = path
+        quantize_static(pre, out, Reader(samples), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
+                        weight_type=QuantType.QInt8,
+                        calibrate_method=CalibrationMethod.Percentile if "percentile" in tool else CalibrationMethod.MinMax)
+    elif tool == "nncf":
+        import nncf
+        import onnx
+        onnx.save(nncf.quantize(onnx.load(path), nncf.Dataset(samples), subset_size=len(samples)), out)
+    elif tool == "onc":
+        from onnx_neural_compressor import data_reader
+        from onnx_neural_compressor.quantization import config, quantize as onc
+
+        class R(data_reader.CalibrationDataReader, Reader):
+            def __init__(self, samples):
+                Reader.__init__(self, samples)
+            get_next, rewind = Reader.get_next, Reader.rewind
+        onc(path, out, config.StaticQuantConfig(calibration_data_reader=R(samples), quant_format=1))
+
+
+def child(args):
+    """One job of parent: argv[2] names a JSON file that says what, and is overwritten by the answer."""
+    with open(args[0]) as f:
+        job = json.load(f)
+    z = np.load(job["samples"])
+    samples = [{k[4:]: z[k] for k in z.files if k.startswith(f"{i:03d}/")} for i in range(job["count"])]
+    if "runtime" in job:
+        outs, ms = run(job["runtime"], job["model"], samples)
+        np.savez(job["out"], **{f"{i:03d}/{k:03d}": v for i, o in enumerate(outs) for k, v in enumerate(o)})
+        answer = {"ms": ms}
+    else:
+        start = time.perf_counter()
+        quantize(job["tool"], job["model"], samples, job["out"])
+        answer = {"seconds": time.perf_counter() - start, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    with open(args[0], "w") as f:
+        json.dump(answer, f)
+
+
+def parent(o):
+    os.makedirs(o.out, exist_ok=True)
+    peers = o.peers if os.path.exists(o.peers) else sys.executable
+
+    def job(python, **what):
+        path = o.out + "/job.json"
+        with open(path, "w") as f:
+            json.dump(what, f)
+        try:
+            r = subprocess.run([python, __file__, "child", path], capture_output=True, text=True, timeout=o.timeout)
+        except subprocess.TimeoutExpired:
+            return {"error": f"more than {o.timeout} s"}
+        if r.returncode:
+            lines = [x for x in r.stderr.strip().splitlines() if x.strip()] or [f"exit {r.returncode}"]
+            return {"error": lines[-1][:300]}
+        with open(path) as f:
+            return json.load(f)
+
+    def outputs(path, count):
+        z = np.load(path)
+        return [[z[k] for k in z.files if k.startswith(f"{i:03d}/")] for i in range(count)]
+
+    table = []
+    for path in o.models:
+        name = os.path.basename(path)[:-5]
+        like = dict(np.load(path[:-5] + ".npz"))
+        sets = {}
+        for kind, count, seed in ("calibration", CALIBRATION, 1), ("held-out", HELD_OUT, 2):
+            s = draw(like, count, seed)
+            sets[kind] = f"{o.out}/{name}.{kind}.npz"
+            np.savez(sets[kind], **{f"{i:03d}/{k}": v for i, x in enumerate(s) for k, v in x.items()})
+            if kind == "calibration":
+                write_sets(s, list(like), f"{o.out}/{name}.sets")
+        row = {"model": name, "bytes": os.path.getsize(path), "float": {}}
+        reference = None
+        for runtime in RUNTIMES:
+            r = job(sys.executable, runtime=runtime, model=path, samples=sets["held-out"], count=HELD_OUT, out=o.out + "/y.npz")
+            if "error" not in r:
+                y = outputs(o.out + "/y.npz", HELD_OUT)
+                if runtime == "onnxruntime":
+                    reference = y
+                r["sqnr"] = sqnr(reference, y) if reference else None
+            row["float"][runtime] = r
+        for tool in o.tools:
+            out = f"{o.out}/{name}.{tool}.onnx"
+            if os.path.exists(out):
+                os.remove(out)
+            if tool == "onnxopt":
+                start = time.perf_counter()
+                p = subprocess.run(["/usr/bin/env", "python3", "-c",
+                                    "import resource,subprocess,sys; r=subprocess.run(sys.argv[1:]); "
+                                    "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/1024); sys.exit(r.returncode)",
+                                    o.tool, "optimize", path, "--data", f"{o.out}/{name}.sets", "-o", out, "--quiet"] + o.flags.split(),
+                                   capture_output=True, text=True)
+                r = {"seconds": time.perf_counter() - start, "mb": float(p.stdout.strip().splitlines()[-1])}
+                if p.returncode:
+                    r["error"] = p.stderr.strip()[-300:]
+            else:
+                r = job(peers, tool=tool, model=path, samples=sets["calibration"], count=CALIBRATION, out=out)
+            if os.path.exists(out) and "error" not in r:
+                r["bytes"] = os.path.getsize(out)
+                for runtime in RUNTIMES:
+                    a = job(sys.executable, runtime=runtime, model=out, samples=sets["held-out"], count=HELD_OUT, out=o.out + "/y.npz")
+                    if "error" not in a and reference:
+                        a["sqnr"] = sqnr(reference, outputs(o.out + "/y.npz", HELD_OUT))
+                    r[runtime] = a
+            row[tool] = r
+        table.append(row)
+        print(line(row, o.tools), flush=True)
+        if o.json:
+            with open(o.json, "w") as f:
+                json.dump(table, f, indent=1)
+    summary(table, o.tools)
+
+
+def cell(r):
+    if "error" in r:
+        return "-"
+    return "?" if r.get("sqnr") is None else f"{r['sqnr']:.1f}"
+
+
+def line(row, tools):
+    out = [f"{row['model']:22} float runs in {sum('error' not in r for r in row['float'].values())}"]
+    for t in tools:
+        r = row[t]
+        if "error" in r:
+            out.append(f"{t}: {r['error'][:110]}")
+        else:
+            out.append(f"{t}: {' '.join(cell(r[x]) for x in RUNTIMES)} dB {r['bytes'] / row['bytes']:.2f}x {r['seconds']:.0f} s {r['mb']:.0f} MB")
+    return " | ".join(out)
+
+
+def summary(table, tools):
+    runs = lambda r, x: x in r and "error" not in r[x]
+    print(f"\n{len(table)} models; floats run in " + ", ".join(f"{x} {sum(runs(r['float'], x) for r in table)}" for x in RUNTIMES))
+    for t in tools:
+        print(f"{t:15} written {sum('error' not in r[t] for r in table)}, runs in " +
+              ", ".join(f"{x} {sum(runs(r[t], x) for r in table)}" for x in RUNTIMES) +
+              f"; where the float runs and the result does not: {sum(runs(r['float'], x) and not runs(r[t], x) for r in table for x in RUNTIMES)}"
+              f"; larger: {sum(r[t].get('bytes', 0) > r['bytes'] for r in table)}")
+    if "onnxopt" in tools:
+        db = lambda r, t: (r[t].get("onnxruntime", {}).get("sqnr") if "error" not in r[t] else None)
+        peers = [t for t in tools if t != "onnxopt"]
+        behind = []
+        for r in table:
+            mine, best = db(r, "onnxopt"), max((db(r, t) for t in peers if db(r, t) is not None), default=None)
+            if mine is not None and best is not None and mine < best - 0.05:
+                behind.append(f"{r['model']} {mine:.1f} < {best:.1f}")
+        print("SQNR behind the best peer's:", ", ".join(behind) or "none")
+        print("SQNR under 20 dB:", ", ".join(f"{r['model']} {db(r, 'onnxopt'):.1f}" for r in table if (db(r, "onnxopt") or 99) < 20) or "none")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["child"]:
+        child(sys.argv[2:])
+    else:
+        p = argparse.ArgumentParser(description=__doc__)
+        p.add_argument("tool")
+        p.add_argument("out")
+        p.add_argument("models", nargs="+")
+        p.add_argument("--tools", default=",".join(TOOLS), type=lambda s: s.split(","))
+        p.add_argument("--peers", default="build/peers/bin/python", help="the Python that has the peers")
+        p.add_argument("--timeout", type=float, default=600)
+        p.add_argument("--flags", default="", help="more flags of onnxopt optimize")
+        p.add_argument("--json")
+        parent(p.parse_args())
