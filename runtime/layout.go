@@ -136,14 +136,3 @@ func volume(shape []int) int {
 	}
 	return n
 }
-
-// lastAxis is where axis i of a value of some rank is, channels last.
-func lastAxis(i, rank int) int {
-	switch {
-	case i == 0 || i >= rank:
-		return i
-	case i == 1:
-		return rank - 1
-	}
-	return i - 1
-}
