@@ -21,7 +21,7 @@ type Options struct {
 	Threads int
 	// MaxBytes bounds one tensor; 0 is op.DefaultMaxBytes.
 	MaxBytes int
-	// MaxSteps bounds the iterations of one loop when positive.
+	// MaxSteps bounds the iterations of one loop; 0 is DefaultMaxSteps.
 	MaxSteps int
 	// Seed seeds random operators that have no seed of their own.
 	Seed uint64
@@ -44,6 +44,9 @@ type Step struct {
 	Duration time.Duration
 	Work     int64 // multiplications and additions of matrix products
 }
+
+// DefaultMaxSteps bounds the iterations of one loop.
+const DefaultMaxSteps = 1 << 20
 
 // Session is a model ready to run. It must not be used by two goroutines at
 // once.
