@@ -6,8 +6,10 @@ PYTHON       = $(VENV)/bin/python
 STATICCHECK  = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 DEMO        ?= lenet5
 
-# What the Go tests read: the onnx package's own test data, and its backend tests as files.
-ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance
+# What the Go tests read: the onnx package's own test data, its backend tests as files, its schemas, and
+# what onnxruntime computed for its own operators.
+ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
+               ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
 .PHONY: all build demo test lint cross test-go test-deploy conformance zoo generate fuzz clean
 
@@ -35,7 +37,7 @@ cross:
 	GOOS=windows go build -o /dev/null ./cmd/onnxopt
 
 # Every test; then the kernels and the runtime once more without assembly.
-test-go: build/conformance
+test-go: build/conformance build/schemas.json build/contrib
 	$(ONNX_TESTS) go test ./...
 	$(ONNX_TESTS) go test -tags noasm ./runtime/...
 
@@ -69,10 +71,17 @@ $(VENV)/installed: testdata/requirements.txt
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
+build/schemas.json: $(VENV)/installed onnx/op/testdata/schemas.py
+	mkdir -p build
+	$(PYTHON) onnx/op/testdata/schemas.py $@
+
 build/conformance: $(VENV)/installed runtime/testdata/conformance.py
 	mkdir -p build
 	ln -sfn $$($(PYTHON) -c 'import onnx, os; print(os.path.dirname(onnx.__file__))')/backend/test/data build/onnx-data
 	$(PYTHON) runtime/testdata/conformance.py $@
+
+build/contrib: $(VENV)/installed runtime/testdata/contrib.py
+	$(PYTHON) runtime/testdata/contrib.py $@
 
 # Protobuf code and assembly, from onnx.proto (needs protoc and protoc-gen-go) and runtime/kernel/_asm.
 generate:

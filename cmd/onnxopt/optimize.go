@@ -13,6 +13,7 @@ import (
 	"onnxopt/onnx/graph"
 	"onnxopt/passes"
 	"onnxopt/passes/pass"
+	"onnxopt/passes/quant"
 	"onnxopt/runtime"
 	"onnxopt/runtime/compare"
 	"onnxopt/runtime/samples"
@@ -115,6 +116,9 @@ func (o *optimizer) run(c *call) error {
 
 // pipeline resolves the preset, the flags that ask for a lossy pass, and -d.
 func (o *optimizer) pipeline() ([]pass.Pass, error) {
+	if _, err := quant.FindProfile(o.settings.Quant.Profile); err != nil {
+		return nil, fmt.Errorf("--target: %w", err)
+	}
 	o.off = map[string]bool{}
 	for _, d := range o.debug {
 		name, ok := strings.CutSuffix(d, "/off")

@@ -20,8 +20,12 @@ var opRotaryEmbedding = &Def{
 // (cos*a - sin*b, sin*a + cos*b). Pairs are neighbours if interleaved, else
 // element k and element k + half.
 func evalRotaryEmbedding(e *Eval) error {
-	x := e.Tensor(0)
-	h, err := headsOf(x, e.Int("num_heads"))
+	return e.rotate(e.Tensor(0), e.Tensor(1), e.Tensor(2), e.Tensor(3), e.Int("num_heads"))
+}
+
+// rotate sets output 0 to x, of n heads, turned by the angles of its positions.
+func (e *Eval) rotate(x, cos, sin, ids *tensor.Tensor, n int) error {
+	h, err := headsOf(x, n)
 	if err != nil {
 		return err
 	}
@@ -33,8 +37,7 @@ func evalRotaryEmbedding(e *Eval) error {
 		return fmt.Errorf("rotation of %d of %d elements", size, h.shape[3])
 	}
 	half := size / 2
-	cos, sin := e.Tensor(1), e.Tensor(2)
-	at, err := e.angleRows(cos, sin, h.shape[0], h.shape[2], half)
+	at, err := angleRows(cos, sin, ids, h.shape[0], h.shape[2], half)
 	if err != nil {
 		return err
 	}
@@ -61,9 +64,8 @@ func evalRotaryEmbedding(e *Eval) error {
 
 // angleRows maps a position to its row in the caches: through position_ids, or
 // directly in caches of shape [batch, seq, half].
-func (e *Eval) angleRows(cos, sin *tensor.Tensor, batch, seq, half int) (func(b, i int) int, error) {
+func angleRows(cos, sin, ids *tensor.Tensor, batch, seq, half int) (func(b, i int) int, error) {
 	bad := fmt.Errorf("caches %v and %v for %d angles", cos, sin, half)
-	ids := e.Tensor(3)
 	rank := 3
 	if ids != nil {
 		rank = 2
