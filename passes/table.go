@@ -33,7 +33,9 @@ var Table = []pass.Pass{
 	fuse.BatchNorm,
 	fuse.Affine,
 	clean.Duplicates,
+	prune.Channels,
 	prune.Magnitude,
+	prune.DeadUnits,
 	quant.Prepare,
 	quant.Calibrate,
 	quant.Round,
@@ -43,6 +45,7 @@ var Table = []pass.Pass{
 	quant.Dynamic,
 	quant.Weights,
 	quant.Half,
+	prune.SortUnits,
 	cluster.KMeans,
 	clean.Dead,
 }
@@ -56,6 +59,10 @@ var Order = []Before{
 	{"reshape-targets", "dead-code", "the computation of the target is left behind"},
 	{"fuse-batchnorm", "quantize", "a BatchNormalization behind a convolution would need a scale of its own"},
 	{"fuse-affine", "quantize", "a bias behind a convolution would need a scale of its own"},
+	{"fuse-batchnorm", "prune-channels", "the norm of a channel's weights means nothing before its BatchNormalization"},
+	{"prune-channels", "prune-magnitude", "the share of zeros is that of the weights that are left"},
+	{"prune-magnitude", "dead-units", "pruning makes the zeros"},
+	{"dead-units", "calibrate", "weights must be counted without the dead ones"},
 	{"prune-magnitude", "calibrate", "the ranges must be those of the pruned model"},
 	{"prune-magnitude", "cluster-weights", "zero must be one of the shared values"},
 	{"constant-folding", "prepare-quantization", "what is constant anyway needs no copy"},
@@ -71,6 +78,7 @@ var Order = []Before{
 	{"mixed-precision", "quantize", "it chooses what quantize leaves alone"},
 	{"calibrate", "quantize", "activation scales come from the ranges"},
 	{"quantize", "dead-code", "the float weights are left behind"},
+	{"sort-units", "cluster-weights", "units are followed through plain weights"},
 	{"cluster-weights", "dead-code", "the float weights are left behind"},
 }
 

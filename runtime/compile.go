@@ -39,6 +39,9 @@ func (s *Session) compile(g *graph.Graph, opset func(string) int64) (*program, e
 	for _, v := range g.Inputs() {
 		b.inputs = append(b.inputs, b.slotFor(v))
 	}
+	if err := b.fits(); err != nil {
+		return nil, err
+	}
 	fast, needed := b.choose()
 	for n := range g.Nodes() {
 		if err := b.node(n, fast[n], needed); err != nil {
@@ -59,6 +62,22 @@ func (s *Session) compile(g *graph.Graph, opset func(string) int64) (*program, e
 		}
 	}
 	return b.program, nil
+}
+
+// fits fails on a node that is not of its operator's form. Unknown operators
+// fail only if they have to run.
+func (b *builder) fits() error {
+	for n := range b.graph.Nodes() {
+		if b.l.s.model.Function(n.Domain, n.Op, n.Overload) != nil {
+			continue
+		}
+		if r, err := op.Resolve(n, b.opset); err == nil {
+			if err := r.Fits(n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // choose finds the fast paths, from the last node back, so that each covers as

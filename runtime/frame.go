@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -54,7 +55,7 @@ func (s *Session) newFrame(p *program, outer *frame) *frame {
 
 func (f *frame) start(outer *frame) {
 	s := f.s
-	f.env.Context, f.env.MaxBytes, f.env.MaxSteps = s.context, s.opts.MaxBytes, s.opts.MaxSteps
+	f.env.Context, f.env.MaxBytes, f.env.MaxSteps = s.context, s.opts.MaxBytes, cmp.Or(s.opts.MaxSteps, DefaultMaxSteps)
 	if outer == nil {
 		f.env.Rand = rand.New(rand.NewPCG(s.opts.Seed, 0))
 	} else {

@@ -20,7 +20,7 @@ type Options struct {
 	Threads int
 	// MaxBytes bounds one tensor; 0 is op.DefaultMaxBytes.
 	MaxBytes int
-	// MaxSteps bounds the iterations of one loop when positive.
+	// MaxSteps bounds the iterations of one loop; 0 is DefaultMaxSteps.
 	MaxSteps int
 	// Seed seeds random operators that have no seed of their own.
 	Seed uint64
@@ -31,6 +31,9 @@ type Options struct {
 	// everything else. Nil watches all.
 	Watch map[*graph.Value]bool
 }
+
+// DefaultMaxSteps bounds the iterations of one loop.
+const DefaultMaxSteps = 1 << 20
 
 // Session is a model ready to run. It must not be used by two goroutines at
 // once.
