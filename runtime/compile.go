@@ -137,7 +137,7 @@ func (b *builder) constant(n *graph.Node) bool {
 		}
 	}
 	var values []tensor.Value
-	st := step{node: n}
+	st := step{node: n, path: "constant"}
 	for _, v := range n.Outputs() {
 		if v != nil {
 			values = append(values, b.l.constant(v))
@@ -181,7 +181,7 @@ func (p *program) slotOf(v *graph.Value) int { return p.index[v] }
 
 // compileNode is the step that evaluates n by its definition.
 func (s *Session) compileNode(b *builder, n *graph.Node) (step, error) {
-	st := step{node: n}
+	st := step{node: n, path: "reference"}
 	for _, v := range n.Inputs() {
 		st.ins = append(st.ins, b.plain(v))
 	}
@@ -247,7 +247,7 @@ func (b *builder) fastStep(n *graph.Node, f *lowered) error {
 	if f.place != nil {
 		f.place(b)
 	}
-	st := step{node: n, prepare: f.prepare, covered: f.nodes}
+	st := step{node: n, prepare: f.prepare, covered: f.nodes, path: f.path}
 	inLast := make([]bool, len(f.in))
 	for i, v := range f.in {
 		if inLast[i] = v != nil && i < len(f.inLast) && f.inLast[i] > 0; inLast[i] {

@@ -5,6 +5,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/shape"
@@ -30,6 +31,18 @@ type Options struct {
 	// Watch limits Observe to these values, so that fast paths may fuse
 	// everything else. Nil watches all.
 	Watch map[*graph.Value]bool
+	// Profile, if set, is told of every step of the main graph after it.
+	Profile func(Step)
+}
+
+// Step is one step of a run: a node, with those before it that it covers.
+type Step struct {
+	Node     *graph.Node
+	Covered  []*graph.Node // nil: evaluated by its definition
+	Path     string        // the fast path, "layout" or "reference"
+	Start    time.Time
+	Duration time.Duration
+	Work     int64 // multiplications and additions of matrix products
 }
 
 // DefaultMaxSteps bounds the iterations of one loop.
@@ -125,6 +138,7 @@ type capture struct {
 type step struct {
 	node     *graph.Node
 	covered  []*graph.Node // by a fast path
+	path     string
 	run      stepFunc
 	prepare  func() error
 	ins      []int
@@ -133,7 +147,6 @@ type step struct {
 	free     []int
 	observe  []observed
 	retains  bool // the evaluation may keep its inputs beyond the step
-	convert  bool // of the layout alone
 }
 
 // observed is a watched value: output i of a step.
