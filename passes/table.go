@@ -8,6 +8,7 @@ import (
 
 	"onnxopt/passes/clean"
 	"onnxopt/passes/cluster"
+	"onnxopt/passes/encode"
 	"onnxopt/passes/fold"
 	"onnxopt/passes/fuse"
 	"onnxopt/passes/pass"
@@ -47,7 +48,11 @@ var Table = []pass.Pass{
 	quant.Half,
 	prune.SortUnits,
 	cluster.KMeans,
+	encode.RoundBiases,
+	encode.Weights,
 	clean.Dead,
+	encode.DefaultAttributes,
+	encode.ShortNames,
 }
 
 // Order is what the table's order must keep, and why. A test checks it.
@@ -78,6 +83,11 @@ var Order = []Before{
 	{"mixed-precision", "quantize", "it chooses what quantize leaves alone"},
 	{"calibrate", "quantize", "activation scales come from the ranges"},
 	{"quantize", "dead-code", "the float weights are left behind"},
+	{"dead-units", "encode-weights", "zeros are cheapest where they are not written at all"},
+	{"round-biases", "encode-weights", "rounded biases take a byte each"},
+	{"sort-units", "encode-weights", "units are followed through plain weights"},
+	{"encode-weights", "dead-code", "the float weights are left behind"},
+	{"encode-weights", "short-names", "decoders have many inner values"},
 	{"sort-units", "cluster-weights", "units are followed through plain weights"},
 	{"cluster-weights", "dead-code", "the float weights are left behind"},
 }
@@ -97,7 +107,8 @@ var Presets = []Preset{
 	{"weights", "simplify, then 8- or 4-bit weights and float arithmetic", append(slices.Clone(simplify), "freeze-defaults", "raise-opset", "prepare-quantization", "quantize-weights")},
 	{"dynamic", "simplify, then 8-bit weights and activations whose ranges are found at run time", append(slices.Clone(simplify), "freeze-defaults", "raise-opset", "prepare-quantization", "quantize-dynamic", "quantize-weights")},
 	{"float16", "simplify, then float16 or bfloat16 arithmetic", append(slices.Clone(simplify), "freeze-defaults", "raise-opset", "half-precision")},
-	{"small", "simplify, then shared weights: float arithmetic, a quarter of the size", append(slices.Clone(simplify), "cluster-weights")},
+	{"small", "simplify, then shared weights: float arithmetic, a quarter of the size", append(slices.Clone(simplify), "cluster-weights", "encode-weights")},
+	{"smallest", "small, then every byte that only people read", append(slices.Clone(simplify), "dead-units", "sort-units", "cluster-weights", "encode-weights", "default-attributes", "short-names")},
 }
 
 // Preset is one of Presets.
