@@ -35,12 +35,11 @@ type halver struct {
 	slots  map[*graph.Node][]bool        // input slots of converted nodes that become low
 	low    map[*graph.Value]bool         // results of converted nodes
 	narrow map[*graph.Value]*graph.Value // 16-bit forms of float32 values
-	wide   map[*graph.Value]*graph.Value // float32 forms of low values
 }
 
 func runHalf(c *pass.Context, m *graph.Model) error {
 	h := &halver{c: c, m: m, g: m.Graph, to: tensor.Float16, float: map[*graph.Value]bool{}, slots: map[*graph.Node][]bool{},
-		low: map[*graph.Value]bool{}, narrow: map[*graph.Value]*graph.Value{}, wide: map[*graph.Value]*graph.Value{}}
+		low: map[*graph.Value]bool{}, narrow: map[*graph.Value]*graph.Value{}}
 	switch c.Settings.Quant.Half16 {
 	case "", "float16":
 	case "bfloat16":
@@ -120,7 +119,7 @@ func (h *halver) rewrite() {
 		}
 		for i, v := range n.Inputs() {
 			if v != nil && slots[i] && !h.low[v] {
-				n.SetIn(i, h.narrowed(v, n))
+				n.SetIn(i, h.narrowed(v))
 			}
 		}
 		h.c.Changed(n, "computes in %v", h.to)
@@ -133,13 +132,12 @@ func (h *halver) rewrite() {
 	}
 	for _, v := range low {
 		h.widenReaders(v)
-		v.Type.Elem = 0
 		v.Type = graph.Type{}
 	}
 }
 
-// narrowed is v in 16 bits, for a node: constants are converted.
-func (h *halver) narrowed(v *graph.Value, at *graph.Node) *graph.Value {
+// narrowed is v in 16 bits: constants are converted.
+func (h *halver) narrowed(v *graph.Value) *graph.Value {
 	if x := h.narrow[v]; x != nil {
 		return x
 	}
@@ -156,10 +154,9 @@ func (h *halver) narrowed(v *graph.Value, at *graph.Node) *graph.Value {
 		h.narrow[v] = h.g.AddInitializer(v.Name, &graph.Data{Tensor: tensor.FromFloats(h.to, t.Shape, f)})
 		return h.narrow[v]
 	}
+	at := first(h.g)
 	if d := v.Def(); d != nil {
 		at = d.Next()
-	} else {
-		at = first(h.g)
 	}
 	h.narrow[v] = h.cast(v, at, h.to)
 	return h.narrow[v]
