@@ -23,6 +23,8 @@ var Table = []pass.Pass{
 	quant.Raise,
 	clean.FixShapes,
 	clean.Inline,
+	clean.Repair,
+	clean.Opset,
 	clean.Identity,
 	fold.Constants,
 	fold.Shapes,
@@ -33,6 +35,8 @@ var Table = []pass.Pass{
 	clean.States,
 	fuse.BatchNorm,
 	fuse.Affine,
+	fuse.Activations,
+	fuse.Norms,
 	clean.Duplicates,
 	prune.Channels,
 	prune.Magnitude,
@@ -59,6 +63,8 @@ var Table = []pass.Pass{
 var Order = []Before{
 	{"freeze-defaults", "constant-folding", "a default that a caller could override is no constant"},
 	{"raise-opset", "constant-folding", "a conversion leaves constant expressions"},
+	{"inline-functions", "target-opset", "a function has an opset of its own"},
+	{"target-opset", "fuse-activations", "the operators of the new opset are fused into"},
 	{"identity", "constant-folding", "an Identity or Cast between a constant and its reader would hide the constant"},
 	{"constant-folding", "fuse-batchnorm", "parameters behind Constant nodes must be initializers"},
 	{"reshape-targets", "dead-code", "the computation of the target is left behind"},
@@ -95,8 +101,8 @@ var Order = []Before{
 // Before says that pass First runs before pass Then.
 type Before struct{ First, Then, Why string }
 
-var simplify = []string{"fix-shapes", "inline-functions", "identity", "constant-folding", "shape-computation", "reshape-targets", "control-flow",
-	"merge-chains", "move-transposes", "zero-states", "fuse-batchnorm", "fuse-affine", "common-subexpressions", "dead-code"}
+var simplify = []string{"fix-shapes", "inline-functions", "repair", "target-opset", "identity", "constant-folding", "shape-computation", "reshape-targets", "control-flow",
+	"merge-chains", "move-transposes", "zero-states", "fuse-batchnorm", "fuse-affine", "fuse-activations", "fuse-normalization", "common-subexpressions", "dead-code"}
 
 var int8Passes = []string{"freeze-defaults", "raise-opset", "prepare-quantization", "calibrate", "round-weights", "mixed-precision", "quantize", "quantize-weights"}
 

@@ -102,7 +102,7 @@ func (c *Context) group(list []*Pass, o Options) error {
 			if err := c.run(p, o); err != nil {
 				return fmt.Errorf("pass %s: %w", p.Name, err)
 			}
-			if c.version == before || len(list) == 1 {
+			if c.version == before || p.Group == "" {
 				seen[i] = c.version
 			}
 		}
