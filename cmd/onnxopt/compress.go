@@ -331,13 +331,13 @@ func (o *compressor) show(took time.Duration) error {
 
 func (r *compressReport) print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "stage\tkept\tbytes\tlost points\tfits\t\n")
+	fmt.Fprintf(t, "stage\tkept\tbytes\theld agreement\tlost points\tfits\t\n")
 	for _, c := range r.Search.Seen {
 		size := ""
 		if c.Bytes > 0 {
 			size = fmt.Sprint(c.Bytes)
 		}
-		fmt.Fprintf(t, "%s\t%.2f %%\t%s\t%.2f\t%v\t\n", c.Stage, 100*c.Density, size, c.Loss, c.Fits)
+		fmt.Fprintf(t, "%s\t%.2f %%\t%s\t%.2f %%\t%.2f\t%v\t\n", c.Stage, 100*c.Density, size, 100*c.Measure.Held.Agreement, c.Loss, c.Fits)
 	}
 	t.Flush()
 	fmt.Fprintln(w)

@@ -65,10 +65,11 @@ func (r *Recipe) options(task *Task, steps int, rate float64) distill.Options {
 	return distill.Options{Targets: r.Targets, Augment: r.Augment, Steps: steps, Batch: r.Batch, Rate: rate, Seed: task.Seed, Threads: task.Threads}
 }
 
-// pruning trains from one density to another.
-func (r *Recipe) pruning(task *Task, from, to float64) stage {
+// pruning trains from one density to another; a further rung begins with the
+// zeros of the one before.
+func (r *Recipe) pruning(task *Task, first bool, from, to float64) stage {
 	steps := r.PruneSteps
-	if from < 1 {
+	if !first {
 		steps = r.RungSteps
 	}
 	return stage{name: "prune", density: to, o: r.options(task, steps, r.Rate), prune: &prune.Gradual{Pattern: r.Pattern, From: from, Density: to}}
