@@ -120,19 +120,7 @@ func typedConstant(s *step, n *graph.Node) error {
 	if a == nil || a.T == nil || a.T.Tensor == nil || a.T.Tensor.Type.IsFloat() {
 		return nil
 	}
-	if v := n.Out(0); s.initializers() && !v.IsOutput() {
-		s.added = true
-		w := n.Graph().AddInitializer(v.Name, &graph.Data{Tensor: a.T.Tensor})
-		v.ReplaceNodeUses(w)
-		v.Name, w.Name = w.Name, v.Name
-		n.Graph().Remove(n)
-		return nil
-	}
-	v := s.floatConstant(n, a.T.Tensor)
-	if s.err != nil {
-		return s.err
-	}
-	return s.replace(n, v)
+	return s.become(n, a.T.Tensor)
 }
 
 // denseConstant writes a sparse value in full.
