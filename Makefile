@@ -6,10 +6,10 @@ PYTHON       = $(VENV)/bin/python
 STATICCHECK  = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 DEMO        ?= lenet5
 
-# What the Go tests read: the onnx package's own test data, its backend tests as files, and what
-# onnxruntime computed for its own operators.
+# What the Go tests read: the onnx package's own test data, its backend tests as files, its schemas, and
+# what onnxruntime computed for its own operators.
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
-               ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
+               ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
 .PHONY: all build demo test lint cross test-go test-deploy conformance zoo generate fuzz clean
 
@@ -37,7 +37,7 @@ cross:
 	GOOS=windows go build -o /dev/null ./cmd/onnxopt
 
 # Every test; then the kernels and the runtime once more without assembly.
-test-go: build/conformance build/contrib
+test-go: build/conformance build/schemas.json build/contrib
 	$(ONNX_TESTS) go test ./...
 	$(ONNX_TESTS) go test -tags noasm ./runtime/...
 
@@ -70,6 +70,10 @@ $(VENV)/installed: testdata/requirements.txt
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
+
+build/schemas.json: $(VENV)/installed onnx/op/testdata/schemas.py
+	mkdir -p build
+	$(PYTHON) onnx/op/testdata/schemas.py $@
 
 build/conformance: $(VENV)/installed runtime/testdata/conformance.py
 	mkdir -p build

@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write CONFORMANCE.md from this run")
 
 // TestConformance runs ONNX's own tests, written out by testdata/conformance.py
 // into the folder that ONNXOPT_CONFORMANCE names, on the reference path and on
-// the fast paths. What may fail is listed with its reason in CONFORMANCE.md; any
+// the fast paths; what inference says of its values must be true. What may fail is listed with its reason in CONFORMANCE.md; any
 // other failure, and a listed case that passes, fails the test.
 func TestConformance(t *testing.T) {
 	root := os.Getenv("ONNXOPT_CONFORMANCE")
@@ -145,6 +145,13 @@ func runCase(dir string, opts Options) error {
 
 // runModel runs m on the data of a case.
 func runModel(dir string, m *graph.Model, opts Options) error {
+	check, err := newInferenceCheck(m)
+	if err != nil {
+		return err
+	}
+	if opts.Reference {
+		opts.Observe = check.observe
+	}
 	s, err := Compile(m, opts)
 	if err != nil {
 		return err
@@ -168,7 +175,16 @@ func runModel(dir string, m *graph.Model, opts Options) error {
 		if err != nil {
 			return err
 		}
+		clear(check.symbols)
+		for i, v := range m.Graph.Inputs() {
+			if x, ok := in[i].(*tensor.Tensor); ok {
+				check.observe(v, x)
+			}
+		}
 		got, err := s.Run(context.Background(), in)
+		if err == nil {
+			err = check.err
+		}
 		if err != nil {
 			return err
 		}

@@ -21,7 +21,8 @@ var inspectVerb = verb{
 	setup: func(f *pflag.FlagSet) func(*call) error {
 		asJSON := f.Bool("json", false, "print as JSON")
 		text := f.Bool("text", false, "print the graph in the ONNX text syntax")
-		return func(c *call) error { return inspect(c, *asJSON, *text) }
+		types := f.Bool("types", false, "list every value that a node computes, with its inferred type")
+		return func(c *call) error { return inspect(c, *asJSON, *text, *types) }
 	},
 }
 
@@ -39,6 +40,7 @@ type inspection struct {
 	Operators  []opCount     `json:"operators"`
 	Unknown    []string      `json:"unknown_operators,omitempty"`
 	Conflicts  []string      `json:"conflicts,omitempty"`
+	Values     []valueInfo   `json:"values,omitempty"` // on demand
 }
 
 type valueInfo struct {
@@ -51,7 +53,7 @@ type opCount struct {
 	Count int    `json:"count"`
 }
 
-func inspect(c *call, asJSON, text bool) error {
+func inspect(c *call, asJSON, text, types bool) error {
 	m, err := loadModel(c.args[0])
 	if err != nil {
 		return err
@@ -94,6 +96,15 @@ func inspect(c *call, asJSON, text bool) error {
 	for _, e := range s.Conflicts {
 		r.Conflicts = append(r.Conflicts, e.Error())
 	}
+	if types {
+		for n := range m.Graph.All() {
+			for _, v := range n.Outputs() {
+				if v != nil {
+					r.Values = append(r.Values, valueInfo{v.Name, s.Type(v).String()})
+				}
+			}
+		}
+	}
 	if asJSON {
 		return writeJSON(c.out, r)
 	}
@@ -129,6 +140,9 @@ func (r *inspection) print(c *call) {
 	}
 	for _, e := range r.Conflicts {
 		fmt.Fprintf(t, "conflict\t%s\n", e)
+	}
+	for _, v := range r.Values {
+		fmt.Fprintf(t, "value\t%s: %s\n", v.Name, v.Type)
 	}
 	t.Flush()
 }

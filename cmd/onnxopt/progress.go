@@ -36,3 +36,14 @@ func (p *progress) update(step string, done, total int) {
 		p.step, p.bar = "", nil
 	}
 }
+
+// detail is update with words about the work, which a terminal shows beside
+// the bar.
+func (p *progress) detail(step string, done, total int, words string) {
+	p.update(step, done, total)
+	if p.bar != nil {
+		p.bar.Describe(fmt.Sprintf("%-12s %s", step, words))
+	} else if done == total && !p.off && !p.c.tty {
+		fmt.Fprintf(p.c.errOut, "%s: %s\n", step, words)
+	}
+}

@@ -31,6 +31,7 @@ type atom struct {
 	key      string
 	op       string // "" for a symbol, else "floor", "min", "max"
 	num, den Dim
+	empty    bool // a symbol that may be 0
 }
 
 // maxTerms bounds the growth of products; larger expressions become unknown.
@@ -49,6 +50,10 @@ func Sym(name string) Dim {
 	}
 	return fromAtom(&atom{key: name})
 }
+
+// Fresh is a symbol for a size that depends on data: unlike the sizes of
+// inputs it may be 0.
+func Fresh(name string) Dim { return fromAtom(&atom{key: name, empty: true}) }
 
 func fromAtom(a *atom) Dim {
 	return Dim{known: true, terms: []term{{1, []*atom{a}, a.key}}}
@@ -147,7 +152,7 @@ func (d Dim) FloorDiv(o Dim) Dim {
 		if q, ok := d.divideTerms(o); ok {
 			return q
 		}
-		return fromAtom(&atom{"floor(" + d.String() + "/" + paren(o) + ")", "floor", d, o})
+		return fromAtom(&atom{key: "floor(" + d.String() + "/" + paren(o) + ")", op: "floor", num: d, den: o})
 	}
 	// floor((k*q + r)/k) = q + floor(r/k) for any integer q.
 	whole, rest := Dim{known: true, n: floorDiv(d.n, k)}, Dim{known: true, n: d.n - floorDiv(d.n, k)*k}
@@ -169,7 +174,7 @@ func (d Dim) FloorDiv(o Dim) Dim {
 			}
 		}
 	}
-	return whole.Add(fromAtom(&atom{"floor(" + paren(rest) + "/" + paren(o) + ")", "floor", rest, o}))
+	return whole.Add(fromAtom(&atom{key: "floor(" + paren(rest) + "/" + paren(o) + ")", op: "floor", num: rest, den: o}))
 }
 
 // divideTerms is the exact quotient by a single symbolic term.
@@ -227,7 +232,49 @@ func (d Dim) pick(o Dim, op string) Dim {
 	if o.String() < d.String() {
 		d, o = o, d
 	}
-	return fromAtom(&atom{op + "(" + d.String() + "," + o.String() + ")", op, d, o})
+	return fromAtom(&atom{key: op + "(" + d.String() + "," + o.String() + ")", op: op, num: d, den: o})
+}
+
+// NeverOne reports that d is not 1 whatever integers its symbols are: all
+// coefficients have a common divisor that d-1 has not.
+func (d Dim) NeverOne() bool {
+	if !d.known {
+		return false
+	}
+	g := int64(0)
+	for _, t := range d.terms {
+		for a, b := g, t.coef; ; a, b = b, a%b {
+			if b == 0 {
+				g = max(a, -a)
+				break
+			}
+		}
+	}
+	if g == 0 {
+		return d.n != 1
+	}
+	return (d.n-1)%g != 0
+}
+
+// soleAtom is the atom that d consists of, nil if d is anything else.
+func (d Dim) soleAtom() *atom {
+	if d.n == 0 && len(d.terms) == 1 && d.terms[0].coef == 1 && len(d.terms[0].atoms) == 1 {
+		return d.terms[0].atoms[0]
+	}
+	return nil
+}
+
+// CappedBelow reports that d is min(o, n) for a constant n other than 1: where
+// d and o are sizes that must broadcast, o is the result, as n would fit no
+// larger o.
+func (d Dim) CappedBelow(o Dim) bool {
+	a := d.soleAtom()
+	if a == nil || a.op != "min" {
+		return false
+	}
+	n, ok := a.den.Const()
+	m, ok2 := a.num.Const()
+	return ok && n != 1 && a.num.Equal(o) || ok2 && m != 1 && a.den.Equal(o)
 }
 
 // Symbols adds the names of d's symbols to set.
@@ -283,7 +330,7 @@ func (d Dim) Eval(values map[string]int64) (int64, bool) {
 }
 
 // Positive reports that d is at least 1 whatever positive sizes its symbols
-// have.
+// have, or sizes of 0 if they are fresh.
 func (d Dim) Positive() bool {
 	if !d.known {
 		return false
@@ -294,7 +341,7 @@ func (d Dim) Positive() bool {
 			return false
 		}
 		for _, a := range t.atoms {
-			if a.op != "" {
+			if a.op != "" || a.empty {
 				return d.n > 0
 			}
 		}

@@ -19,15 +19,9 @@ var opAffineGrid = &Def{
 func inferAffineGrid(f *Infer) error {
 	size, ok := f.InData(1)
 	if !ok {
-		s, ranked := f.Shape(1)
-		if !ranked || len(s) != 1 {
+		if size, ok = f.unknownData(1); !ok {
 			return nil
 		}
-		n, known := s[0].Const()
-		if !known {
-			return nil
-		}
-		size = Unknowns(int(min(max(n, 0), 8)))
 	}
 	if len(size) != 4 && len(size) != 5 {
 		return fmt.Errorf("%d sizes, want 4 or 5", len(size))

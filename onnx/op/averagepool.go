@@ -26,7 +26,7 @@ func evalAveragePool(e *Eval) error {
 	v, plane, outPlane := x.Floats(), volume(x.Shape[2:]), volume(p.out)
 	n := x.Shape[0] * x.Shape[1]
 	y, count := make([]float64, n*outPlane), make([]float64, outPlane)
-	p.win.eachTap(x.Shape[2:], p.out, p.kernel, func(o, _, i int) {
+	p.win.EachTap(x.Shape[2:], p.out, p.kernel, func(o, _, i int) {
 		count[o]++
 		for c := range n {
 			y[c*outPlane+o] += v[c*plane+i]

@@ -55,7 +55,7 @@ func inferCastTo(f *Infer, to tensor.DType) error {
 	if err := sameShape(f); err != nil {
 		return err
 	}
-	if d, ok := f.InData(0); ok && (to == tensor.Int64 || to == tensor.Int32) && f.Type(0).Elem.IsInt() {
+	if d, ok := f.InData(0); ok {
 		f.SetData(0, d)
 	}
 	return nil

@@ -2,7 +2,7 @@ package op
 
 import "math"
 
-var opCeil = unary(&Def{
+var opCeil = passesWhole(unary(&Def{
 	Name: "Ceil",
 	Versions: []Version{
 		{Since: 1, Schema: `X:T -> Y:T | consumed_inputs:ints | T: fp`},
@@ -10,4 +10,4 @@ var opCeil = unary(&Def{
 		{Since: 13, Schema: `X:T -> Y:T |  | T: fp bfloat16`},
 	},
 	Check: Exact,
-}, plain(math.Ceil))
+}, plain(math.Ceil)))

@@ -20,15 +20,9 @@ func inferCol2Im(f *Infer) error {
 	image, ok := f.InData(1)
 	block, ok2 := f.InData(2)
 	if !ok {
-		s, ranked := f.Shape(1)
-		if !ranked || len(s) != 1 {
+		if image, ok = f.unknownData(1); !ok {
 			return nil
 		}
-		n, known := s[0].Const()
-		if !known || n < 0 || n > 64 {
-			return nil
-		}
-		image = Unknowns(int(n))
 	}
 	out := append(Unknowns(2), image...)
 	if x, ok := f.Shape(0); ok {
@@ -87,7 +81,7 @@ func evalCol2Im(e *Eval) error {
 func foldBlocks[T number](win *Window, image, places, block []int, planes int, v []T) []T {
 	size, taps, n := volume(image), volume(block), volume(places)
 	y := make([]T, planes*size)
-	win.eachTap(image, places, block, func(o, k, i int) {
+	win.EachTap(image, places, block, func(o, k, i int) {
 		for p := range planes {
 			y[p*size+i] += v[(p*taps+k)*n+o]
 		}

@@ -124,7 +124,7 @@ func convolve[T number](g ConvGeometry, x, w, bias []T) []T {
 	y := make([]T, total)
 	inPlane, outPlane, taps := volume(g.in[2:]), volume(g.out[2:]), volume(g.weight[2:])
 	perGroup, outPerGroup := g.weight[1], g.out[1]/g.group
-	g.win.eachTap(g.in[2:], g.out[2:], g.weight[2:], func(o, k, i int) {
+	g.win.EachTap(g.in[2:], g.out[2:], g.weight[2:], func(o, k, i int) {
 		for n := range g.in[0] {
 			for m := range g.out[1] {
 				first := (n*g.in[1] + m/outPerGroup*perGroup) * inPlane

@@ -74,7 +74,7 @@ func evalConvTranspose(e *Eval) error {
 	inPlane, outPlane, taps := volume(x.Shape[2:]), volume(out), volume(w.Shape[2:])
 	xv, wv, y := x.Floats(), w.Floats(), make([]float64, volume(shape))
 	// The input is the output of the convolution that this is the transpose of.
-	win.eachTap(out, x.Shape[2:], w.Shape[2:], func(i, k, o int) {
+	win.EachTap(out, x.Shape[2:], w.Shape[2:], func(i, k, o int) {
 		for n := range x.Shape[0] {
 			for c := range x.Shape[1] {
 				v := xv[(n*x.Shape[1]+c)*inPlane+i]
@@ -142,4 +142,11 @@ func transposeGeometry(e *Eval, x, w *tensor.Tensor) (Window, []int, error) {
 		}
 	}
 	return win, out, nil
+}
+
+// NewConvTransposeGeometry resolves the window of a ConvTranspose over input x
+// and weight w, and the spatial output sizes. The window slides over the
+// output.
+func NewConvTransposeGeometry(a *Attrs, x, w []int) (Window, []int, error) {
+	return transposeGeometry(&Eval{Attrs: *a}, &tensor.Tensor{Shape: x}, &tensor.Tensor{Shape: w})
 }

@@ -159,17 +159,21 @@ func inferBinary(f *Infer) error {
 }
 
 // withShapeArithmetic adds the rule for partial data: g combines two elements
-// of int64 or int32 inputs of rank 0 or 1.
+// of inputs of rank 0 or 1. Of floating-point quotients only exact ones are
+// followed.
 func withShapeArithmetic(d *Def, g func(a, b dim.Dim) dim.Dim) *Def {
 	infer := d.Infer
 	d.Infer = func(f *Infer) error {
 		if err := infer(f); err != nil {
 			return err
 		}
-		t := f.Type(0).Elem
 		acc, ok := f.InData(0)
-		if !ok || t != tensor.Int64 && t != tensor.Int32 {
+		if !ok {
 			return nil
+		}
+		g := g
+		if f.Type(0).Elem.IsFloat() && d.Name == "Div" {
+			g = exactQuotient
 		}
 		for i := 1; i < len(f.In); i++ {
 			next, ok := f.InData(i)
@@ -180,6 +184,25 @@ func withShapeArithmetic(d *Def, g func(a, b dim.Dim) dim.Dim) *Def {
 		}
 		f.SetData(0, acc)
 		return nil
+	}
+	return d
+}
+
+// exactQuotient is a / b where that is certainly whole.
+func exactQuotient(a, b dim.Dim) dim.Dim {
+	if q := a.FloorDiv(b); q.Mul(b).Equal(a) && !b.Is(0) {
+		return q
+	}
+	return dim.Unknown
+}
+
+// passesWhole adds the rule that whole numbers pass through d: rounding.
+func passesWhole(d *Def) *Def {
+	infer := d.Infer
+	d.Infer = func(f *Infer) error {
+		err := infer(f)
+		f.passData()
+		return err
 	}
 	return d
 }

@@ -22,6 +22,9 @@ var opExpand = &Def{
 func inferExpand(f *Infer) error {
 	s, ok := f.Shape(0)
 	d, ok2 := f.InData(1)
+	if !ok2 {
+		d, ok2 = f.unknownData(1)
+	}
 	if !ok || !ok2 {
 		return nil
 	}

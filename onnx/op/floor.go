@@ -2,7 +2,7 @@ package op
 
 import "math"
 
-var opFloor = unary(&Def{
+var opFloor = passesWhole(unary(&Def{
 	Name: "Floor",
 	Versions: []Version{
 		{Since: 1, Schema: `X:T -> Y:T | consumed_inputs:ints | T: fp`},
@@ -10,4 +10,4 @@ var opFloor = unary(&Def{
 		{Since: 13, Schema: `X:T -> Y:T |  | T: fp bfloat16`},
 	},
 	Check: Exact,
-}, plain(math.Floor))
+}, plain(math.Floor)))

@@ -13,17 +13,19 @@ type Infer struct {
 	Attrs
 	In   []graph.Type // the zero Type: absent or unknown
 	Out  []graph.Type // to be set
-	Data [][]dim.Dim  // to be set: elements of integer outputs of rank 0 or 1
+	Data [][]dim.Dim  // to be set: elements of outputs of rank 0 or 1, see InData
 
 	// Const gives the value of input i when it is a known constant.
 	Const func(i int) *tensor.Tensor
-	// InData gives the elements of integer input i of rank 0 or 1, some
-	// possibly unknown; false when not even their number is known.
+	// InData gives the elements of input i of rank 0 or 1 and an integer type
+	// or, where they are whole, a floating-point type; some are possibly
+	// unknown. False when not even their number is known.
 	InData func(i int) ([]dim.Dim, bool)
 	// Graph infers a subgraph from its input types. Nil when subgraphs are not
 	// visited.
 	Graph func(g *graph.Graph, in []graph.Type) ([]graph.Type, error)
-	// Symbol makes a new symbol for a size that depends on data.
+	// Symbol makes a new symbol for a size that depends on data. Sizes that a
+	// rule leaves unknown get one anyway.
 	Symbol func() dim.Dim
 }
 
@@ -66,7 +68,7 @@ func (f *Infer) SetType(i int, t graph.Type) {
 	}
 }
 
-// SetData sets the elements of integer output i, of rank 0 or 1.
+// SetData sets the elements of output i, see InData.
 func (f *Infer) SetData(i int, d []dim.Dim) {
 	if i < len(f.Data) {
 		f.Data[i] = d
@@ -88,6 +90,20 @@ func (f *Infer) Ints(i int) ([]int, bool) {
 		out[k] = int(n)
 	}
 	return out, true
+}
+
+// unknownData is as many unknown elements as input i, of rank 1 and at most 64
+// elements, has; false if that number is not known either.
+func (f *Infer) unknownData(i int) ([]dim.Dim, bool) {
+	s, ok := f.Shape(i)
+	if !ok || len(s) != 1 {
+		return nil, false
+	}
+	n, ok := s[0].Const()
+	if !ok || n < 0 || n > 64 {
+		return nil, false
+	}
+	return Unknowns(int(n)), true
 }
 
 // Unknowns is n sizes that nothing is known of.
@@ -158,8 +174,8 @@ func Axis(axis, rank int) (int, bool) {
 }
 
 // BroadcastDims is the common shape under multidirectional broadcasting.
-// Where a size is symbolic, the other side decides only if it is a constant
-// above 1.
+// Of two different sizes one must be 1; where that can only be one of them, the
+// other is the result.
 func BroadcastDims(shapes ...[]dim.Dim) ([]dim.Dim, error) {
 	rank := 0
 	for _, s := range shapes {
@@ -192,9 +208,13 @@ func broadcastDim(a, b dim.Dim) (dim.Dim, error) {
 		return a, nil
 	case aok && bok:
 		return a, fmt.Errorf("sizes %d and %d do not broadcast", an, bn)
-	case aok:
-		return a, nil // b is 1 or the same
+	case aok: // b is 1 or the same
+		return a, nil
 	case bok:
+		return b, nil
+	case a.NeverOne() || b.CappedBelow(a):
+		return a, nil
+	case b.NeverOne() || a.CappedBelow(b):
 		return b, nil
 	}
 	return dim.Unknown, nil

@@ -33,7 +33,7 @@ func evalLpPool(e *Eval) error {
 	v, plane, outPlane := x.Floats(), volume(x.Shape[2:]), volume(q.out)
 	n := x.Shape[0] * x.Shape[1]
 	y := make([]float64, n*outPlane)
-	q.win.eachTap(x.Shape[2:], q.out, q.kernel, func(o, _, i int) {
+	q.win.EachTap(x.Shape[2:], q.out, q.kernel, func(o, _, i int) {
 		for c := range n {
 			y[c*outPlane+o] += math.Pow(math.Abs(v[c*plane+i]), p)
 		}

@@ -41,7 +41,7 @@ func evalMaxPool(e *Eval) error {
 		from[i] = -1
 	}
 	less := lessAt(x)
-	p.win.eachTap(x.Shape[2:], p.out, p.kernel, func(o, _, i int) {
+	p.win.EachTap(x.Shape[2:], p.out, p.kernel, func(o, _, i int) {
 		for c := range n {
 			if at := &from[c*outPlane+o]; *at < 0 || less(*at, c*plane+i) {
 				*at = c*plane + i

@@ -30,10 +30,8 @@ var opReshape = &Def{
 func inferReshape(f *Infer) error {
 	want, ok := reshapeTarget(f)
 	if !ok {
-		if s, known := f.Shape(1); known && len(s) == 1 {
-			if n, isConst := s[0].Const(); isConst && n >= 0 && n <= 64 {
-				f.Set(0, Unknowns(int(n))...)
-			}
+		if out, ok := f.unknownData(1); ok {
+			f.Set(0, out...)
 		}
 		return nil
 	}

@@ -44,7 +44,8 @@ func inferResize(f *Infer) error {
 	}
 	_, scaleSlot, sizeSlot := resizeSlots(f.Since)
 	out := slices.Clone(x)
-	if sizes, ok := f.InData(sizeSlot); sizeSlot >= 0 && ok && len(sizes) > 0 {
+	sizes, given, known := f.sizesData(sizeSlot)
+	if known {
 		if len(sizes) != len(axes) {
 			return fmt.Errorf("%d sizes for %d axes", len(sizes), len(axes))
 		}
@@ -58,7 +59,7 @@ func inferResize(f *Infer) error {
 		f.Set(0, out...)
 		return nil
 	}
-	if sizeSlot >= 0 && f.Given(sizeSlot) {
+	if given {
 		for _, a := range axes {
 			out[a] = dim.Unknown
 		}
@@ -66,6 +67,16 @@ func inferResize(f *Infer) error {
 		return nil
 	}
 	return f.setScaled(out, axes, f.Const(scaleSlot))
+}
+
+// sizesData is the requested sizes; an empty list is none.
+func (f *Infer) sizesData(slot int) (sizes []dim.Dim, given, known bool) {
+	if slot < 0 || !f.Given(slot) {
+		return nil, false, false
+	}
+	sizes, known = f.InData(slot)
+	given = !known || len(sizes) > 0
+	return sizes, given, known && given
 }
 
 // setScaled sets the shape with the axes scaled; they are unknown if scales is

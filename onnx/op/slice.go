@@ -46,11 +46,21 @@ func inferSlice(f *Infer) error {
 		return nil
 	}
 	starts, ends, axes, steps, known := sliceParams(f, len(s))
+	out := slices.Clone(s)
 	if !known {
-		f.Set(0, Unknowns(len(s))...)
+		if axes, ok = f.Ints(3); !ok {
+			for i := range s {
+				axes = append(axes, i)
+			}
+		}
+		for _, a := range axes {
+			if axis, ok := Axis(a, len(s)); ok {
+				out[axis] = dim.Unknown
+			}
+		}
+		f.Set(0, out...)
 		return nil
 	}
-	out := slices.Clone(s)
 	for i, a := range axes {
 		axis, ok := Axis(a, len(s))
 		if !ok || i >= len(starts) || i >= len(ends) || i >= len(steps) || steps[i].Is(0) {
@@ -68,29 +78,57 @@ func sliceDim(size, start, end, step dim.Dim) dim.Dim {
 	b, ok2 := end.Const()
 	k, ok3 := step.Const()
 	n, ok4 := size.Const()
-	if ok && ok2 && ok3 && ok4 {
+	switch {
+	case ok && ok2 && ok3 && ok4:
 		_, count := sliceAxis(a, b, k, int(n))
 		return dim.Of(int64(count))
-	}
-	if !ok3 || k != 1 || !ok {
+	case !ok || !ok3:
 		return dim.Unknown
-	}
-	// From a to the end, or up to -b from the end, of a symbolic size: exact
-	// only where the size is certainly large enough.
-	atLeast := func(n int64) bool { return size.Sub(dim.Of(n)).Add(dim.Of(1)).Positive() }
-	switch {
-	case a == 0 && ok2 && b >= 1<<31-1:
+	case k > 0:
+		return sliceSpan(size, a, end).CeilDiv(step)
+	case k == -1 && ok2 && (a == -1 || a >= sliceLimit) && b < -sliceLimit:
 		return size
-	case a == 0 && end.Equal(size):
-		return size
-	case a >= 0 && ok2 && b >= 1<<31-1 && atLeast(a):
-		return size.Sub(dim.Of(a))
-	case a >= 0 && ok2 && b < 0 && atLeast(a-b):
-		return size.Add(dim.Of(b - a))
-	case a >= 0 && ok2 && b >= a && b < 1<<31-1 && atLeast(b):
-		return dim.Of(b - a)
 	}
 	return dim.Unknown
+}
+
+// sliceLimit is the least end that exporters write for all.
+const sliceLimit = 1<<31 - 1
+
+// sliceSpan is the number of positions from start to end of an axis of
+// symbolic size or with a symbolic end.
+func sliceSpan(size dim.Dim, start int64, end dim.Dim) dim.Dim {
+	from := dim.Of(start)
+	atLeast := func(n dim.Dim) bool { return size.Sub(n).Add(dim.Of(1)).Positive() }
+	b, constant := end.Const()
+	switch {
+	case constant && b >= sliceLimit || end.Equal(size):
+		end = size
+	case constant && b < 0:
+		if !atLeast(dim.Of(-b)) {
+			return dim.Unknown
+		}
+		end = size.Add(end)
+	case !end.Positive() && !end.Is(0): // could count from the end
+		return dim.Unknown
+	case !atLeast(end):
+		end = end.Min(size)
+	}
+	switch {
+	case start == 0:
+		return end
+	case start < 0 && !atLeast(dim.Of(-start)):
+		if !end.Equal(size) {
+			return dim.Unknown
+		}
+		return size.Min(dim.Of(-start))
+	case start < 0:
+		from = size.Add(from)
+	}
+	if span := end.Sub(from); span.Is(0) || span.Add(dim.Of(1)).Positive() {
+		return span
+	}
+	return end.Sub(from).Max(dim.Of(0))
 }
 
 func sliceData(f *Infer, starts, ends, steps []dim.Dim) error {

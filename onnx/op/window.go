@@ -106,10 +106,10 @@ func (w *Window) resolve(in, kernel []int, ceil bool) ([]int, error) {
 	return out, nil
 }
 
-// eachTap visits every pair of output position o and kernel position k whose
+// EachTap visits every pair of output position o and kernel position k whose
 // input position i = o*stride - pad + k*dilation lies inside the input; all
 // are linear indices into the spatial dims.
-func (w *Window) eachTap(in, out, kernel []int, f func(o, k, i int)) {
+func (w *Window) EachTap(in, out, kernel []int, f func(o, k, i int)) {
 	rank := len(in)
 	opos, kpos := make([]int, rank), make([]int, rank)
 	for o := range volume(out) {

@@ -5,7 +5,10 @@ package shape
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
+	"strings"
 
 	"onnxopt/onnx/dim"
 	"onnxopt/onnx/graph"
@@ -50,12 +53,13 @@ func Infer(m *graph.Model) *Info {
 func InferInputs(m *graph.Model, inputs map[string]graph.Type) *Info {
 	s := &Info{types: map[*graph.Value]graph.Type{}, data: map[*graph.Value][]dim.Dim{},
 		consts: map[*graph.Value]*tensor.Tensor{}, seen: map[string]bool{}, model: m}
+	s.symbols = lastSymbol(m.Graph, inputs)
 	for _, v := range m.Graph.Inputs() {
 		t, ok := inputs[v.Name]
 		if !ok {
 			t = v.Type
 		}
-		s.types[v] = t
+		s.types[v] = s.named(ofAnyItem(t), dim.Sym)
 	}
 	s.graph(m.Graph, m.Opset)
 	return s
@@ -80,8 +84,8 @@ func (s *Info) Type(v *graph.Value) graph.Type {
 // visited.
 func (s *Info) Update(n *graph.Node) { s.node(n, s.model.Opset) }
 
-// Data is the elements of an integer tensor of rank 0 or 1 as far as they are
-// known; false when not even their number is.
+// Data is the elements of a tensor of rank 0 or 1 as far as they are known whole
+// numbers; false when not even their number is.
 func (s *Info) Data(v *graph.Value) ([]dim.Dim, bool) {
 	d, ok := s.data[v]
 	if t := v.Const(); !ok && t != nil { // made after Infer
@@ -147,14 +151,29 @@ func (s *Info) setConstData(v *graph.Value, t *tensor.Tensor) {
 }
 
 func constData(t *tensor.Tensor) ([]dim.Dim, bool) {
-	if t.Rank() > 1 || t.Len() > maxData || t.Type != tensor.Int64 && t.Type != tensor.Int32 {
+	if t.Rank() > 1 || t.Len() > maxData || !dataType(t.Type) {
 		return nil, false
 	}
 	d := make([]dim.Dim, t.Len())
-	for i, x := range t.Ints() {
-		d[i] = dim.Of(x)
+	if t.Type.IsFloat() {
+		for i, x := range t.Floats() {
+			if x == math.Trunc(x) && math.Abs(x) < 1<<24 {
+				d[i] = dim.Of(int64(x))
+			}
+		}
+	} else {
+		for i, x := range t.Ints() {
+			d[i] = dim.Of(x)
+		}
 	}
 	return d, true
+}
+
+// dataType is the element types whose elements are followed: those of shapes,
+// and floating point, through which some exporters compute sizes, as far as
+// they are whole.
+func dataType(t tensor.DType) bool {
+	return t == tensor.Int64 || t == tensor.Int32 || t == tensor.Float32 || t == tensor.Float64
 }
 
 func (s *Info) node(n *graph.Node, opset func(string) int64) {
@@ -201,9 +220,79 @@ func (s *Info) inputs(n *graph.Node) *op.Infer {
 	return f
 }
 
-func (s *Info) symbol() dim.Dim {
+// symbolPrefix starts the names of sizes that inference makes up.
+const symbolPrefix = "unk__"
+
+func (s *Info) symbol() dim.Dim { return s.newSymbol(dim.Fresh) }
+
+func (s *Info) newSymbol(of func(string) dim.Dim) dim.Dim {
 	s.symbols++
-	return dim.Sym("unk__" + strconv.Itoa(s.symbols))
+	return of(symbolPrefix + strconv.Itoa(s.symbols))
+}
+
+// named is t with a new symbol for every unknown size of a tensor, so that what
+// is computed from it can be told equal. "?" is no name: exporters write it for
+// sizes that differ.
+func (s *Info) named(t graph.Type, of func(string) dim.Dim) graph.Type {
+	cloned := false
+	for i, d := range t.Shape {
+		if d.Known() && !d.Equal(dim.Sym("?")) {
+			continue
+		}
+		if !cloned {
+			t.Shape, t.Wire, cloned = slices.Clone(t.Shape), nil, true
+		}
+		t.Shape[i] = s.newSymbol(of)
+	}
+	return t
+}
+
+// ofAnyItem is t without symbols in what sequences hold: the items of a
+// sequence that comes from outside or out of a subgraph may differ in size.
+func ofAnyItem(t graph.Type) graph.Type {
+	if t.Of == nil {
+		return t
+	}
+	of := ofAnyItem(*t.Of)
+	if t.Kind == graph.SequenceKind {
+		of.Shape = slices.Clone(of.Shape)
+		for i, d := range of.Shape {
+			if _, ok := d.Const(); !ok {
+				of.Shape[i] = dim.Unknown
+			}
+		}
+	}
+	t.Of, t.Wire = &of, nil
+	return t
+}
+
+// lastSymbol is the highest number among the symbols of the model that look
+// made up, so that new ones differ.
+func lastSymbol(g *graph.Graph, inputs map[string]graph.Type) int {
+	last, names := 0, map[string]bool{}
+	see := func(t graph.Type) {
+		clear(names)
+		for _, d := range t.Shape {
+			d.Symbols(names)
+		}
+		for name := range names {
+			if n, err := strconv.Atoi(strings.TrimPrefix(name, symbolPrefix)); err == nil {
+				last = max(last, n)
+			}
+		}
+	}
+	for _, t := range inputs {
+		see(t)
+	}
+	for v := range g.Values() {
+		see(v.Type)
+	}
+	for n := range g.Nodes() {
+		for sub := range n.Subgraphs() {
+			last = max(last, lastSymbol(sub, nil))
+		}
+	}
+	return last
 }
 
 func (s *Info) output(n *graph.Node, v *graph.Value, t graph.Type, data []dim.Dim) {
@@ -215,11 +304,14 @@ func (s *Info) output(n *graph.Node, v *graph.Value, t graph.Type, data []dim.Di
 	} else if t.Elem == 0 && t.Kind == graph.TensorKind {
 		t.Elem = v.Type.Elem
 	}
-	s.types[v] = t
-	if data == nil || len(data) > maxData {
-		return
+	for range n.Subgraphs() {
+		t = ofAnyItem(t)
+		break
 	}
-	s.data[v] = data
+	s.types[v] = s.named(t, dim.Fresh)
+	if data != nil && len(data) <= maxData && dataType(t.Elem) {
+		s.data[v] = data
+	}
 }
 
 // evaluate runs the reference on small constants, so that shape computations
@@ -233,7 +325,7 @@ func (s *Info) evaluate(n *graph.Node, r op.Resolved) {
 	if shape, ok := t.Static(); t.Kind != graph.TensorKind || !ok || !small(shape) || !shapeType(t.Elem) {
 		return
 	}
-	if d, ok := s.data[out]; ok {
+	if d, ok := s.data[out]; ok && t.Elem.IsInt() {
 		if c := constant(t, d); c != nil {
 			s.consts[out] = c
 		}

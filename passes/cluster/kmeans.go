@@ -3,6 +3,7 @@ package cluster
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 
 	"onnxopt/onnx/graph"
@@ -90,7 +91,7 @@ func Codebook(v []float32, k int) (index []uint8, book []float32, sqnr float64) 
 	if unique := slices.Compact(slices.Clone(sorted)); len(unique) <= k {
 		book = unique
 	} else {
-		book = lloyd(sorted, k, zero)
+		book = lloyd(sorted, start(sorted, k, Linear, 0), zero)
 	}
 	index = make([]uint8, len(v))
 	var signal, noise float64
@@ -103,17 +104,33 @@ func Codebook(v []float32, k int) (index []uint8, book []float32, sqnr float64) 
 	return index, book, 10 * math.Log10(signal/max(noise, 1e-30))
 }
 
-// lloyd is one-dimensional k-means over sorted values with prefix sums; keep
-// zero fixes one centre at 0, so that pruned weights stay exactly zero.
-func lloyd(sorted []float32, k int, zero bool) []float32 {
+// start is the first k centres of sorted values, in order.
+func start(sorted []float32, k int, init Init, seed uint64) []float32 {
+	book := make([]float32, k)
+	rng := rand.New(rand.NewPCG(seed, 0xb00c))
+	lo, hi := sorted[0], sorted[len(sorted)-1]
+	for i := range book {
+		switch init {
+		case Density:
+			book[i] = sorted[(2*i+1)*len(sorted)/(2*k)]
+		case Random:
+			book[i] = sorted[rng.IntN(len(sorted))]
+		default:
+			book[i] = lo + (hi-lo)*float32(i)/float32(k-1)
+		}
+	}
+	slices.Sort(book)
+	return book
+}
+
+// lloyd is one-dimensional k-means over sorted values with prefix sums, from
+// book, which it changes; keep zero fixes one centre at 0, so that pruned
+// weights stay exactly zero.
+func lloyd(sorted, book []float32, zero bool) []float32 {
+	k := len(book)
 	sums := make([]float64, len(sorted)+1)
 	for i, x := range sorted {
 		sums[i+1] = sums[i] + float64(x)
-	}
-	lo, hi := sorted[0], sorted[len(sorted)-1]
-	book := make([]float32, k)
-	for i := range book {
-		book[i] = lo + (hi-lo)*float32(i)/float32(k-1)
 	}
 	for range 50 {
 		pin := -1

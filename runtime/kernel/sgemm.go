@@ -21,6 +21,10 @@ func PackB(dst []float32, b []float32, k, n, rowStride, colStride int) []float32
 			}
 			continue
 		}
+		if rowStride == 1 {
+			TransposeF32(panel, Lanes, b[j0*colStride:], colStride, w, k)
+			continue
+		}
 		for j := range w {
 			at := (j0 + j) * colStride
 			for p := range k {

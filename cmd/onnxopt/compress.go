@@ -1,0 +1,309 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"onnxopt/onnx"
+	"onnxopt/onnx/graph"
+	"onnxopt/passes"
+	"onnxopt/passes/compress"
+	"onnxopt/passes/distill"
+	"onnxopt/passes/pass"
+	"onnxopt/runtime/samples"
+)
+
+var compressVerb = verb{
+	name: "compress", args: "MODEL --data D -o OUT", minArgs: 1, maxArgs: 1,
+	doc:     "prune, share weights and distil, with the model as its own teacher",
+	example: "onnxopt compress model.onnx --data images --max-drop 0 -o small.onnx",
+	setup: func(f *pflag.FlagSet) func(*call) error {
+		o := &compressor{}
+		o.declare(f)
+		return o.run
+	},
+}
+
+// compressor is one run of the verb compress.
+type compressor struct {
+	dataFlags
+	o                     compress.Options
+	out, test, testLabels string
+	noLabels, json, quiet bool
+	force                 bool
+	seed                  uint64
+	samples, threads      int
+	pattern               []int
+
+	c      *call
+	model  *graph.Model // as given
+	result compressReport
+}
+
+// compressReport is what the verb prints.
+type compressReport struct {
+	Input       string           `json:"input"`
+	Output      string           `json:"output"`
+	Before      int64            `json:"bytes_before"`
+	After       int64            `json:"bytes_after"`
+	Written     bool             `json:"written"`
+	Search      *compress.Result `json:"search"`
+	Ledger      []compress.Line  `json:"ledger"`
+	Total       compress.Line    `json:"total"`
+	Test        *testErrors      `json:"test,omitempty"`
+	Nanoseconds time.Duration    `json:"nanoseconds"`
+}
+
+// testErrors is the share of wrong answers on test data that nothing was
+// chosen by, in percent.
+type testErrors struct {
+	Samples  int      `json:"samples"`
+	Original float64  `json:"original"`
+	Result   float64  `json:"result"`
+	Dense    *float64 `json:"dense,omitempty"`
+}
+
+func (o *compressor) declare(f *pflag.FlagSet) {
+	f.StringVarP(&o.out, "output", "o", "", "file to write")
+	o.dataFlags.declare(f)
+	f.BoolVar(&o.noLabels, "no-labels", false, "take no labels, also where --data has them beside it")
+	f.IntVar(&o.samples, "samples", 0, "samples to train on, 0 for all")
+	f.Float64Var(&o.o.MaxDrop, "max-drop", 0, "points of accuracy that may be lost, as estimated without test data")
+	f.BoolVar(&o.force, "force", false, "write the file even if it misses --max-drop")
+	f.Float64Var(&o.o.Density, "density", 0, "share of the weights that the first rung keeps (default 0.06)")
+	f.Float64Var(&o.o.Step, "density-step", 0, "factor of the density between rungs (default 0.8)")
+	f.IntVar(&o.o.Rungs, "rungs", 0, "most rungs of the search (default 8)")
+	f.BoolVar(&o.o.Fixed, "fixed", false, "no search: exactly --density, whatever it loses")
+	f.IntVar(&o.o.Values, "values", 0, "shared values of a layer beside zero (default 8)")
+	f.IntVar(&o.o.BiasBits, "bias-bits", 0, "bits of biases (default 6)")
+	f.IntVar(&o.o.PruneSteps, "steps", 0, "training steps of the first rung (default 4000); the others take a fifth of it")
+	f.IntVar(&o.o.ShareSteps, "share-steps", 0, "training steps with shared weights (default 1600)")
+	f.Float64Var(&o.o.Rate, "rate", 0, "peak learning rate (default 0.002)")
+	f.IntSliceVar(&o.pattern, "pattern", nil, "N,M keeps N of every M consecutive weights")
+	f.BoolVar(&o.o.Pattern.PerLayer, "per-layer", false, "the same density in every layer instead of over all")
+	f.IntVar(&o.o.Pattern.Block, "block", 0, "keep or drop so many consecutive weights together")
+	f.IntVar(&o.o.Augment.Shift, "shift", 1, "largest shift of training pictures in pixels")
+	f.BoolVar(&o.o.Augment.Flip, "flip", false, "mirror half of the training pictures")
+	f.Float64Var(&o.o.Augment.Mixup, "mixup", 0, "largest share of another sample mixed in")
+	f.Float64Var(&o.o.Augment.Noise, "noise", 0, "standard deviation of noise added to training samples")
+	f.Float64Var(&o.o.Targets.Temperature, "temperature", 2, "temperature of soft targets")
+	f.Float64Var(&o.o.Targets.LabelWeight, "label-weight", 0.7, "weight of labels in the loss, where there are labels")
+	f.BoolVar(&o.o.Dense, "dense", false, "train the dense network the same way, for comparison")
+	f.StringVar(&o.test, "test", "", "test samples, looked at once, at the end")
+	f.StringVar(&o.testLabels, "test-labels", "", "their labels, if not beside them")
+	f.Uint64Var(&o.seed, "seed", 1, "seed; the same seed gives the same file")
+	f.IntVar(&o.threads, "threads", 1, "threads; results do not depend on it")
+	f.StringVar(&o.o.Checkpoint, "checkpoint", "", "file to resume from after an interruption (default OUT.checkpoint)")
+	f.BoolVar(&o.json, "json", false, "print the result as JSON")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress")
+}
+
+func (o *compressor) run(c *call) error {
+	start := time.Now()
+	o.c = c
+	if o.out == "" {
+		return fmt.Errorf("compress: no output file: give -o OUT")
+	}
+	if o.data == "" {
+		return fmt.Errorf("compress: it trains on samples: give --data")
+	}
+	switch len(o.pattern) {
+	case 0:
+	case 2:
+		o.o.Pattern.N, o.o.Pattern.M = o.pattern[0], o.pattern[1]
+	default:
+		return fmt.Errorf("compress: --pattern %v: want N,M", o.pattern)
+	}
+	if o.o.Checkpoint == "" {
+		o.o.Checkpoint = o.out + ".checkpoint"
+	}
+	var err error
+	if o.model, err = loadModel(c.args[0]); err != nil {
+		return err
+	}
+	before, err := onnx.Marshal(o.model)
+	if err != nil {
+		return err
+	}
+	o.result = compressReport{Input: c.args[0], Output: o.out, Before: int64(len(before))}
+	student, err := o.simplified()
+	if err != nil {
+		return err
+	}
+	if err := o.search(student); err != nil {
+		return fmt.Errorf("%s: %w", c.args[0], err)
+	}
+	result := o.result.Search.Model
+	o.result.Ledger, o.result.Total = compress.Ledger(result)
+	if err := o.runTest(result); err != nil {
+		return err
+	}
+	chosen := o.result.Search.Chosen
+	o.result.After = int64(chosen.Bytes)
+	if !chosen.Fits && !o.force && !o.o.Fixed {
+		o.show(time.Since(start))
+		return refuse("the best result loses %.2f points, more than --max-drop %.2f; not written (--force writes it)", chosen.Loss, o.o.MaxDrop)
+	}
+	distill.RestoreOutputs(result, o.model)
+	if err := onnx.Save(result, o.out, onnx.SaveOptions{}); err != nil {
+		return err
+	}
+	o.result.Written = true
+	return o.show(time.Since(start))
+}
+
+// simplified is a copy of the model with constants folded and normalizations
+// fused, so that training sees plain weights.
+func (o *compressor) simplified() (*graph.Model, error) {
+	m := o.model.Clone()
+	list, err := passes.Pipeline("simplify")
+	if err != nil {
+		return nil, err
+	}
+	_, err = pass.Run(o.c, m, list, pass.Options{})
+	return m, err
+}
+
+// search reads the samples and trains.
+func (o *compressor) search(m *graph.Model) error {
+	set, err := o.open(m, samples.Calibration)
+	if err != nil {
+		return err
+	}
+	defer set.Close()
+	var labels []int
+	if !o.noLabels {
+		if labels, err = o.truth(set); err != nil {
+			return err
+		}
+	}
+	use := first(set, o.samples)
+	if labels != nil {
+		labels = labels[:use.Len()]
+	}
+	data, err := distill.Load(use, labels)
+	if err != nil {
+		return err
+	}
+	p := &progress{c: o.c, off: o.quiet}
+	total, began, done := o.o.Steps(), time.Time{}, 0
+	task, err := compress.NewTask(o.c, distill.Logits(m), data, o.seed, o.threads, func(stage string, density float64, at, of int, s distill.Scores) {
+		if stage != "teacher" && began.IsZero() {
+			began = time.Now()
+		}
+		name := stage
+		if stage != "teacher" {
+			name = fmt.Sprintf("%s %.3g %%", stage, 100*density)
+			if done += compress.ReportEvery; done == 200 && !o.quiet {
+				left := time.Since(began) / (200 - compress.ReportEvery) * time.Duration(total-done)
+				fmt.Fprintf(o.c.errOut, "at most %d steps, about %v\n", total, left.Round(time.Second))
+			}
+		}
+		if stage == "teacher" {
+			p.update(stage, at, of)
+			return
+		}
+		p.detail(name, at, of, fmt.Sprintf("loss %.3f, agreement %.2f %%", s.Loss, 100*s.Agreement))
+	})
+	if err != nil {
+		return err
+	}
+	o.o.Size = func(m *graph.Model) (int, error) {
+		b, err := onnx.Marshal(m)
+		return len(b), err
+	}
+	o.result.Search, err = compress.Search(o.c, distill.Logits(m), task, o.o)
+	return err
+}
+
+// runTest measures the test error of the original, the result and the dense
+// network.
+func (o *compressor) runTest(result *graph.Model) error {
+	if o.test == "" {
+		return nil
+	}
+	d := o.dataFlags
+	d.data, d.labels = o.test, o.testLabels
+	set, err := d.open(o.model, samples.Evaluation)
+	if err != nil {
+		return err
+	}
+	defer set.Close()
+	labels, err := d.truth(set)
+	if err != nil {
+		return err
+	}
+	if labels == nil {
+		return fmt.Errorf("%s: no labels: give --test-labels", o.test)
+	}
+	data, err := distill.Load(set, labels)
+	if err != nil {
+		return err
+	}
+	wrong := func(m *graph.Model) (float64, error) {
+		a, err := distill.Ask(o.c, m, data, o.threads, nil)
+		if err != nil {
+			return 0, err
+		}
+		return 100 * (1 - a.Accuracy(labels)), nil
+	}
+	t := &testErrors{Samples: data.Len()}
+	if t.Original, err = wrong(o.model); err != nil {
+		return err
+	}
+	if t.Result, err = wrong(result); err != nil {
+		return err
+	}
+	if dense := o.result.Search.DenseModel(); dense != nil {
+		e, err := wrong(dense)
+		if err != nil {
+			return err
+		}
+		t.Dense = &e
+	}
+	o.result.Test = t
+	return nil
+}
+
+func (o *compressor) show(took time.Duration) error {
+	o.result.Nanoseconds = took
+	if o.json {
+		return writeJSON(o.c.out, &o.result)
+	}
+	o.result.print(o.c.out)
+	return nil
+}
+
+func (r *compressReport) print(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "stage\tkept\tbytes\tlost points\tfits\t\n")
+	for _, c := range r.Search.Seen {
+		fmt.Fprintf(t, "%s\t%.2f %%\t%d\t%.2f\t%v\t\n", c.Stage, 100*c.Density, c.Bytes, c.Loss, c.Fits)
+	}
+	t.Flush()
+	fmt.Fprintln(w)
+	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "tensor\tweights\tkept\tvalues\tweight bits\tindex bits\tHuffman w\tHuffman i\tfloat\tpruned\tshared\tHuffman\t\n")
+	for _, l := range append(r.Ledger, r.Total) {
+		fmt.Fprintf(t, "%s\t%d\t%d (%.2f %%)\t%d\t%d\t%d\t%.2f\t%.2f\t%d\t%d\t%d\t%d\t\n", l.Name, l.Weights, l.Kept, 100*float64(l.Kept)/float64(max(l.Weights, 1)),
+			l.Values, l.Weight, l.Index, l.Coded, l.Gap, l.Float, l.Pruned, l.Shared, l.Huffman)
+	}
+	t.Flush()
+	fmt.Fprintf(w, "\nHuffman codes as in Deep Compression: %s, %.1fx\n", bytesText(int64(r.Total.Huffman)), float64(r.Before)/float64(max(r.Total.Huffman, 1)))
+	if e := r.Test; e != nil {
+		fmt.Fprintf(w, "test error on %d samples: original %.2f %%, result %.2f %%", e.Samples, e.Original, e.Result)
+		if e.Dense != nil {
+			fmt.Fprintf(w, ", dense network trained the same way %.2f %%", *e.Dense)
+		}
+		fmt.Fprintln(w)
+	}
+	verb := "not written"
+	if r.Written {
+		verb = "wrote " + r.Output
+	}
+	fmt.Fprintf(w, "%s to %s, %.1fx; %s; %v\n", bytesText(r.Before), bytesText(r.After), float64(r.Before)/float64(max(r.After, 1)), verb, r.Nanoseconds.Round(time.Second))
+}

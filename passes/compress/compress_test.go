@@ -1,0 +1,164 @@
+package compress
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"onnxopt/onnx"
+	"onnxopt/onnx/graph"
+	"onnxopt/onnx/tensor"
+	"onnxopt/passes/distill"
+	"onnxopt/runtime/samples"
+)
+
+// setup is the smallest network and the 1,000 unlabeled images shipped.
+func setup(t *testing.T, threads int, progress func(stage string, done int)) (*graph.Model, *Task) {
+	t.Helper()
+	m, err := onnx.Load("../../models/lenet300.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := samples.Open("../../models/mnist/calib-images-idx3-ubyte.gz",
+		[]samples.Input{{Name: "input", Type: tensor.Float32, Shape: []int{-1, 1, 28, 28}}}, samples.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	data, err := distill.Load(set, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	task, err := NewTask(context.Background(), m, data, 3, threads, func(stage string, _ float64, done, _ int, _ distill.Scores) { progress(stage, done) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, task
+}
+
+func options() Options {
+	return Options{Recipe: Recipe{PruneSteps: 80, RungSteps: 40, ShareSteps: 40, Batch: 32, Augment: distill.Augment{Shift: 1}},
+		MaxDrop: 100, Density: 0.2, Step: 0.5, Rungs: 2,
+		Size: func(m *graph.Model) (int, error) { b, err := onnx.Marshal(m); return len(b), err }}
+}
+
+func searchBytes(t *testing.T, ctx context.Context, m *graph.Model, task *Task, o Options) ([]byte, *Result, error) {
+	t.Helper()
+	r, err := Search(ctx, m, task, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := onnx.Marshal(r.Model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, r, nil
+}
+
+func TestSearch(t *testing.T) {
+	m, task := setup(t, 1, func(string, int) {})
+	want, r, err := searchBytes(t, context.Background(), m, task, options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Seen) != 3 || r.Chosen.Stage != "share" || r.Chosen.Density != 0.1 {
+		t.Fatalf("saw %+v", r.Seen)
+	}
+	if a := r.Chosen.Measure.Held.Agreement; a < 0.6 {
+		t.Errorf("agreement on held samples %.2f", a)
+	}
+	kept, total := 0, 0
+	for v := range r.Model.Graph.Initializers() {
+		values := map[float32]bool{}
+		x := v.Const().Float32s()
+		for _, w := range x {
+			if w == 0 && math.Signbit(float64(w)) {
+				t.Fatalf("%s holds -0", v.Name)
+			}
+			if values[w] = true; w != 0 {
+				kept++
+			}
+		}
+		if prunable(v.Const().Shape) {
+			total += len(x)
+			if len(values) > 9 {
+				t.Errorf("%s has %d values, want 8 and zero", v.Name, len(values))
+			}
+		} else {
+			kept = kept - len(x)
+		}
+	}
+	if share := float64(kept) / float64(total); share > 0.101 {
+		t.Errorf("%.3f of the weights kept, want 0.1", share)
+	}
+	t.Run("threads", func(t *testing.T) {
+		m, task := setup(t, 3, func(string, int) {})
+		if got, _, err := searchBytes(t, context.Background(), m, task, options()); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("three threads give other bytes than one (%v)", err)
+		}
+	})
+	t.Run("resume", func(t *testing.T) { resume(t, want) })
+}
+
+// resume kills the search three times, within a stage or at its end, and wants
+// the bytes of one that runs through.
+func resume(t *testing.T, want []byte) {
+	o := options()
+	o.Checkpoint = filepath.Join(t.TempDir(), "checkpoint")
+	kills := 0
+	for {
+		ctx, cancel := context.WithCancel(context.Background())
+		reports := 0
+		m, task := setup(t, 1, func(stage string, done int) {
+			if stage != "teacher" {
+				if reports++; reports == 1 && kills < 3 {
+					cancel()
+				}
+			}
+		})
+		task.SaveEvery = 20 * time.Millisecond
+		got, _, err := searchBytes(t, ctx, m, task, o)
+		cancel()
+		if err == nil {
+			if !bytes.Equal(got, want) {
+				t.Error("a resumed search gives other bytes")
+			}
+			if _, err := os.Stat(o.Checkpoint); !os.IsNotExist(err) || kills == 0 {
+				t.Errorf("%d kills; checkpoint after the end: %v", kills, err)
+			}
+			return
+		}
+		if kills++; !errors.Is(err, context.Canceled) || kills > 5 {
+			t.Fatal(err)
+		}
+		o2 := o
+		o2.Density = 0.3
+		if _, err := Search(context.Background(), m, task, o2); err == nil {
+			t.Fatal("a checkpoint of other options was taken")
+		}
+	}
+}
+
+func TestLedger(t *testing.T) {
+	// Figure 2 of the paper: gaps of at most 8 with 3 bits; weights at 1, 4, 15.
+	counts, fillers := gapsOf([]int{1, 4, 15}, 3)
+	if fillers != 1 || counts[1] != 1 || counts[2] != 2 || counts[7] != 1 {
+		t.Errorf("gaps %v, %d fillers", counts, fillers)
+	}
+	if code, table := huffman(map[int]int{1: 1, 2: 1, 3: 2, 4: 4}); code != 14 || table != 20 {
+		t.Errorf("Huffman code of %d bits, table of %d", code, table)
+	}
+	w := make([]float32, 400)
+	for i := 0; i < 400; i += 20 {
+		w[i] = float32(i%3) - 1.5
+	}
+	l := line("w", tensor.Of([]int{20, 20}, w))
+	if l.Kept != 20 || l.Values != 3 || l.Weight != 2 || l.Float != 1600 || l.Index != 5 || l.Shared != (20*7+7)/8+12 {
+		t.Errorf("%+v", l)
+	}
+}

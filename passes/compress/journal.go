@@ -1,0 +1,111 @@
+package compress
+
+import (
+	"bytes"
+	"encoding/gob"
+	"fmt"
+	"hash/crc32"
+	"os"
+
+	"onnxopt/passes/distill"
+)
+
+// journal is the checkpoint file of a search: the finished stages and the
+// running one. A search that starts with the journal of a killed one repeats
+// its decisions from the finished stages and goes on to the same bytes.
+type journal struct {
+	path  string
+	state journalState
+	next  int // finished stages replayed
+}
+
+type journalState struct {
+	Key      string // of model, samples and options
+	Finished []finished
+	Running  *distill.Snapshot
+}
+
+type finished struct {
+	Weights map[string][]float32
+	Measure Measure
+}
+
+const journalMagic = "onnxopt checkpoint 1\n"
+
+// openJournal reads the journal at path, if there is one for the same work; ""
+// keeps none.
+func openJournal(path, key string) (*journal, error) {
+	j := &journal{path: path, state: journalState{Key: key}}
+	if path == "" {
+		return j, nil
+	}
+	b, err := os.ReadFile(path)
+	if os.IsNotExist(err) {
+		return j, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	head := len(journalMagic) + 4
+	if len(b) < head || string(b[:len(journalMagic)]) != journalMagic ||
+		crc32.ChecksumIEEE(b[head:]) != uint32(b[head-4])|uint32(b[head-3])<<8|uint32(b[head-2])<<16|uint32(b[head-1])<<24 {
+		return nil, fmt.Errorf("%s: not a whole checkpoint of this program: remove it to start anew", path)
+	}
+	var s journalState
+	if err := gob.NewDecoder(bytes.NewReader(b[head:])).Decode(&s); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if s.Key != key {
+		return nil, fmt.Errorf("%s: checkpoint of another model, other samples or options: remove it to start anew", path)
+	}
+	j.state = s
+	return j, nil
+}
+
+// replay is the next finished stage, nil when there is none left.
+func (j *journal) replay() *finished {
+	if j.next == len(j.state.Finished) {
+		return nil
+	}
+	j.next++
+	return &j.state.Finished[j.next-1]
+}
+
+// running is the snapshot of the stage that was cut off.
+func (j *journal) running() *distill.Snapshot { return j.state.Running }
+
+func (j *journal) pause(s *distill.Snapshot) error {
+	j.state.Running = s
+	return j.save()
+}
+
+func (j *journal) finish(f finished) error {
+	j.state.Finished = append(j.state.Finished, f)
+	j.state.Running = nil
+	j.next++
+	return j.save()
+}
+
+func (j *journal) save() error {
+	if j.path == "" {
+		return nil
+	}
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(&j.state); err != nil {
+		return err
+	}
+	sum := crc32.ChecksumIEEE(b.Bytes())
+	out := append([]byte(journalMagic), byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24))
+	tmp := j.path + ".tmp"
+	if err := os.WriteFile(tmp, append(out, b.Bytes()...), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(tmp, j.path)
+}
+
+// remove deletes the file of a search that is done.
+func (j *journal) remove() {
+	if j.path != "" {
+		os.Remove(j.path)
+	}
+}

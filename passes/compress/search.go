@@ -1,0 +1,203 @@
+package compress
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"math"
+
+	"onnxopt/onnx/graph"
+	"onnxopt/onnx/tensor"
+)
+
+// Options of Search. The zero value of a field is its default.
+type Options struct {
+	Recipe
+	MaxDrop    float64 // points that may be lost; see Task.Loss
+	Density    float64 // share of weights of the first rung; 0 is 0.06
+	Step       float64 // factor between rungs; 0 is 0.8
+	Rungs      int     // most rungs; 0 is 8
+	Fixed      bool    // only the first rung, whatever it loses
+	Dense      bool    // train the dense network too, for comparison
+	Checkpoint string  // file to resume from; "" keeps none
+	// Size is the bytes of a model in the form that is asked for; never nil.
+	Size func(m *graph.Model) (int, error)
+}
+
+// Candidate is a point that the search has seen.
+type Candidate struct {
+	Stage   string  `json:"stage"` // prune or share
+	Density float64 `json:"density"`
+	Bytes   int     `json:"bytes"`
+	Loss    float64 `json:"loss_points"` // see Task.Loss
+	Fits    bool    `json:"fits"`        // within the budget
+	Measure Measure `json:"measure"`
+
+	model *graph.Model
+}
+
+// Result is what a search found.
+type Result struct {
+	Model    *graph.Model // the smallest that fits, or the best one
+	Chosen   Candidate    `json:"chosen"`
+	Original Measure      `json:"original"`
+	Dense    *Candidate   `json:"dense,omitempty"`
+	Seen     []Candidate  `json:"seen"`
+	dense    *graph.Model
+}
+
+// DenseModel is the dense network that was trained for comparison, nil
+// without.
+func (r *Result) DenseModel() *graph.Model { return r.dense }
+
+func (o *Options) setDefaults() {
+	o.Recipe.setDefaults()
+	if o.Density == 0 {
+		o.Density = 0.06
+	}
+	if o.Step == 0 {
+		o.Step = 0.8
+	}
+	if o.Rungs == 0 {
+		o.Rungs = 8
+	}
+	if o.Fixed {
+		o.Rungs = 1
+	}
+}
+
+// searcher is one search.
+type searcher struct {
+	o        Options
+	task     *Task
+	original *graph.Model
+	journal  *journal
+	result   *Result
+}
+
+// Search prunes m in rungs of falling density for as long as the loss stays
+// near the budget, then trains the smallest rung with shared weights; if that
+// loses too much, the rung above it, and so on. The schedule depends on nothing
+// but the arguments.
+func Search(ctx context.Context, m *graph.Model, task *Task, o Options) (*Result, error) {
+	o.setDefaults()
+	s := &searcher{o: o, task: task, original: m, result: &Result{}}
+	var err error
+	if s.journal, err = openJournal(o.Checkpoint, s.key()); err != nil {
+		return nil, err
+	}
+	if s.result.Original, err = task.Original(m); err != nil {
+		return nil, err
+	}
+	rungs, err := s.descend(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.share(ctx, rungs); err != nil {
+		return nil, err
+	}
+	if o.Dense {
+		st := o.dense(task)
+		c, err := s.stage(ctx, st, m)
+		if err != nil {
+			return nil, err
+		}
+		s.result.Dense, s.result.dense = &c, c.model
+	}
+	s.journal.remove()
+	return s.result, nil
+}
+
+// Steps is the training steps that a search takes at most.
+func (o Options) Steps() int {
+	o.setDefaults()
+	n := o.PruneSteps + (o.Rungs-1)*o.RungSteps + 2*o.ShareSteps
+	if o.Fixed {
+		n = o.PruneSteps + o.ShareSteps
+	}
+	if o.Dense {
+		n += o.PruneSteps
+	}
+	return n
+}
+
+// key identifies the work: model, samples and options.
+func (s *searcher) key() string {
+	h := sha256.New()
+	h.Write([]byte(graph.Text(&graph.Model{Graph: s.original.Graph, Opsets: s.original.Opsets})))
+	for v := range s.original.Graph.Initializers() {
+		if t := v.Const(); t != nil && t.Type != tensor.String {
+			h.Write(t.Bytes())
+		}
+	}
+	for _, t := range s.task.Train.Inputs {
+		h.Write(t.Bytes())
+	}
+	o := s.o
+	o.Checkpoint, o.Size = "", nil
+	fmt.Fprintf(h, "%+v %d %v", o, s.task.Seed, s.task.Train.Labels)
+	return fmt.Sprintf("%x", h.Sum(nil))
+}
+
+// stage runs a stage on a copy of m, or takes its result from the journal.
+func (s *searcher) stage(ctx context.Context, st stage, m *graph.Model) (Candidate, error) {
+	c := Candidate{Stage: st.name, Density: st.density, model: m.Clone()}
+	if f := s.journal.replay(); f != nil {
+		if err := setWeights(c.model, f.Weights); err != nil {
+			return c, err
+		}
+		c.Measure = f.Measure
+	} else {
+		var err error
+		if c.Measure, err = st.run(ctx, c.model, s.task, s.journal); err != nil {
+			return c, err
+		}
+		if err := s.journal.finish(finished{weights(c.model), c.Measure}); err != nil {
+			return c, err
+		}
+	}
+	var err error
+	c.Bytes, err = s.o.Size(c.model)
+	c.Loss = s.task.Loss(c.Measure, s.result.Original)
+	c.Fits = c.Loss <= s.o.MaxDrop+1e-9
+	s.result.Seen = append(s.result.Seen, c)
+	return c, err
+}
+
+// slack is the points that training with shared weights has been seen to win
+// back over a rung, whose training ends earlier.
+const slack = 0.2
+
+// descend prunes rung by rung, until one loses more than sharing may win back.
+func (s *searcher) descend(ctx context.Context) ([]Candidate, error) {
+	var rungs []Candidate
+	m, from, to := s.original, 1.0, s.o.Density
+	for len(rungs) < s.o.Rungs {
+		c, err := s.stage(ctx, s.o.pruning(s.task, from, to), m)
+		if err != nil {
+			return nil, err
+		}
+		if c.Loss > s.o.MaxDrop+slack && len(rungs) > 0 {
+			break
+		}
+		rungs = append(rungs, c)
+		m, from, to = c.model, to, to*s.o.Step
+	}
+	return rungs, nil
+}
+
+// share trains rungs with shared weights, the smallest first, until one fits.
+func (s *searcher) share(ctx context.Context, rungs []Candidate) error {
+	best := Candidate{Loss: math.Inf(1)}
+	for i := len(rungs) - 1; i >= 0 && !best.Fits; i-- {
+		c, err := s.stage(ctx, s.o.sharing(s.task, rungs[i].Density), rungs[i].model)
+		if err != nil {
+			return err
+		}
+		if c.Fits || c.Loss < best.Loss {
+			best = c
+		}
+	}
+	s.result.Chosen, s.result.Model = best, best.model
+	return nil
+}

@@ -1,0 +1,304 @@
+package grad
+
+import (
+	"onnxopt/onnx/op"
+)
+
+// taps is which input element each kernel position reads for each output
+// element, as runs along the output.
+type taps struct {
+	kernel, in, out int // elements of the kernel and of one plane
+	runs            [][]tapRun
+}
+
+// tapRun: output elements from+ i read input elements in + i*stride, i < n.
+type tapRun struct{ out, in, n, stride int }
+
+// newTaps lists the taps of a window. in and out are the sizes of the planes
+// that it reads and writes.
+func newTaps(w *op.Window, in, out, kernel []int) *taps {
+	t := &taps{kernel: count(kernel), in: count(in), out: count(out)}
+	t.runs = make([][]tapRun, t.kernel)
+	w.EachTap(in, out, kernel, func(o, k, i int) {
+		runs := t.runs[k]
+		if len(runs) > 0 {
+			last := &runs[len(runs)-1]
+			if last.n == 1 && last.out+1 == o && i > last.in {
+				last.stride, last.n = i-last.in, 2
+				return
+			}
+			if last.n > 1 && last.out+last.n == o && last.in+last.n*last.stride == i {
+				last.n++
+				return
+			}
+		}
+		t.runs[k] = append(runs, tapRun{o, i, 1, 1})
+	})
+	return t
+}
+
+// columns writes the patches of one plane: row k has, for every output
+// element, the input element under kernel position k, 0 outside.
+func (t *taps) columns(dst, plane []float32) {
+	for k, runs := range t.runs {
+		row := dst[k*t.out : (k+1)*t.out]
+		end := 0
+		for _, r := range runs {
+			clear(row[end:r.out])
+			end = r.out + r.n
+			if r.stride == 1 {
+				copy(row[r.out:end], plane[r.in:])
+				continue
+			}
+			src := plane[r.in:]
+			for i := range row[r.out:end] {
+				row[r.out+i] = src[i*r.stride]
+			}
+		}
+		clear(row[end:])
+	}
+}
+
+// scatter is the transpose of columns: it adds rows to the plane.
+func (t *taps) scatter(plane, rows []float32) {
+	for k, runs := range t.runs {
+		row := rows[k*t.out : (k+1)*t.out]
+		for _, r := range runs {
+			dst, src := plane[r.in:], row[r.out:r.out+r.n]
+			if r.stride == 1 {
+				addTo(dst[:len(src)], src)
+				continue
+			}
+			for i, v := range src {
+				dst[i*r.stride] += v
+			}
+		}
+	}
+}
+
+// convolution is y[n,m] = sum over c of w[m,c] * x[n,c] in groups, with its
+// derivatives. The roles of x and y are swapped for ConvTranspose.
+type convolution struct {
+	*taps
+	batch, group    int
+	c, m            int // channels of x and y in one group
+	cols, back      []float32
+	forward         *product // w [m,k] * columns [k,out]
+	weight          *product // columns [k,out] * dy' [out,m]
+	data            *product // w' [k,m] * dy [m,out]
+	dw              []float32
+	depthwise       bool
+	inSize, outSize int // of one image
+}
+
+func newConvolution(p *pool, t *taps, batch, group, c, m int) *convolution {
+	v := &convolution{taps: t, batch: batch, group: group, c: c / group, m: m / group}
+	v.inSize, v.outSize = c*t.in, m*t.out
+	v.depthwise = v.c == 1 && v.m == 1
+	if v.depthwise {
+		return v
+	}
+	k := v.c * t.kernel
+	v.cols, v.back, v.dw = make([]float32, k*t.out), make([]float32, k*t.out), make([]float32, k*v.m*group)
+	v.forward = newProduct(p, v.m, t.out, k, false, false, 1)
+	v.weight = newProduct(p, k, v.m, t.out, false, true, 1)
+	v.data = newProduct(p, k, t.out, v.m, true, false, 1)
+	return v
+}
+
+// each visits the images and groups: offsets of the group's channels in x, y
+// and w.
+func (v *convolution) each(f func(x, y, w, group int)) {
+	k := v.c * v.kernel
+	for n := range v.batch {
+		for g := range v.group {
+			f(n*v.inSize+g*v.c*v.in, n*v.outSize+g*v.m*v.out, g*v.m*k, g)
+		}
+	}
+}
+
+func (v *convolution) patches(x []float32) {
+	for c := range v.c {
+		v.columns(v.cols[c*v.kernel*v.out:], x[c*v.in:(c+1)*v.in])
+	}
+}
+
+// run computes y, which it replaces.
+func (v *convolution) run(y, x, w []float32) {
+	if v.depthwise {
+		clear(y)
+		v.eachTap(func(k int, r tapRun, xo, yo, wo int) {
+			axpy(y[yo+r.out:yo+r.out+r.n], w[wo+k], x[xo+r.in:], r.stride)
+		})
+		return
+	}
+	v.each(func(xo, yo, wo, _ int) {
+		v.patches(x[xo:])
+		v.forward.run(y[yo:yo+v.m*v.out], w[wo:], v.cols, true)
+	})
+}
+
+// axpy is y[i] += a*x[i*stride].
+func axpy(y []float32, a float32, x []float32, stride int) {
+	if stride == 1 {
+		x = x[:len(y)]
+		for i := range y {
+			y[i] += a * x[i]
+		}
+		return
+	}
+	for i := range y {
+		y[i] += a * x[i*stride]
+	}
+}
+
+// eachTap visits the runs of all planes of a depthwise convolution.
+func (v *convolution) eachTap(f func(k int, r tapRun, x, y, w int)) {
+	v.each(func(xo, yo, wo, _ int) {
+		for k, runs := range v.runs {
+			for _, r := range runs {
+				f(k, r, xo, yo, wo)
+			}
+		}
+	})
+}
+
+// weightGrad adds dW = dy * columns'.
+func (v *convolution) weightGrad(gw, x, gy []float32) {
+	if v.depthwise {
+		v.eachTap(func(k int, r tapRun, xo, yo, wo int) {
+			sum := float32(0)
+			src := x[xo+r.in:]
+			for i, g := range gy[yo+r.out : yo+r.out+r.n] {
+				sum += g * src[i*r.stride]
+			}
+			gw[wo+k] += sum
+		})
+		return
+	}
+	clear(v.dw)
+	k := v.c * v.kernel
+	v.each(func(xo, yo, wo, _ int) {
+		v.patches(x[xo:])
+		v.weight.run(v.dw[wo:wo+k*v.m], v.cols, gy[yo:], false)
+	})
+	for g := range v.group { // dw holds [k, m] for each group
+		part, dst := v.dw[g*k*v.m:], gw[g*k*v.m:]
+		for i := range k {
+			for m := range v.m {
+				dst[m*k+i] += part[i*v.m+m]
+			}
+		}
+	}
+}
+
+// dataGrad adds dX = w' * dy, scattered.
+func (v *convolution) dataGrad(gx, w, gy []float32) {
+	if v.depthwise {
+		v.eachTap(func(k int, r tapRun, xo, yo, wo int) {
+			a, dst := w[wo+k], gx[xo+r.in:]
+			for i, g := range gy[yo+r.out : yo+r.out+r.n] {
+				dst[i*r.stride] += a * g
+			}
+		})
+		return
+	}
+	v.each(func(xo, yo, wo, _ int) {
+		v.data.run(v.back, w[wo:], gy[yo:], true)
+		for c := range v.c {
+			v.scatter(gx[xo+c*v.in:xo+(c+1)*v.in], v.back[c*v.kernel*v.out:])
+		}
+	})
+}
+
+// addBias adds one value to each plane; biasGrad sums the planes.
+func addBias(y, bias []float32, plane int) {
+	for i := 0; i < len(y); i += plane {
+		b := bias[i/plane%len(bias)]
+		row := y[i : i+plane]
+		for j := range row {
+			row[j] += b
+		}
+	}
+}
+
+func biasGrad(g, gy []float32, plane int) {
+	for i := 0; i < len(gy); i += plane {
+		g[i/plane%len(g)] += total(gy[i : i+plane])
+	}
+}
+
+// total is the sum of v.
+func total(v []float32) float32 {
+	sum := float32(0)
+	for _, x := range v {
+		sum += x
+	}
+	return sum
+}
+
+func convRule(n *node) (func(), func(), error) {
+	x, w, y := n.in[0], n.in[1], n.out[0]
+	geo, err := op.NewConvGeometry(&n.Attrs, x.shape, w.shape)
+	if err != nil {
+		return nil, nil, err
+	}
+	t := newTaps(geo.Window(), x.shape[2:], y.shape[2:], w.shape[2:])
+	v := newConvolution(n.pool, t, x.shape[0], geo.Group(), x.shape[1], y.shape[1])
+	forward := func() {
+		v.run(y.v, x.v, w.v)
+		if n.has(2) {
+			addBias(y.v, n.in[2].v, t.out)
+		}
+	}
+	gx, gw, gb := n.g(0), n.g(1), n.g(2)
+	backward := func() {
+		if gb != nil {
+			biasGrad(gb, y.g, t.out)
+		}
+		if gw != nil {
+			v.weightGrad(gw, x.v, y.g)
+		}
+		if gx != nil {
+			v.dataGrad(gx, w.v, y.g)
+		}
+	}
+	return forward, backward, nil
+}
+
+// convTransposeRule runs the convolution that the operator is the transpose of
+// backwards: its data gradient is the result, its result the data gradient.
+func convTransposeRule(n *node) (func(), func(), error) {
+	x, w, y := n.in[0], n.in[1], n.out[0]
+	win, _, err := op.NewConvTransposeGeometry(&n.Attrs, x.shape, w.shape)
+	if err != nil {
+		return nil, nil, err
+	}
+	t := newTaps(&win, y.shape[2:], x.shape[2:], w.shape[2:])
+	v := newConvolution(n.pool, t, x.shape[0], n.Int("group"), y.shape[1], x.shape[1])
+	forward := func() {
+		clear(y.v)
+		v.dataGrad(y.v, w.v, x.v)
+		if n.has(2) {
+			addBias(y.v, n.in[2].v, t.in)
+		}
+	}
+	gx, gw, gb := n.g(0), n.g(1), n.g(2)
+	var scratch []float32
+	if gx != nil {
+		scratch = make([]float32, len(gx))
+	}
+	backward := func() {
+		if gb != nil {
+			biasGrad(gb, y.g, t.in)
+		}
+		if gw != nil {
+			v.weightGrad(gw, y.g, x.v)
+		}
+		if gx != nil {
+			v.run(scratch, y.g, w.v)
+			addTo(gx, scratch)
+		}
+	}
+	return forward, backward, nil
+}

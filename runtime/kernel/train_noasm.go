@@ -1,0 +1,10 @@
+//go:build !amd64 || noasm
+
+package kernel
+
+func adamAVX2(n int, w, g, m, v, c *float32)    { panic("kernel: no assembly") }
+func maskAVX2(n int, dst, w, mask *float32)     { panic("kernel: no assembly") }
+func reluBackAVX2(n int, dst, y, grad *float32) { panic("kernel: no assembly") }
+func transpose8AVX2(n int, src *float32, srcStride int, dst *float32, dstStride int) {
+	panic("kernel: no assembly")
+}
