@@ -251,7 +251,7 @@ func (o *binary) rows(r *broadcast, y, x, w []float32, from, to int) {
 
 // repeatInto fills buf with whole periods, at most up to length, and returns
 // how much that is; more than buf holds if one period is.
-func repeatInto(buf, period []float32, length int) int {
+func repeatInto[T any](buf, period []T, length int) int {
 	n := len(period)
 	if n > len(buf) {
 		return n

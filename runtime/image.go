@@ -35,33 +35,6 @@ func newImage(a *op.Attrs, x, w []int) (image, bool) {
 	return im, true
 }
 
-// columns visits, for kernel position (ky, kx), the output rows whose input
-// row lies inside the image: output columns [x0, x1) of row oy read input
-// elements from+ (ox-x0)*sw of one channel plane.
-func (im *image) columns(ky, kx int, f func(oy, x0, x1, from int)) {
-	off := kx*im.dw - im.left
-	x0 := 0
-	if off < 0 {
-		x0 = (-off + im.sw - 1) / im.sw
-	}
-	x1 := min(im.ow, (im.w-1-off)/im.sw+1)
-	if im.w-1-off < 0 || x0 >= x1 {
-		return
-	}
-	for oy := range im.oh {
-		if iy := oy*im.sh - im.top + ky*im.dh; iy >= 0 && iy < im.h {
-			f(oy, x0, x1, iy*im.w+x0*im.sw+off)
-		}
-	}
-}
-
-func convShape(x []int, im image) []int {
-	if len(x) == 3 {
-		return []int{im.n, im.m, im.ow}
-	}
-	return []int{im.n, im.m, im.oh, im.ow}
-}
-
 func newPoolImage(a *op.Attrs, x []int) (image, bool) {
 	k := a.Ints("kernel_shape")
 	if len(k) != 2 || len(x) != 4 {
@@ -73,23 +46,4 @@ func newPoolImage(a *op.Attrs, x []int) (image, bool) {
 	}
 	return image{n: x[0], c: x[1], h: x[2], w: x[3], m: x[1], oh: out[0], ow: out[1], kh: k[0], kw: k[1],
 		sh: win.Strides[0], sw: win.Strides[1], dh: win.Dilations[0], dw: win.Dilations[1], top: win.Before[0], left: win.Before[1], group: 1}, true
-}
-
-func maxPool[T float32 | uint8 | int8](im *image, x, y []T, lowest T) {
-	for i := range y {
-		y[i] = lowest
-	}
-	pixels, plane := im.oh*im.ow, im.h*im.w
-	for t := range im.kh * im.kw {
-		im.columns(t/im.kw, t%im.kw, func(oy, x0, x1, from int) {
-			for nc := range im.n * im.c {
-				src, dst := x[nc*plane+from:], y[nc*pixels+oy*im.ow+x0:nc*pixels+oy*im.ow+x1]
-				for i := range dst {
-					if v := src[i*im.sw]; v > dst[i] || v != v {
-						dst[i] = v
-					}
-				}
-			}
-		})
-	}
 }

@@ -86,6 +86,17 @@ func (b *builder) isLast(v *graph.Value) (int, bool) {
 	return at.rank, ok
 }
 
+// lastAxis is where axis i of a value of some rank is, channels last.
+func lastAxis(i, rank int) int {
+	switch i {
+	case 0:
+		return 0
+	case 1:
+		return rank - 1
+	}
+	return i - 1
+}
+
 // toLast converts t to channels last. f can be nil.
 func toLast(f *frame, t *tensor.Tensor, rank int) *tensor.Tensor {
 	shape := t.Shape

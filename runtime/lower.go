@@ -24,9 +24,17 @@ type Lowering struct {
 
 // Lowerings is every fast path, in the order they are tried.
 var Lowerings = []Lowering{
-	{"integer-quantize", "DequantizeLinear - Conv, Gemm or MatMul - [Relu, Clip] - QuantizeLinear in integers", matchIntegerQuantize},
-	{"integer-float", "DequantizeLinear - Gemm or MatMul in integers, with a float result", matchIntegerFloat},
-	{"integer-move", "DequantizeLinear - MaxPool, Reshape, Transpose, ... - QuantizeLinear of one scale, on the integers", matchIntegerMove},
+	{"integer-conv", "DequantizeLinear - Conv - [Relu, Clip] - QuantizeLinear in integers", matchIntegerConv},
+	{"integer-matmul", "DequantizeLinear - Gemm or MatMul with constant weights - [Relu, Clip] - QuantizeLinear in integers", matchIntegerMatMul},
+	{"integer-binary", "DequantizeLinear - Add or Mul - [Relu, Clip] - QuantizeLinear on bytes", matchIntegerBinary},
+	{"integer-table", "element-wise operators between one DequantizeLinear and a QuantizeLinear as a table", matchIntegerTable},
+	{"integer-concat", "DequantizeLinear - Concat - QuantizeLinear on bytes", matchIntegerConcat},
+	{"integer-mean", "DequantizeLinear - average pool - QuantizeLinear in integers", matchIntegerMean},
+	{"integer-move", "DequantizeLinear - MaxPool, Reshape, Transpose, ... - QuantizeLinear on bytes", matchIntegerMove},
+	{"integer-product", "DequantizeLinear - MatMul of two activations - [QuantizeLinear] in integers", matchIntegerProduct},
+	{"integer-operator", "QLinearConv, QLinearMatMul, ConvInteger, MatMulInteger with constant weights", matchIntegerOperator},
+	{"dynamic-quantize", "DynamicQuantizeLinear", matchDynamicQuantize},
+	{"integer-matmul-float", "DequantizeLinear - Gemm or MatMul in integers, with a float result", matchIntegerMatMulFloat},
 	{"conv", "float32 Conv of one or two spatial axes, with scaling, BatchNormalization, residual and activation after it", matchConv},
 	{"gemm", "float32 Gemm and MatMul, with bias, residual and activation after it", matchGemm},
 	{"pool", "float32 MaxPool and AveragePool", matchPool},

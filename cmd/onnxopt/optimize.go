@@ -64,6 +64,7 @@ func (o *optimizer) declare(f *pflag.FlagSet) {
 	f.Float64Var(&o.settings.Prune.Threshold, "prune-threshold", 0, "set weights up to this magnitude to zero")
 	f.Float64Var(&o.settings.Prune.Sparsity, "prune-sparsity", 0, "set this share of the weights to zero")
 	f.BoolVar(&o.settings.Prune.Global, "prune-global", false, "one threshold over all layers")
+	f.Float64Var(&o.settings.Prune.Channels, "prune-channels", 0, "remove this share of the channels, neurons and heads")
 	f.IntVar(&o.settings.Cluster.Values, "cluster", 0, "share weights: size of a codebook, 2 to 256")
 	f.IntVar(&o.settings.MaxFold, "max-fold", 0, "bytes that constant folding may add for one tensor")
 	f.StringSliceVar(&o.printAfter, "print-after", nil, "print the graph as text after these passes, or all")
@@ -134,7 +135,10 @@ func (o *optimizer) pipeline() ([]pass.Pass, error) {
 	}
 	var more []string
 	if o.settings.Prune.Threshold > 0 || o.settings.Prune.Sparsity > 0 {
-		more = append(more, "prune-magnitude")
+		more = append(more, "prune-magnitude", "dead-units")
+	}
+	if o.settings.Prune.Channels > 0 {
+		more = append(more, "prune-channels")
 	}
 	if o.settings.Cluster.Values > 0 {
 		more = append(more, "cluster-weights")

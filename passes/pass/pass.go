@@ -176,6 +176,7 @@ type PruneSettings struct {
 	Threshold float64 // weights of at most this magnitude become zero
 	Sparsity  float64 // share of weights to make zero, in (0, 1)
 	Global    bool    // one threshold over all layers instead of one each
+	Channels  float64 // share of channels, neurons and heads to remove, in (0, 1)
 }
 
 // ClusterSettings are the choices of weight clustering.

@@ -110,10 +110,10 @@ func add8Wide(t *byte, dst *byte, a *byte, b *byte, n int)
 func mul8Wide(t *byte, dst *byte, a *byte, b *byte, n int)
 
 //go:noescape
-func quantize8Wide(dst *byte, x *float32, n int, scale float32, lo float32, hi float32, zero int32)
+func quantize8Wide(dst *byte, x *float32, n int, scale float32, lo float32, hi float32, zero int32, flip int32)
 
 //go:noescape
-func dequantize8Wide(dst *float32, q *byte, n int, scale float32, zero int32)
+func dequantize8Wide(dst *float32, q *byte, n int, scale float32, zero int32, flip int32)
 
 //go:noescape
 func scale8Wide(dst *float32, sums *int32, scale *float32, n int)
@@ -125,16 +125,22 @@ func add8(t *byte, dst *byte, a *byte, b *byte, n int)
 func mul8(t *byte, dst *byte, a *byte, b *byte, n int)
 
 //go:noescape
-func quantize8(dst *byte, x *float32, n int, scale float32, lo float32, hi float32, zero int32)
+func quantize8(dst *byte, x *float32, n int, scale float32, lo float32, hi float32, zero int32, flip int32)
 
 //go:noescape
-func dequantize8(dst *float32, q *byte, n int, scale float32, zero int32)
+func dequantize8(dst *float32, q *byte, n int, scale float32, zero int32, flip int32)
 
 //go:noescape
 func scale8(dst *float32, sums *int32, scale *float32, n int)
 
 //go:noescape
-func widen8(dst *int16, q *byte, n int, zero int16)
+func widen8(dst *int16, q *byte, n int, zero int16, flip int16)
 
 //go:noescape
 func table8(dst *byte, src *byte, table *byte, n int)
+
+//go:noescape
+func sum8(b *byte, n int, flip uint32) int32
+
+//go:noescape
+func bounds8(x *float32, n int, lo *float32, hi *float32)

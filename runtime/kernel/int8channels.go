@@ -4,12 +4,21 @@ import "unsafe"
 
 // Kernels that keep channels apart, on pixels in NHWC order: depthwise
 // convolution (average pools are one with equal weights) and greatest value.
-// The pixels of a window are found by offsets [pixel][tap] in bytes.
+
+// Pixels8 is windows of an image: the pixel of tap t of window i is at Base +
+// Offsets[i] + Taps[t].
+type Pixels8 struct {
+	Base    unsafe.Pointer
+	Offsets []int32
+	Taps    []int32
+	Signed  bool
+}
 
 // Depthwise8 is constant weights of a convolution of each channel with its own
 // kernel: sum((q - zero) * w) + bias, exact in int32.
 type Depthwise8 struct {
 	C, Taps int
+	signed  bool
 	step    int // taps of one step of the kernel
 	blocks  []channelBlock
 	run     func(width int, t *channelTile) // nil: pure Go
@@ -31,16 +40,15 @@ type channelBlock struct {
 type channelTile struct {
 	a       *byte
 	offsets *int32
-	taps    int
+	taps    *int32
+	tapsEnd int
 	pixels  int
 	w       *byte
 	start   *int32
 	scale   *float32
 	out     *byte
 	ldc     int
-	lo, hi  float32
-	zero    int32
-	_       int32
+	last    finish
 }
 
 // channelBlocks covers c channels, at least 16, with kernels of 64, 32 and 16
@@ -64,11 +72,14 @@ func channelBlocks(c, widest int) []channelBlock {
 
 // PackDepthwise8 packs w(tap, c), weights less their zero point; bias can be
 // nil. It returns nil if the sums could pass int32.
-func PackDepthwise8(taps, c int, w func(tap, c int) int32, zero int32, bias []int32, scale []float32) *Depthwise8 {
+func PackDepthwise8(taps, c int, w func(tap, c int) int32, zero int32, signed bool, bias []int32, scale []float32) *Depthwise8 {
 	if taps == 0 || c == 0 || taps > maxSum {
 		return nil
 	}
-	d := &Depthwise8{C: c, Taps: taps, weight: w, start: make([]int32, c), scale: scale}
+	if signed {
+		zero += 128
+	}
+	d := &Depthwise8{C: c, Taps: taps, signed: signed, weight: w, start: make([]int32, c), scale: scale}
 	fits := true
 	for i := range c {
 		if bias != nil {
@@ -112,79 +123,76 @@ func (d *Depthwise8) pack(b *channelBlock) {
 	}
 }
 
-// Offsets pads each row of taps as Run reads it.
-func (d *Depthwise8) Offsets(offsets []int32) []int32 {
-	if d.blocks == nil || d.Taps%d.step == 0 {
-		return offsets
-	}
-	padded := (d.Taps + d.step - 1) / d.step * d.step
-	out := make([]int32, 0, len(offsets)/d.Taps*padded)
-	for i := 0; i < len(offsets); i += d.Taps {
-		out = append(out, offsets[i:i+d.Taps]...)
-		for range padded - d.Taps {
-			out = append(out, offsets[i])
-		}
-	}
-	return out
-}
-
-// Run computes the pixels of out, ldc bytes apart. offsets come from Offsets;
-// 64 bytes behind the last one must be readable.
-func (d *Depthwise8) Run(pixels int, base unsafe.Pointer, offsets []int32, out []byte, ldc int, r Requant) {
+// Run computes the windows of out, ldc bytes apart.
+func (d *Depthwise8) Run(p Pixels8, out []byte, ldc int, r Requant) {
+	pixels := len(p.Offsets)
 	if pixels == 0 {
 		return
 	}
-	_ = out[(pixels-1)*ldc+d.C-1]
+	_, _ = out[(pixels-1)*ldc+d.C-1], p.Taps[d.Taps-1]
 	if d.blocks == nil {
-		d.generic(pixels, base, offsets, out, ldc, r)
+		d.generic(p, out, ldc, r)
 		return
 	}
-	padded := (d.Taps + d.step - 1) / d.step * d.step
-	_ = offsets[pixels*padded-1]
-	t := channelTile{offsets: &offsets[0], taps: padded, ldc: ldc, pixels: pixels, zero: r.Zero, lo: float32(r.Lo - r.Zero), hi: float32(r.Hi - r.Zero)}
+	taps := p.Taps[:d.Taps]
+	if d.Taps%d.step != 0 { // the last step has weights of zero
+		taps = append(make([]int32, 0, d.Taps+d.step), taps...)
+		for len(taps)%d.step != 0 {
+			taps = append(taps, taps[0])
+		}
+	}
+	t := channelTile{offsets: &p.Offsets[0], taps: &taps[0], tapsEnd: 4 * len(taps), ldc: ldc, pixels: pixels, last: r.finish(d.signed)}
 	for i := range d.blocks {
 		b := &d.blocks[i]
-		t.a, t.out = (*byte)(unsafe.Add(base, b.at)), &out[b.at]
+		t.a, t.out = (*byte)(unsafe.Add(p.Base, b.at)), &out[b.at]
 		t.w, t.start, t.scale = &b.data[0], &b.start[0], &b.scale[0]
 		d.run(b.width, &t)
 	}
 }
 
-func (d *Depthwise8) generic(pixels int, base unsafe.Pointer, offsets []int32, out []byte, ldc int, r Requant) {
-	row := len(offsets) / pixels
-	for p := range pixels {
+func (d *Depthwise8) generic(p Pixels8, out []byte, ldc int, r Requant) {
+	var flip byte
+	if d.signed {
+		flip = 0x80
+	}
+	for i, offset := range p.Offsets {
 		for c := range d.C {
 			sum := d.start[c]
-			for t, o := range offsets[p*row : p*row+d.Taps] {
-				sum += int32(*(*byte)(unsafe.Add(base, int(o)+c))) * d.weight(t, c)
+			for t, tap := range p.Taps[:d.Taps] {
+				sum += int32(*(*byte)(unsafe.Add(p.Base, int(offset+tap)+c))^flip) * d.weight(t, c)
 			}
-			out[p*ldc+c] = r.round(sum, d.scale[c])
+			out[i*ldc+c] = r.round(sum, d.scale[c])
 		}
 	}
 }
 
-// MaxPool8 is the greatest byte of each of c channels over taps pixels.
-func MaxPool8(pixels, taps, c int, base unsafe.Pointer, offsets []int32, out []byte, ldc int) {
-	if pixels == 0 || c == 0 {
+// MaxPool8 is the greatest value of each of c channels over the taps.
+func MaxPool8(p Pixels8, c int, out []byte, ldc int) {
+	pixels := len(p.Offsets)
+	if pixels == 0 || c == 0 || len(p.Taps) == 0 {
 		return
 	}
-	_, _ = out[(pixels-1)*ldc+c-1], offsets[pixels*taps-1]
+	_ = out[(pixels-1)*ldc+c-1]
+	var flip byte
+	t := channelTile{offsets: &p.Offsets[0], taps: &p.Taps[0], tapsEnd: 4 * len(p.Taps), ldc: ldc, pixels: pixels}
+	if p.Signed {
+		flip, t.last.flipA = 0x80, flipBytes
+	}
 	run, widest := chooseMaxPool()
 	if run == nil || c < 16 {
-		for p := range pixels {
-			for i := range c {
+		for i, offset := range p.Offsets {
+			for c := range c {
 				var top byte
-				for _, o := range offsets[p*taps : (p+1)*taps] {
-					top = max(top, *(*byte)(unsafe.Add(base, int(o)+i)))
+				for _, tap := range p.Taps {
+					top = max(top, *(*byte)(unsafe.Add(p.Base, int(offset+tap)+c))^flip)
 				}
-				out[p*ldc+i] = top
+				out[i*ldc+c] = top ^ flip
 			}
 		}
 		return
 	}
-	t := channelTile{offsets: &offsets[0], taps: taps, ldc: ldc, pixels: pixels}
 	for _, b := range channelBlocks(c, widest) {
-		t.a, t.out = (*byte)(unsafe.Add(base, b.at)), &out[b.at]
+		t.a, t.out = (*byte)(unsafe.Add(p.Base, b.at)), &out[b.at]
 		run(b.width, &t)
 	}
 }

@@ -8,29 +8,44 @@ import (
 //go:generate sh -c "cd _asm && go run ./int8 -out ../int8_amd64.s -stubs ../int8_amd64.go -pkg kernel"
 
 // Weights8 is a constant right-hand matrix of 8-bit products, packed in panels
-// of 16 columns for Dot. The left-hand matrix A is unsigned bytes q of one zero
-// point; a row of it is Taps runs of K bytes, found by offsets, so that it can
-// be a matrix row or the patch of an image in NHWC order.
+// of 16 columns. The left-hand matrix is bytes q of one zero point; a row of it
+// is Taps runs of K bytes, so that it can be a matrix row or the patch of an
+// image in NHWC order.
 //
-// The result is sum((q - zero) * w) + bias, exact in int32. The zero point is
-// moved into the start value of the sums: bias - zero*sum(w).
+// The result is sum((q - zero) * w) + bias, exact in int32. Signed bytes are
+// taken as q + 128, with a zero point 128 greater, and the zero point is moved
+// into the start value of the sums: bias - zero*sum(w).
 type Weights8 struct {
 	Taps, K, N int
-	// Pairs says that A must be int16 less its zero point: weights do not fit
-	// int8, or the processor has no exact byte product for them.
-	Pairs bool
-	data  []byte // [panels][Taps][ceil(K*elem/4)][16 columns][4 bytes]
-	start []int32
-	scale []float32
-	dot   dotFunc // nil: pure Go
-	wide  bool    // dot takes up to four panels
+	// Wide says that the left-hand matrix must be int16 less its zero point:
+	// weights do not fit int8, or the processor has no exact byte product for
+	// them.
+	Wide   bool
+	signed bool
+	data   []byte // [panels][Taps][steps][16 columns][4 bytes]
+	start  []int32
+	sums   []int32 // of the weights of each column, in order of start
+	zero   int32   // that start is for
+	scale  []float32
+	dot    dotFunc // nil: pure Go
+	panels int     // most that dot takes
+}
+
+// Rows8 is a left-hand matrix: row i has its runs at Base + Offsets[i] + Taps[t],
+// in elements. Up to 3 bytes behind a run are read if K is no multiple of 4 bytes.
+type Rows8 struct {
+	Base    unsafe.Pointer
+	Offsets []int32
+	Taps    []int
+	Add     []int32 // added to the sums of each row, or nil
 }
 
 // Requant is the last step of a quantized sum: round half to even of
-// sum*scale, kept in [Lo, Hi], where Zero is the zero point of the result. The
-// product and the conversion of the sum to it are in float32.
+// sum*scale, plus Zero, kept in [Lo, Hi]. The product and the conversion of the
+// sum to it are in float32. The three are signed values if Signed is set.
 type Requant struct {
 	Lo, Hi, Zero int32
+	Signed       bool
 }
 
 // dotTile is one call of an assembly kernel; its layout is known to
@@ -38,10 +53,11 @@ type Requant struct {
 type dotTile struct {
 	a       *byte
 	offsets *int32
+	taps    *int
+	tapsEnd int
+	k       int
 	b       *byte
 	panel   int
-	taps    int
-	k       int
 	tiles   int
 	start   *int32
 	scale   *float32
@@ -50,10 +66,29 @@ type dotTile struct {
 	rows    *int32
 	done    int
 	raw     int
-	lo, hi  float32
-	zero    int32
-	_       int32
+	last    finish
 }
+
+// finish is the end of the argument of all kernels.
+type finish struct {
+	lo, hi      float32
+	zero        int32
+	flipA, flip uint32
+	_           int32
+}
+
+func (r Requant) finish(signed bool) finish {
+	f := finish{lo: float32(r.Lo - r.Zero), hi: float32(r.Hi - r.Zero), zero: r.Zero}
+	if r.Signed {
+		f.zero, f.flip = r.Zero+128, flipBytes
+	}
+	if signed {
+		f.flipA = flipBytes
+	}
+	return f
+}
+
+const flipBytes = 0x80808080
 
 // dotFunc computes tiles of 6, 4 or 1 rows and 1, 2 or 4 panels.
 type dotFunc func(rows, panels int, t *dotTile)
@@ -62,21 +97,21 @@ type dotFunc func(rows, panels int, t *dotTile)
 const maxSum = math.MaxInt32 / (255 * 255)
 
 // Pack8 packs weights less their zero point: w(tap, k, n). bias can be nil, scale
-// has one value for each column. It returns nil if the sums could pass int32.
-func Pack8(taps, k, n int, w func(tap, k, n int) int32, zero int32, bias []int32, scale []float32) *Weights8 {
+// has one value for each column. zero is the zero point of the left-hand
+// matrix, which is int8 if signed. It returns nil if the sums could pass int32.
+func Pack8(taps, k, n int, w func(tap, k, n int) int32, zero int32, signed bool, bias []int32, scale []float32) *Weights8 {
 	if taps == 0 || k == 0 || n == 0 || taps*k > maxSum {
 		return nil
 	}
-	p := &Weights8{Taps: taps, K: k, N: n}
+	p := &Weights8{Taps: taps, K: k, N: n, signed: signed}
 	p.choose(w)
 	panels := Panels(n)
-	p.start, p.scale = make([]int32, panels*Lanes), make([]float32, panels*Lanes)
-	if p.Pairs {
-		p.data = make([]byte, panels*p.panel())
+	p.start, p.sums, p.scale = make([]int32, panels*Lanes), make([]int32, panels*Lanes), make([]float32, panels*Lanes)
+	p.data = make([]byte, panels*p.panel())
+	if p.Wide {
 		packed := unsafe.Slice((*int16)(unsafe.Pointer(&p.data[0])), len(p.data)/2)
 		pack(p, packed, 2, w)
 	} else {
-		p.data = make([]byte, panels*p.panel())
 		packed := unsafe.Slice((*int8)(unsafe.Pointer(&p.data[0])), len(p.data))
 		pack(p, packed, 4, w)
 	}
@@ -88,18 +123,31 @@ func Pack8(taps, k, n int, w func(tap, k, n int) int32, zero int32, bias []int32
 		if bias != nil {
 			p.start[i] = bias[c]
 		}
-		if p.scale[i] = scale[c]; p.Pairs {
+		if p.scale[i] = scale[c]; p.Wide {
 			continue
 		}
-		var sum int32
 		for t := range taps {
 			for j := range k {
-				sum += w(t, j, c)
+				p.sums[i] += w(t, j, c)
 			}
 		}
-		p.start[i] -= zero * sum
 	}
+	p.setZero(-Affine8{Signed: signed}.flip(), zero)
 	return p
+}
+
+// SetZero changes the zero point of the left-hand matrix.
+func (p *Weights8) SetZero(zero int32) {
+	if zero != p.zero {
+		p.setZero(p.zero, zero)
+	}
+}
+
+func (p *Weights8) setZero(from, to int32) {
+	for i, s := range p.sums {
+		p.start[i] -= (to - from) * s
+	}
+	p.zero = to
 }
 
 // column is the column at place i of the panels. The last panel ends with the
@@ -113,7 +161,7 @@ func (p *Weights8) column(i int) int {
 
 // steps is the number of 4-byte steps of one tap.
 func (p *Weights8) steps() int {
-	if p.Pairs {
+	if p.Wide {
 		return (p.K + 1) / 2
 	}
 	return (p.K + 3) / 4
@@ -156,28 +204,61 @@ func (p *Weights8) choose(w func(tap, k, n int) int32) {
 			}
 		}
 	}
-	p.dot, p.Pairs, p.wide = chooseDot(fits, pairsFit)
+	p.dot, p.Wide, p.panels = chooseDot(fits, pairsFit)
 }
 
-// Dot computes m rows of out, ldc bytes apart, as bytes. Row i of A is the runs
-// of K elements at base + offsets[i*Taps+t] elements in order of PackOffsets; base
-// must be followed by 3 readable bytes. rows, if not nil, is added to the sums
-// of each row.
-func (p *Weights8) Dot(m int, base unsafe.Pointer, offsets []int32, rows []int32, out []byte, ldc int, r Requant) {
-	if m == 0 {
+// Dot computes len(a.Offsets) rows of out, ldc bytes apart.
+func (p *Weights8) Dot(a Rows8, out []byte, ldc int, r Requant) {
+	if len(a.Offsets) == 0 {
 		return
 	}
-	_ = out[(m-1)*ldc+p.N-1]
-	p.dotAny(m, base, offsets, rows, unsafe.Pointer(&out[0]), ldc, 1, r)
+	_ = out[(len(a.Offsets)-1)*ldc+p.N-1]
+	p.product(&a, unsafe.Pointer(&out[0]), ldc, 1, r)
 }
 
 // Sums is Dot without the last step: ldc counts int32 elements.
-func (p *Weights8) Sums(m int, base unsafe.Pointer, offsets []int32, rows []int32, out []int32, ldc int) {
-	if m == 0 {
+func (p *Weights8) Sums(a Rows8, out []int32, ldc int) {
+	if len(a.Offsets) == 0 {
 		return
 	}
-	_ = out[(m-1)*ldc+p.N-1]
-	p.dotAny(m, base, offsets, rows, unsafe.Pointer(&out[0]), ldc*4, 4, Requant{})
+	_ = out[(len(a.Offsets)-1)*ldc+p.N-1]
+	p.product(&a, unsafe.Pointer(&out[0]), ldc*4, 4, Requant{})
+}
+
+func (p *Weights8) product(a *Rows8, out unsafe.Pointer, ldc, size int, r Requant) {
+	_ = a.Taps[p.Taps-1]
+	if a.Add != nil {
+		_ = a.Add[len(a.Offsets)-1]
+	}
+	if p.dot == nil {
+		p.generic(a, out, ldc, size, r)
+		return
+	}
+	t := dotTile{a: (*byte)(a.Base), taps: &a.Taps[0], tapsEnd: 8 * p.Taps, panel: p.panel(), k: p.steps() * 4, ldc: ldc, last: r.finish(p.signed)}
+	if p.Wide {
+		taps := make([]int, p.Taps)
+		for i, v := range a.Taps[:p.Taps] {
+			taps[i] = 2 * v
+		}
+		t.taps = &taps[0]
+	}
+	if size == 4 {
+		t.raw = 1
+	}
+	panels := Panels(p.N)
+	for j := 0; j < panels; {
+		whole := panels - j
+		if p.N > Lanes && p.N%Lanes != 0 { // the last panel overlaps
+			whole--
+		}
+		w := p.panels
+		for w > max(whole, 1) {
+			w /= 2
+		}
+		t.b, t.start, t.scale = &p.data[j*t.panel], &p.start[j*Lanes], &p.scale[j*Lanes]
+		p.columns(&t, w, a, unsafe.Add(out, p.column(j*Lanes)*size), size)
+		j += w
+	}
 }
 
 // tileHeight is the number of rows of the next tile, with left rows to go.
@@ -191,130 +272,86 @@ func tileHeight(left int) int {
 	return 1
 }
 
-// PackOffsets brings the offsets [row][tap] into the order in which Dot reads
-// them: for each tile of 6, 4 or 1 rows, [tap][row].
-func PackOffsets(offsets []int32, taps int) []int32 {
-	out := make([]int32, len(offsets))
-	m := len(offsets) / taps
-	for i := 0; i < m; {
-		h := tileHeight(m - i)
-		for t := range taps {
-			for r := range h {
-				out[i*taps+t*h+r] = offsets[(i+r)*taps+t]
-			}
-		}
-		i += h
-	}
-	return out
-}
-
-func (p *Weights8) dotAny(m int, base unsafe.Pointer, offsets, rows []int32, out unsafe.Pointer, ldc, size int, r Requant) {
-	_ = offsets[m*p.Taps-1]
-	if rows != nil {
-		_ = rows[m-1]
-	}
-	if p.dot == nil {
-		p.generic(m, base, offsets, rows, out, ldc, size, r)
+// columns computes all rows of w panels.
+func (p *Weights8) columns(t *dotTile, w int, a *Rows8, out unsafe.Pointer, size int) {
+	if p.N < Lanes {
+		p.narrow(t, a, out, size)
 		return
 	}
-	t := dotTile{a: (*byte)(base), panel: p.panel(), taps: p.Taps, k: p.steps() * 4, ldc: ldc, zero: r.Zero,
-		lo: float32(r.Lo - r.Zero), hi: float32(r.Hi - r.Zero)}
-	if size == 4 {
-		t.raw = 1
-	}
-	panels := Panels(p.N)
-	for j := 0; j < panels; {
-		w := 1
-		if p.wide {
-			whole := panels - j
-			if p.N > Lanes && p.N%Lanes != 0 { // the last panel overlaps
-				whole--
-			}
-			for w = 4; w > max(whole, 1); w /= 2 {
-			}
-		}
-		t.b, t.start, t.scale = &p.data[j*t.panel], &p.start[j*Lanes], &p.scale[j*Lanes]
-		p.columns(&t, m, w, offsets, rows, unsafe.Add(out, p.column(j*Lanes)*size), size)
-		j += w
-	}
-}
-
-// columns computes all rows of w panels.
-func (p *Weights8) columns(t *dotTile, m, w int, offsets, rows []int32, out unsafe.Pointer, size int) {
-	var narrow [6 * Lanes * 4]byte
-	for i := 0; i < m; {
+	m := len(a.Offsets)
+	for i := 0; i < m; i += t.done {
 		h := tileHeight(m - i)
 		t.tiles, t.done = 1, 0
-		if h == 6 {
-			t.tiles = (m - i) / 6
+		if h != 4 {
+			t.tiles = (m - i) / h
 		}
-		t.offsets = &offsets[i*p.Taps]
-		t.rows = nil
-		if rows != nil {
-			t.rows = &rows[i]
+		t.offsets = &a.Offsets[i]
+		if a.Add != nil {
+			t.rows = &a.Add[i]
 		}
-		at := unsafe.Add(out, i*t.ldc)
-		if p.N >= Lanes {
-			t.out = (*byte)(at)
-			n := t.tiles * h
-			p.dot(h, w, t)
-			i += n
-			continue
-		}
-		// Fewer columns than a panel go through a buffer.
-		ldc := t.ldc
-		t.tiles, t.out, t.ldc = 1, &narrow[0], Lanes*size
+		t.out = (*byte)(unsafe.Add(out, i*t.ldc))
 		p.dot(h, w, t)
-		t.ldc = ldc
-		for r := range h {
-			copy(unsafe.Slice((*byte)(unsafe.Add(at, r*ldc)), p.N*size), narrow[r*Lanes*size:])
-		}
-		i += h
 	}
 }
 
-// generic is dotAny in plain Go.
-func (p *Weights8) generic(m int, base unsafe.Pointer, offsets, rows []int32, out unsafe.Pointer, ldc, size int, r Requant) {
-	steps, panel := p.steps(), p.panel()
-	for i := 0; i < m; {
+// narrow is columns for less than a panel, through a buffer.
+func (p *Weights8) narrow(t *dotTile, a *Rows8, out unsafe.Pointer, size int) {
+	var buffer [6 * Lanes * 4]byte
+	ldc, m := t.ldc, len(a.Offsets)
+	t.ldc, t.out = Lanes*size, &buffer[0]
+	for i := 0; i < m; i += t.done {
 		h := tileHeight(m - i)
-		for row := range h {
-			var add int32
-			if rows != nil {
-				add = rows[i+row]
+		t.tiles, t.done = 1, 0
+		t.offsets = &a.Offsets[i]
+		if a.Add != nil {
+			t.rows = &a.Add[i]
+		}
+		p.dot(h, 1, t)
+		for r := range h {
+			copy(unsafe.Slice((*byte)(unsafe.Add(out, (i+r)*ldc)), p.N*size), buffer[r*Lanes*size:])
+		}
+	}
+}
+
+// generic is product in plain Go.
+func (p *Weights8) generic(a *Rows8, out unsafe.Pointer, ldc, size int, r Requant) {
+	steps, panel := p.steps(), p.panel()
+	for i, offset := range a.Offsets {
+		for j := range p.N {
+			place := j
+			if j/Lanes == Panels(p.N)-1 && p.N > Lanes {
+				place = j/Lanes*Lanes + j - (p.N - Lanes)
 			}
-			for j := range p.N {
-				at := j / Lanes * panel
-				place := j
-				if j/Lanes == Panels(p.N)-1 && p.N > Lanes {
-					place = j/Lanes*Lanes + j - (p.N - Lanes)
-				}
-				sum := p.start[place] + add
-				for t := range p.Taps {
-					a := offsets[i*p.Taps+t*h+row]
-					sum += p.run(base, int(a), at+t*steps*4*Lanes+place%Lanes*4)
-				}
-				to := unsafe.Add(out, (i+row)*ldc+j*size)
-				if size == 4 {
-					*(*int32)(to) = sum
-				} else {
-					*(*byte)(to) = r.round(sum, p.scale[place])
-				}
+			sum := p.start[place]
+			if a.Add != nil {
+				sum += a.Add[i]
+			}
+			for t, tap := range a.Taps[:p.Taps] {
+				sum += p.run(a.Base, int(offset)+tap, place/Lanes*panel+t*steps*4*Lanes+place%Lanes*4)
+			}
+			to := unsafe.Add(out, i*ldc+j*size)
+			if size == 4 {
+				*(*int32)(to) = sum
+			} else {
+				*(*byte)(to) = r.round(sum, p.scale[place])
 			}
 		}
-		i += h
 	}
 }
 
 // run is the sum of products of one tap.
 func (p *Weights8) run(base unsafe.Pointer, a, b int) (sum int32) {
+	var flip byte
+	if p.signed {
+		flip = 0x80
+	}
 	for k := range p.K {
-		if p.Pairs {
+		if p.Wide {
 			x := *(*int16)(unsafe.Add(base, 2*(a+k)))
 			w := *(*int16)(unsafe.Pointer(&p.data[b+k/2*4*Lanes+k%2*2]))
 			sum += int32(x) * int32(w)
 		} else {
-			x := *(*uint8)(unsafe.Add(base, a+k))
+			x := *(*uint8)(unsafe.Add(base, a+k)) ^ flip
 			sum += int32(x) * int32(int8(p.data[b+k/4*4*Lanes+k%4]))
 		}
 	}

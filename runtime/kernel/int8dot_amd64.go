@@ -6,18 +6,18 @@ import "unsafe"
 
 // chooseDot is the fastest exact kernel for weights that fit int8 or not, and
 // whose pairs pass VPMADDUBSW or not.
-func chooseDot(fits, pairsFit bool) (dot dotFunc, pairs, wide bool) {
+func chooseDot(fits, pairsFit bool) (dot dotFunc, wide bool, panels int) {
 	switch {
 	case useVNNI && fits:
-		return vnniDot, false, true
+		return vnniDot, false, 4
 	case useAVX512:
-		return wideDot, true, true
+		return wideDot, true, 4
 	case useAVX2 && fits && pairsFit:
-		return ubsDot, false, false
+		return ubsDot, false, 1
 	case useAVX2:
-		return pairDot, true, false
+		return pairDot, true, 1
 	}
-	return nil, !fits, false
+	return nil, !fits, 1
 }
 
 func vnniDot(rows, panels int, t *dotTile) {

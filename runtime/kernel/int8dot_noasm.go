@@ -2,7 +2,7 @@
 
 package kernel
 
-func chooseDot(fits, pairsFit bool) (dot dotFunc, pairs, wide bool) { return nil, !fits, false }
+func chooseDot(fits, pairsFit bool) (dot dotFunc, wide bool, panels int) { return nil, !fits, 1 }
 
 func chooseDepthwise(fits bool) (run func(width int, t *channelTile), step, widest int) {
 	return nil, 1, 0
@@ -20,6 +20,10 @@ func dequantize8Fast(dst []float32, x []byte, q Affine8) int { return 0 }
 
 func scale8Fast(dst []float32, sums []int32, scale []float32) int { return 0 }
 
-func widen8Fast(dst []int16, x []byte, zero int32) int { return 0 }
+func widen8Fast(dst []int16, x []byte, zero, flip int32) int { return 0 }
 
 func table8Fast(dst, src []byte, table *[256]byte) int { return 0 }
+
+func sum8Fast(b []byte, flip byte) (sum int32, n int) { return 0, 0 }
+
+func boundsFast(x []float32) (lo, hi float32, n int) { return 0, 0, 0 }

@@ -7,15 +7,15 @@ import (
 	"unsafe"
 )
 
-// dotCase is a random product: bytes of A with pad bytes behind, and weights.
-func dotCase(r *rand.Rand, m, taps, k, n int, limit int32) (a []byte, off []int32, w func(t, k, n int) int32, bias []int32, scale []float32) {
-	a = make([]byte, m*k+64)
-	for i := range a {
-		a[i] = byte(r.Uint32())
+// dotCase is a random product: rows of A and weights.
+func dotCase(r *rand.Rand, m, taps, k, n int, limit int32) (a []byte, rows Rows8, w func(t, k, n int) int32, bias []int32, scale []float32) {
+	a = randomBytes(r, 2*m*k*taps+64)
+	rows = Rows8{Base: unsafe.Pointer(&a[0]), Offsets: make([]int32, m)}
+	for i := range m {
+		rows.Offsets[i] = r.Int32N(int32(m)) * int32(k)
 	}
-	off = make([]int32, m*taps)
-	for i := range off {
-		off[i] = r.Int32N(int32(m)) * int32(k)
+	for range taps {
+		rows.Taps = append(rows.Taps, r.IntN(m*k*taps))
 	}
 	ws := make([]int32, taps*k*n)
 	for i := range ws {
@@ -26,7 +26,7 @@ func dotCase(r *rand.Rand, m, taps, k, n int, limit int32) (a []byte, off []int3
 		bias[i] = r.Int32N(2000) - 1000
 		scale[i] = r.Float32() / float32(limit*int32(k*taps))
 	}
-	return a, off, func(t, kk, c int) int32 { return ws[(t*k+kk)*n+c] }, bias, scale
+	return a, rows, func(t, kk, c int) int32 { return ws[(t*k+kk)*n+c] }, bias, scale
 }
 
 func TestDotAgainstGeneric(t *testing.T) {
@@ -46,39 +46,42 @@ func TestDotAgainstGeneric(t *testing.T) {
 
 func testDot(t *testing.T, r *rand.Rand, m, taps, k, n int, limit int32) {
 	t.Helper()
-	a, off, w, bias, scale := dotCase(r, m, taps, k, n, limit)
-	zero := int32(r.IntN(256))
-	p := Pack8(taps, k, n, w, zero, bias, scale)
-	base := unsafe.Pointer(&a[0])
-	if p.Pairs {
-		wide := make([]int16, len(a))
-		for i, q := range a {
-			wide[i] = int16(int32(q) - zero)
-		}
-		base = unsafe.Pointer(&wide[0])
+	a, rows, w, bias, scale := dotCase(r, m, taps, k, n, limit)
+	rq := Requant{Lo: int32(r.IntN(10)), Hi: 255 - int32(r.IntN(10)), Zero: int32(r.IntN(256)), Signed: r.IntN(2) == 0}
+	zero, signed := int32(r.IntN(256)), r.IntN(2) == 0
+	value := func(q byte) int32 { return int32(q) }
+	if signed {
+		zero -= 128
+		value = func(q byte) int32 { return int32(int8(q)) }
 	}
-	var rows []int32
+	if rq.Signed {
+		rq.Lo, rq.Hi, rq.Zero = rq.Lo-128, rq.Hi-128, rq.Zero-128
+	}
+	p := Pack8(taps, k, n, w, zero, signed, bias, scale)
+	wide := make([]int16, len(a))
+	if p.Wide {
+		Widen8(wide, a, zero, signed)
+		rows.Base = unsafe.Pointer(&wide[0])
+	}
 	if r.IntN(2) == 0 {
-		rows = make([]int32, m)
-		for i := range rows {
-			rows[i] = r.Int32N(1000)
+		rows.Add = make([]int32, m)
+		for i := range rows.Add {
+			rows.Add[i] = r.Int32N(1000)
 		}
 	}
 	ldc := n + r.IntN(5)
-	order := PackOffsets(off, taps)
 	sums, got := make([]int32, m*ldc), make([]byte, m*ldc)
-	p.Sums(m, base, order, rows, sums, ldc)
-	rq := Requant{Lo: int32(r.IntN(10)), Hi: 255 - int32(r.IntN(10)), Zero: int32(r.IntN(256))}
-	p.Dot(m, base, order, rows, got, ldc, rq)
+	p.Sums(rows, sums, ldc)
+	p.Dot(rows, got, ldc, rq)
 	for i := range m {
 		for j := range n {
 			want := bias[j]
-			if rows != nil {
-				want += rows[i]
+			if rows.Add != nil {
+				want += rows.Add[i]
 			}
 			for tap := range taps {
 				for kk := range k {
-					want += (int32(a[int(off[i*taps+tap])+kk]) - zero) * w(tap, kk, j)
+					want += (value(a[int(rows.Offsets[i])+rows.Taps[tap]+kk]) - zero) * w(tap, kk, j)
 				}
 			}
 			if sums[i*ldc+j] != want {
@@ -92,7 +95,7 @@ func testDot(t *testing.T, r *rand.Rand, m, taps, k, n int, limit int32) {
 	plain := *p
 	plain.dot = nil
 	again := bytes.Clone(got)
-	plain.Dot(m, base, order, rows, again, ldc, rq)
+	plain.Dot(rows, again, ldc, rq)
 	if !bytes.Equal(got, again) {
 		t.Fatalf("m %d taps %d k %d n %d: generic bytes differ", m, taps, k, n)
 	}
@@ -105,24 +108,60 @@ func BenchmarkDot(b *testing.B) {
 	}{{"conv3x3", 196, 9, 256, 256}, {"conv1x1", 3136, 1, 64, 256}, {"narrow", 3136, 1, 96, 24}, {"short", 3136, 1, 16, 96}, {"deep7", 49, 9, 512, 512}, {"conv1x1b", 784, 1, 512, 128}} {
 		b.Run(s.name, func(b *testing.B) {
 			r := rand.New(rand.NewPCG(1, 2))
-			a, off, w, bias, scale := dotCase(r, s.m, s.taps, s.k, s.n, 64)
-			if s.taps == 1 {
-				for i := range off {
-					off[i] = int32(i * s.k)
-				}
-			}
-			p := Pack8(s.taps, s.k, s.n, w, 0, bias, scale)
+			a, rows, w, bias, scale := dotCase(r, s.m, s.taps, s.k, s.n, 64)
+			p := Pack8(s.taps, s.k, s.n, w, 0, false, bias, scale)
 			wide := make([]int16, len(a))
-			base := unsafe.Pointer(&a[0])
-			if p.Pairs {
-				base = unsafe.Pointer(&wide[0])
+			if p.Wide {
+				rows.Base = unsafe.Pointer(&wide[0])
 			}
-			order := PackOffsets(off, s.taps)
 			out := make([]byte, s.m*s.n)
 			for b.Loop() {
-				p.Dot(s.m, base, order, nil, out, s.n, Requant{Hi: 255})
+				p.Dot(rows, out, s.n, Requant{Hi: 255})
 			}
 			b.ReportMetric(2*float64(s.m*s.taps*s.k*s.n)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
 		})
 	}
+}
+
+func TestProduct8(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(9, 10))
+		for range 60 {
+			m, k, n := 1+r.IntN(9), 1+r.IntN(70), 1+r.IntN(70)
+			affine := func() Affine8 {
+				signed := r.IntN(2) == 0
+				return Affine8{1, r.Int32N(256) - Affine8{Signed: signed}.flip(), signed}
+			}
+			xa, xb := affine(), affine()
+			a, b := randomBytes(r, m*k+4), randomBytes(r, k*n)
+			p := NewProduct8(k, n, xa, xb)
+			base := unsafe.Pointer(&a[0])
+			if p.Wide() {
+				wide := make([]int16, len(a))
+				Widen8(wide, a, xa.Zero, xa.Signed)
+				base = unsafe.Pointer(&wide[0])
+			}
+			rows := Rows8{Base: base, Taps: []int{0}, Add: p.Rows(a, m)}
+			for i := range m {
+				rows.Offsets = append(rows.Offsets, int32(i*k))
+			}
+			got := make([]int32, m*n)
+			p.Pack(make([]byte, p.Size()), b, make([]float32, Panels(n)*Lanes)).Sums(rows, got, n)
+			value := func(q byte, x Affine8) int32 {
+				if x.Signed {
+					return int32(int8(q)) - x.Zero
+				}
+				return int32(q) - x.Zero
+			}
+			for i := range got {
+				var want int32
+				for j := range k {
+					want += value(a[i/n*k+j], xa) * value(b[j*n+i%n], xb)
+				}
+				if got[i] != want {
+					t.Fatalf("m %d k %d n %d: sum %d is %d, want %d", m, k, n, i, got[i], want)
+				}
+			}
+		}
+	})
 }

@@ -2,7 +2,10 @@
 
 package kernel
 
-import "unsafe"
+import (
+	"slices"
+	"unsafe"
+)
 
 // The fast functions compute the first elements and return how many.
 
@@ -41,10 +44,10 @@ func quantize8Fast(dst []byte, x []float32, q Affine8, lo, hi int32) int {
 	_ = x[:n]
 	switch {
 	case useAVX512 && n >= 16:
-		quantize8Wide(&dst[0], &x[0], n&^15, q.Scale, float32(lo-q.Zero), float32(hi-q.Zero), q.Zero)
+		quantize8Wide(&dst[0], &x[0], n&^15, q.Scale, float32(lo-q.Zero), float32(hi-q.Zero), q.Zero+q.flip(), q.flip())
 		return n &^ 15
 	case useAVX2 && n >= 8:
-		quantize8(&dst[0], &x[0], n&^7, q.Scale, float32(lo-q.Zero), float32(hi-q.Zero), q.Zero)
+		quantize8(&dst[0], &x[0], n&^7, q.Scale, float32(lo-q.Zero), float32(hi-q.Zero), q.Zero+q.flip(), q.flip())
 		return n &^ 7
 	}
 	return 0
@@ -55,10 +58,10 @@ func dequantize8Fast(dst []float32, x []byte, q Affine8) int {
 	_ = x[:n]
 	switch {
 	case useAVX512 && n >= 16:
-		dequantize8Wide(&dst[0], &x[0], n&^15, q.Scale, q.Zero)
+		dequantize8Wide(&dst[0], &x[0], n&^15, q.Scale, q.Zero+q.flip(), q.flip())
 		return n &^ 15
 	case useAVX2 && n >= 8:
-		dequantize8(&dst[0], &x[0], n&^7, q.Scale, q.Zero)
+		dequantize8(&dst[0], &x[0], n&^7, q.Scale, q.Zero+q.flip(), q.flip())
 		return n &^ 7
 	}
 	return 0
@@ -78,13 +81,13 @@ func scale8Fast(dst []float32, sums []int32, scale []float32) int {
 	return 0
 }
 
-func widen8Fast(dst []int16, x []byte, zero int32) int {
+func widen8Fast(dst []int16, x []byte, zero, flip int32) int {
 	n := len(dst)
 	_ = x[:n]
 	if !useAVX2 || n < 16 {
 		return 0
 	}
-	widen8(&dst[0], &x[0], n&^15, int16(zero))
+	widen8(&dst[0], &x[0], n&^15, int16(zero), int16(flip))
 	return n &^ 15
 }
 
@@ -96,4 +99,22 @@ func table8Fast(dst, src []byte, table *[256]byte) int {
 	}
 	table8(&dst[0], &src[0], &table[0], n&^63)
 	return n &^ 63
+}
+
+func sum8Fast(b []byte, flip byte) (sum int32, n int) {
+	if !useAVX2 || len(b) < 32 {
+		return 0, 0
+	}
+	n = len(b) &^ 31
+	return sum8(&b[0], n, uint32(flip)*0x01010101), n
+}
+
+func boundsFast(x []float32) (lo, hi float32, n int) {
+	if !useAVX2 || len(x) < 16 {
+		return 0, 0, 0
+	}
+	n = len(x) &^ 15
+	var a, b [8]float32
+	bounds8(&x[0], n, &a[0], &b[0])
+	return slices.Min(a[:]), slices.Max(b[:]), n
 }

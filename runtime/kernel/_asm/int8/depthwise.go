@@ -11,8 +11,9 @@ import (
 // Offsets of the fields of kernel.channelTile, to which t points.
 const (
 	chanA       = 8 * iota // *byte
-	chanOffsets            // *int32, [pixel][tap]
-	chanTaps               // a multiple of the taps of a step
+	chanOffsets            // *int32, bytes from a for each pixel
+	chanTaps               // *int32, bytes to add for each tap
+	chanTapsEnd            // bytes of taps, of whole steps
 	chanPixels
 	chanW     // weights of all steps
 	chanStart // *int32
@@ -22,6 +23,8 @@ const (
 	chanLo    // float32
 	chanHi    = chanLo + 4
 	chanZero  = chanHi + 4
+	chanFlipA = chanZero + 4 // uint32, exclusive or of 4 bytes of A
+	chanFlip  = chanFlipA + 4
 )
 
 // channels is the width of a channel kernel and its registers.
@@ -32,39 +35,43 @@ type channels struct {
 
 var widths = []channels{{64, func() reg.VecVirtual { return ZMM() }}, {32, func() reg.VecVirtual { return YMM() }}, {16, func() reg.VecVirtual { return XMM() }}}
 
-func clearVec(c channels, v reg.VecVirtual) {
+// xor is dst = a ^ b.
+func (c channels) xor(a, b, dst Op) {
 	if c.bytes == 64 {
-		VPXORD(v, v, v)
+		VPXORD(a, b, dst)
 		return
 	}
-	VPXOR(v, v, v)
+	VPXOR(a, b, dst)
 }
 
-// channelLoop loads the fields and loops over pixels: tap computes one step from
-// the addresses of its taps, finish stores at out.
-func channelLoop(t reg.Register, taps int, begin func(), step func(at []Mem), finish func(out Mem)) {
+// channelLoop loads the fields and loops over pixels: step computes one step from
+// the addresses of its count taps, finish stores at out.
+func channelLoop(t reg.Register, count int, begin func(), step func(at []Mem), finish func(out Mem)) {
 	field := func(offset int) Mem { return Mem{Base: t, Disp: offset} }
-	a, offsets, out := GP64(), GP64(), GP64()
-	MOVQ(field(chanA), a)
+	a, offsets, taps, out := GP64(), GP64(), GP64(), GP64()
 	MOVQ(field(chanOffsets), offsets)
+	MOVQ(field(chanTaps), taps)
 	MOVQ(field(chanOut), out)
-	pixels, left := GP64(), GP64()
+	pixels, i := GP64(), GP64()
 	MOVQ(field(chanPixels), pixels)
 	Label("pixel")
+	MOVLQSX(Mem{Base: offsets}, a)
+	ADDQ(field(chanA), a)
 	begin()
-	MOVQ(field(chanTaps), left)
+	XORQ(i, i)
 	Label("step")
-	at := make([]Mem, taps)
-	for i := range at {
+	at := make([]Mem, count)
+	for j := range at {
 		r := GP64()
-		MOVLQSX(Mem{Base: offsets, Disp: 4 * i}, r)
-		at[i] = Mem{Base: a, Index: r, Scale: 1}
+		MOVLQSX(Mem{Base: taps, Index: i, Scale: 1, Disp: 4 * j}, r)
+		at[j] = Mem{Base: a, Index: r, Scale: 1}
 	}
 	step(at)
-	ADDQ(Imm(uint64(4*taps)), offsets)
-	SUBQ(Imm(uint64(taps)), left)
-	JNZ(LabelRef("step"))
+	ADDQ(Imm(uint64(4*count)), i)
+	CMPQ(i, field(chanTapsEnd))
+	JNE(LabelRef("step"))
 	finish(Mem{Base: out})
+	ADDQ(Imm(4), offsets)
 	ADDQ(field(chanLDC), out)
 	DECQ(pixels)
 	JNZ(LabelRef("pixel"))
@@ -88,11 +95,12 @@ func depthwise(c channels, vnni bool) {
 	for v := range acc {
 		acc[v] = c.vec()
 	}
-	w := GP64()
+	w, flip := GP64(), c.vec()
+	VPBROADCASTD(Mem{Base: t, Disp: chanFlipA}, flip)
 	var null reg.VecVirtual
 	if !vnni {
 		null = c.vec()
-		clearVec(c, null)
+		c.xor(null, null, null)
 	}
 	channelLoop(t, taps, func() {
 		start := GP64()
@@ -105,7 +113,7 @@ func depthwise(c channels, vnni bool) {
 		var x [4]reg.VecVirtual
 		for i, m := range at {
 			x[i] = c.vec()
-			VMOVUPS(m, x[i])
+			c.xor(m, flip, x[i])
 		}
 		unpack := func(op func(b, a, dst Op), a, b reg.VecVirtual) reg.VecVirtual {
 			dst := c.vec()
@@ -150,6 +158,8 @@ func depthwise(c channels, vnni bool) {
 		VPACKSSDW(acc[1], acc[0], acc[0])
 		VPACKSSDW(acc[3], acc[2], acc[2])
 		VPACKUSWB(acc[2], acc[0], acc[0])
+		VPBROADCASTD(Mem{Base: t, Disp: chanFlip}, zero)
+		c.xor(zero, acc[0], acc[0])
 		VMOVUPS(acc[0], out)
 	})
 }
@@ -159,6 +169,14 @@ func maxPool(c channels) {
 	TEXT(fmt.Sprintf("maxPool%d", c.bytes), NOSPLIT, "func(t *byte)")
 	Pragma("noescape")
 	t := Load(Param("t"), GP64())
-	acc := c.vec()
-	channelLoop(t, 1, func() { clearVec(c, acc) }, func(at []Mem) { VPMAXUB(at[0], acc, acc) }, func(out Mem) { VMOVUPS(acc, out) })
+	acc, flip := c.vec(), c.vec()
+	VPBROADCASTD(Mem{Base: t, Disp: chanFlipA}, flip)
+	channelLoop(t, 1, func() { c.xor(acc, acc, acc) }, func(at []Mem) {
+		x := c.vec()
+		c.xor(at[0], flip, x)
+		VPMAXUB(x, acc, acc)
+	}, func(out Mem) {
+		c.xor(flip, acc, acc)
+		VMOVUPS(acc, out)
+	})
 }

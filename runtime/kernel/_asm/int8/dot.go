@@ -11,22 +11,25 @@ import (
 // Offsets of the fields of kernel.dotTile, to which t points.
 const (
 	dotA       = 8 * iota // *byte
-	dotOffsets            // *int32, [tile][tap][row]
+	dotOffsets            // *int32, elements from a for each row
+	dotTaps               // *int, bytes to add for each tap
+	dotTapsEnd            // bytes of taps
+	dotK                  // bytes of A for one tap
 	dotB                  // *byte
 	dotPanel              // bytes between panels of B
-	dotTaps
-	dotK     // bytes of A for one tap
-	dotTiles // repetitions
-	dotStart // *int32, the first value of the sums of each column
-	dotScale // *float32
-	dotOut   // *byte
-	dotLDC   // bytes between rows of out
-	dotRows  // *int32 or nil, added to the sums of each row
-	dotDone  // rows finished
-	dotRaw   // nonzero: out is the int32 sums
-	dotLo    // float32
-	dotHi    = dotLo + 4
-	dotZero  = dotHi + 4 // int32
+	dotTiles              // repetitions
+	dotStart              // *int32, the first value of the sums of each column
+	dotScale              // *float32
+	dotOut                // *byte
+	dotLDC                // bytes between rows of out
+	dotRows               // *int32 or nil, added to the sums of each row
+	dotDone               // rows finished
+	dotRaw                // nonzero: out is the int32 sums
+	dotLo                 // float32
+	dotHi      = dotLo + 4
+	dotZero    = dotHi + 4   // int32
+	dotFlipA   = dotZero + 4 // uint32, exclusive or of 4 bytes of A
+	dotFlip    = dotFlipA + 4
 )
 
 var tileRows = []int{6, 4, 1}
@@ -38,6 +41,8 @@ type variant struct {
 	cols int // greatest number of 16-column panels of a tile
 	elem int // bytes of an element of A
 	wide bool
+	// flips says that A is bytes that can be signed; dot takes them unsigned.
+	flips bool
 	// dot adds to acc the products of a, broadcast, and b, in memory or a register.
 	dot func(a, b Op, acc reg.VecVirtual)
 	// setup prepares registers that dot uses.
@@ -47,7 +52,7 @@ type variant struct {
 var ones reg.VecVirtual
 
 var variants = []variant{
-	{name: "vnni", cols: 4, elem: 1, wide: true, dot: func(a, b Op, acc reg.VecVirtual) { VPDPBUSD(b, a, acc) }},
+	{name: "vnni", cols: 4, elem: 1, wide: true, flips: true, dot: func(a, b Op, acc reg.VecVirtual) { VPDPBUSD(b, a, acc) }},
 	{name: "wide", cols: 4, elem: 2, wide: true, dot: func(a, b Op, acc reg.VecVirtual) {
 		p := ZMM()
 		VPMADDWD(b, a, p)
@@ -58,7 +63,7 @@ var variants = []variant{
 		VPMADDWD(b, a, p)
 		VPADDD(p, acc, acc)
 	}},
-	{name: "ubs", cols: 1, elem: 1, dot: func(a, b Op, acc reg.VecVirtual) {
+	{name: "ubs", cols: 1, elem: 1, flips: true, dot: func(a, b Op, acc reg.VecVirtual) {
 		p := YMM()
 		VPMADDUBSW(b, a, p)
 		VPMADDWD(ones, p, p)
@@ -106,49 +111,53 @@ func (v *variant) tile(rows, cols int) {
 	if !v.wide {
 		size = 32
 	}
-	offsets := load(dotOffsets)
+	var flip reg.VecVirtual
+	if v.flips && v.wide {
+		flip = v.vec()
+		VPBROADCASTD(field(dotFlipA), flip)
+	}
 
 	Label("tile")
-	init := load(dotStart)
+	offsets, done := load(dotOffsets), load(dotDone)
+	LEAQ(Mem{Base: offsets, Index: done, Scale: 4}, offsets)
+	row := make([]reg.GPVirtual, rows)
+	for i := range row {
+		row[i] = GP64()
+		MOVLQSX(Mem{Base: offsets, Disp: 4 * i}, row[i])
+	}
+	a := load(dotA)
+	for i := range row {
+		LEAQ(Mem{Base: a, Index: row[i], Scale: uint8(v.elem)}, row[i])
+	}
+	start := load(dotStart)
 	for j := range vecs {
-		if v.wide {
-			VMOVDQU32(Mem{Base: init, Disp: j * size}, acc[0][j])
-		} else {
-			VMOVDQU(Mem{Base: init, Disp: j * size}, acc[0][j])
-		}
+		VMOVUPS(Mem{Base: start, Disp: j * size}, acc[0][j])
 		for i := 1; i < rows; i++ {
 			VMOVAPS(acc[0][j], acc[i][j])
 		}
 	}
-	b := load(dotB)
-	panel := load(dotPanel)
+	b, panel, tap := load(dotB), load(dotPanel), GP64()
 	var panel3 reg.GPVirtual
 	if cols == 4 {
 		panel3 = GP64()
 		LEAQ(Mem{Base: panel, Index: panel, Scale: 2}, panel3)
 	}
-	taps := load(dotTaps)
+	XORQ(tap, tap)
 
 	Label("tap")
-	row := make([]reg.GPVirtual, rows)
-	k := load(dotK)
-	a := load(dotA)
-	for i := range row {
-		row[i] = GP64()
-		MOVLQSX(Mem{Base: offsets, Disp: 4 * i}, row[i])
-		LEAQ(Mem{Base: a, Index: row[i], Scale: uint8(v.elem)}, row[i])
-		ADDQ(k, row[i])
-	}
-	ADDQ(Imm(uint64(4*rows)), offsets)
-	NEGQ(k)
+	k, end := load(dotTaps), load(dotK)
+	MOVQ(Mem{Base: k, Index: tap, Scale: 1}, k)
+	ADDQ(k, end)
 
 	Label("k")
-	v.step(acc, row, k, b, panel, panel3)
+	v.step(acc, row, k, b, panel, panel3, flip, field(dotFlipA))
 	ADDQ(Imm(64), b)
 	ADDQ(Imm(4), k)
-	JNZ(LabelRef("k"))
-	DECQ(taps)
-	JNZ(LabelRef("tap"))
+	CMPQ(k, end)
+	JNE(LabelRef("k"))
+	ADDQ(Imm(8), tap)
+	CMPQ(tap, field(dotTapsEnd))
+	JNE(LabelRef("tap"))
 
 	v.addRows(t, acc)
 	out, ldc := load(dotDone), load(dotLDC)
@@ -174,7 +183,7 @@ func (v *variant) tile(rows, cols int) {
 }
 
 // step adds the products of 4 bytes of each row and all columns.
-func (v *variant) step(acc [][]reg.VecVirtual, row []reg.GPVirtual, k, b, panel, panel3 reg.GPVirtual) {
+func (v *variant) step(acc [][]reg.VecVirtual, row []reg.GPVirtual, k, b, panel, panel3 reg.GPVirtual, flip reg.VecVirtual, flipA Mem) {
 	at := []Mem{{Base: b}, {Base: b, Index: panel, Scale: 1}, {Base: b, Index: panel, Scale: 2}, {Base: b, Index: panel3, Scale: 1}}
 	if !v.wide {
 		at = []Mem{{Base: b}, {Base: b, Disp: 32}}
@@ -190,8 +199,18 @@ func (v *variant) step(acc [][]reg.VecVirtual, row []reg.GPVirtual, k, b, panel,
 		bs[j] = r
 	}
 	for i := range acc {
-		x := v.vec()
-		VPBROADCASTD(Mem{Base: row[i], Index: k, Scale: 1}, x)
+		x, m := v.vec(), Mem{Base: row[i], Index: k, Scale: 1}
+		switch {
+		case v.flips && v.wide:
+			VPXORD_BCST(m, flip, x)
+		case v.flips:
+			VPBROADCASTD(m, x)
+			f := v.vec()
+			VPBROADCASTD(flipA, f)
+			VPXOR(f, x, x)
+		default:
+			VPBROADCASTD(m, x)
+		}
 		for j := range bs {
 			v.dot(x, bs[j], acc[i][j])
 		}
@@ -204,9 +223,9 @@ func (v *variant) addRows(t reg.Register, acc [][]reg.VecVirtual) {
 	MOVQ(Mem{Base: t, Disp: dotRows}, rows)
 	TESTQ(rows, rows)
 	JZ(LabelRef("sums"))
-	done := GP64()
-	MOVQ(Mem{Base: t, Disp: dotDone}, done)
-	LEAQ(Mem{Base: rows, Index: done, Scale: 4}, rows)
+	at := GP64()
+	MOVQ(Mem{Base: t, Disp: dotDone}, at)
+	LEAQ(Mem{Base: rows, Index: at, Scale: 4}, rows)
 	for i := range acc {
 		r := v.vec()
 		VPBROADCASTD(Mem{Base: rows, Disp: 4 * i}, r)
@@ -226,6 +245,10 @@ func (v *variant) requantize(t reg.Register, acc [][]reg.VecVirtual, out, ldc re
 	VBROADCASTSS(Mem{Base: t, Disp: dotLo}, lo)
 	VBROADCASTSS(Mem{Base: t, Disp: dotHi}, hi)
 	VPBROADCASTD(Mem{Base: t, Disp: dotZero}, zero)
+	flip := XMM()
+	if v.wide {
+		VPBROADCASTD(Mem{Base: t, Disp: dotFlip}, flip)
+	}
 	size := 64
 	if !v.wide {
 		size = 32
@@ -241,7 +264,8 @@ func (v *variant) requantize(t reg.Register, acc [][]reg.VecVirtual, out, ldc re
 			if v.wide {
 				b := XMM()
 				VPMOVDB(s, b)
-				VMOVDQU(b, Mem{Base: out, Disp: 16 * j})
+				VPXORD(flip, b, b)
+				VMOVDQU32(b, Mem{Base: out, Disp: 16 * j})
 			}
 		}
 		if !v.wide {
@@ -250,7 +274,10 @@ func (v *variant) requantize(t reg.Register, acc [][]reg.VecVirtual, out, ldc re
 			VPERMQ(Imm(0xd8), s, s)
 			VPACKUSWB(s, s, s)
 			VPERMQ(Imm(0xd8), s, s)
-			VMOVDQU(s.AsX(), Mem{Base: out})
+			f := acc[i][1].AsX() // registers are short
+			VPBROADCASTD(Mem{Base: t, Disp: dotFlip}, f)
+			VPXOR(f, s.AsX(), f)
+			VMOVDQU(f, Mem{Base: out})
 		}
 		ADDQ(ldc, out)
 	}

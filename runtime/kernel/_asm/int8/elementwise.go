@@ -18,9 +18,8 @@ type lanes struct {
 var lane16 = lanes{"Wide", 16, func() reg.VecVirtual { return ZMM() }}
 var lane8 = lanes{"", 8, func() reg.VecVirtual { return YMM() }}
 
-// Offsets of the fields of kernel.binary8, to which t points: two scales, a
-// fixed part, bounds of the result, and the difference of stored and meant
-// bytes.
+// Offsets of the fields of kernel.binary8, to which t points. Bytes are taken
+// as b ^ flip, from 0 to 255, and are then flip more than they mean.
 const (
 	binScaleA = 4 * iota
 	binScaleB
@@ -50,6 +49,7 @@ func binary(l lanes, name string, f func(t reg.Register) func(a, b reg.VecVirtua
 	load := func(p reg.Register) reg.VecVirtual {
 		v := l.vec()
 		VPMOVZXBD(Mem{Base: p, Index: i, Scale: 1}, v)
+		l.xor(flip, v, v)
 		return v
 	}
 	r := compute(load(a), load(b))
@@ -57,6 +57,7 @@ func binary(l lanes, name string, f func(t reg.Register) func(a, b reg.VecVirtua
 	VPADDD(flip, r, r)
 	VPMINSD(hi, r, r)
 	VPMAXSD(lo, r, r)
+	l.xor(flip, r, r)
 	l.storeBytes(r, Mem{Base: dst, Index: i, Scale: 1})
 	ADDQ(Imm(uint64(l.n)), i)
 	CMPQ(i, n)
@@ -69,6 +70,15 @@ func (l lanes) broadcast(t reg.Register, offset int) reg.VecVirtual {
 	v := l.vec()
 	VBROADCASTSS(Mem{Base: t, Disp: offset}, v)
 	return v
+}
+
+// xor is dst = a ^ b.
+func (l lanes) xor(a, b, dst Op) {
+	if l.n == 16 {
+		VPXORD(a, b, dst)
+		return
+	}
+	VPXOR(a, b, dst)
 }
 
 // storeBytes stores lanes that hold bytes.
@@ -117,9 +127,9 @@ func mul8(l lanes) {
 	})
 }
 
-// quantize8 generates round(x/scale) + zero, saturated.
+// quantize8 generates (round(x/scale) + zero) ^ flip, saturated.
 func quantize8(l lanes) {
-	TEXT("quantize8"+l.name, NOSPLIT, "func(dst *byte, x *float32, n int, scale, lo, hi float32, zero int32)")
+	TEXT("quantize8"+l.name, NOSPLIT, "func(dst *byte, x *float32, n int, scale, lo, hi float32, zero, flip int32)")
 	Pragma("noescape")
 	dst := Load(Param("dst"), GP64())
 	x := Load(Param("x"), GP64())
@@ -133,7 +143,7 @@ func quantize8(l lanes) {
 		VBROADCASTSS(a.Addr, v)
 		return v
 	}
-	scale, lo, hi, zero := param("scale"), param("lo"), param("hi"), param("zero")
+	scale, lo, hi, zero, flip := param("scale"), param("lo"), param("hi"), param("zero"), param("flip")
 	i := GP64()
 	XORQ(i, i)
 	Label("loop")
@@ -144,6 +154,7 @@ func quantize8(l lanes) {
 	VMINPS(hi, v, v)
 	VCVTPS2DQ(v, v)
 	VPADDD(zero, v, v)
+	l.xor(flip, v, v)
 	l.storeBytes(v, Mem{Base: dst, Index: i, Scale: 1})
 	ADDQ(Imm(uint64(l.n)), i)
 	CMPQ(i, n)
@@ -152,23 +163,26 @@ func quantize8(l lanes) {
 	RET()
 }
 
-// dequantize8 generates (q - zero) * scale.
+// dequantize8 generates ((q ^ flip) - zero) * scale.
 func dequantize8(l lanes) {
-	TEXT("dequantize8"+l.name, NOSPLIT, "func(dst *float32, q *byte, n int, scale float32, zero int32)")
+	TEXT("dequantize8"+l.name, NOSPLIT, "func(dst *float32, q *byte, n int, scale float32, zero, flip int32)")
 	Pragma("noescape")
 	dst := Load(Param("dst"), GP64())
 	q := Load(Param("q"), GP64())
 	n := Load(Param("n"), GP64())
 	s, _ := Param("scale").Resolve()
 	z, _ := Param("zero").Resolve()
-	scale, zero := l.vec(), l.vec()
+	f, _ := Param("flip").Resolve()
+	scale, zero, flip := l.vec(), l.vec(), l.vec()
 	VBROADCASTSS(s.Addr, scale)
 	VBROADCASTSS(z.Addr, zero)
+	VBROADCASTSS(f.Addr, flip)
 	i := GP64()
 	XORQ(i, i)
 	Label("loop")
 	v := l.vec()
 	VPMOVZXBD(Mem{Base: q, Index: i, Scale: 1}, v)
+	l.xor(flip, v, v)
 	VPSUBD(zero, v, v)
 	VCVTDQ2PS(v, v)
 	VMULPS(scale, v, v)
@@ -180,21 +194,24 @@ func dequantize8(l lanes) {
 	RET()
 }
 
-// widen8 generates int16(q) - zero, 16 at a time.
+// widen8 generates int16(q ^ flip) - zero, 16 at a time.
 func widen8() {
-	TEXT("widen8", NOSPLIT, "func(dst *int16, q *byte, n int, zero int16)")
+	TEXT("widen8", NOSPLIT, "func(dst *int16, q *byte, n int, zero, flip int16)")
 	Pragma("noescape")
 	dst := Load(Param("dst"), GP64())
 	q := Load(Param("q"), GP64())
 	n := Load(Param("n"), GP64())
 	z, _ := Param("zero").Resolve()
-	zero := YMM()
+	f, _ := Param("flip").Resolve()
+	zero, flip := YMM(), YMM()
 	VPBROADCASTW(z.Addr, zero)
+	VPBROADCASTW(f.Addr, flip)
 	i := GP64()
 	XORQ(i, i)
 	Label("loop")
 	v := YMM()
 	VPMOVZXBW(Mem{Base: q, Index: i, Scale: 1}, v)
+	VPXOR(flip, v, v)
 	VPSUBW(zero, v, v)
 	VMOVUPS(v, Mem{Base: dst, Index: i, Scale: 2})
 	ADDQ(Imm(16), i)
@@ -254,6 +271,71 @@ func scale8(l lanes) {
 	ADDQ(Imm(uint64(l.n)), i)
 	CMPQ(i, n)
 	JLT(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
+
+// sum8 generates the sum of b ^ flip, 32 bytes at a time.
+func sum8() {
+	TEXT("sum8", NOSPLIT, "func(b *byte, n int, flip uint32) int32")
+	Pragma("noescape")
+	b := Load(Param("b"), GP64())
+	n := Load(Param("n"), GP64())
+	f, _ := Param("flip").Resolve()
+	flip, null, sum := YMM(), YMM(), YMM()
+	VBROADCASTSS(f.Addr, flip)
+	VPXOR(null, null, null)
+	VPXOR(sum, sum, sum)
+	Label("loop")
+	v := YMM()
+	VPXOR(Mem{Base: b}, flip, v)
+	VPSADBW(null, v, v)
+	VPADDQ(v, sum, sum)
+	ADDQ(Imm(32), b)
+	SUBQ(Imm(32), n)
+	JNZ(LabelRef("loop"))
+	high := XMM()
+	VEXTRACTI128(Imm(1), sum, high)
+	VPADDQ(high, sum.AsX(), high)
+	swap := XMM()
+	VPSHUFD(Imm(0x4e), high, swap)
+	VPADDQ(swap, high, high)
+	r := GP32()
+	VMOVD(high, r)
+	VZEROUPPER()
+	Store(r, ReturnIndex(0))
+	RET()
+}
+
+// bounds generates the least and greatest of every eighth value of x, n of them
+// a multiple of 16.
+func bounds() {
+	TEXT("bounds8", NOSPLIT, "func(x *float32, n int, lo, hi *float32)")
+	Pragma("noescape")
+	x := Load(Param("x"), GP64())
+	n := Load(Param("n"), GP64())
+	var lo, hi [2]reg.VecVirtual
+	for i := range lo {
+		lo[i], hi[i] = YMM(), YMM()
+		VMOVUPS(Mem{Base: x, Disp: 32 * i}, lo[i])
+		VMOVAPS(lo[i], hi[i])
+	}
+	Label("loop")
+	for i := range lo {
+		v := YMM()
+		VMOVUPS(Mem{Base: x, Disp: 32 * i}, v)
+		VMINPS(v, lo[i], lo[i])
+		VMAXPS(v, hi[i], hi[i])
+	}
+	ADDQ(Imm(64), x)
+	SUBQ(Imm(16), n)
+	JNZ(LabelRef("loop"))
+	VMINPS(lo[1], lo[0], lo[0])
+	VMAXPS(hi[1], hi[0], hi[0])
+	to := Load(Param("lo"), GP64())
+	VMOVUPS(lo[0], Mem{Base: to})
+	Load(Param("hi"), to)
+	VMOVUPS(hi[0], Mem{Base: to})
 	VZEROUPPER()
 	RET()
 }

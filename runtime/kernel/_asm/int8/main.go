@@ -26,5 +26,7 @@ func main() {
 	}
 	widen8()
 	table8()
+	sum8()
+	bounds()
 	Generate()
 }

@@ -1,0 +1,305 @@
+package runtime
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"unsafe"
+
+	"onnxopt/onnx/graph"
+	"onnxopt/onnx/op"
+	"onnxopt/onnx/tensor"
+	"onnxopt/runtime/kernel"
+)
+
+// integerConv is a Conv of one or two spatial dims on bytes, channels last.
+type integerConv struct {
+	products
+	node      *graph.Node
+	attrs     *op.Attrs
+	shape     []int // of the weights
+	group     int
+	packed    []*kernel.Weights8 // of each group
+	depthwise *kernel.Depthwise8
+	window    windows
+}
+
+func matchIntegerConv(l *lowerer, n *graph.Node) *lowered {
+	t, ok := l.target(n)
+	if !ok || !t.from.Def().Is("Conv") {
+		return nil
+	}
+	c := &integerConv{node: t.from.Def(), products: products{y: &t}}
+	if c.x, ok = l.dequantized(c.node.In(0)); !ok {
+		return nil
+	}
+	if c.w, ok = l.dequantized(c.node.In(1)); !ok || !c.match(l) || !c.setBias(l, c.node.In(2), c.shape[0]) {
+		return nil
+	}
+	return c.lowered([]*graph.Value{c.x.value}, n.Outputs(), covered(c.node, t.nodes, c.x, c.w, c.b))
+}
+
+func (c *integerConv) match(l *lowerer) bool {
+	if c.w.consts == nil {
+		return false
+	}
+	var ok bool
+	c.shape = c.w.consts.Shape
+	if c.attrs, ok = l.attrs(c.node); !ok || len(c.shape) < 3 || len(c.shape) > 4 || c.w.consts.Len() == 0 {
+		return false
+	}
+	c.group = c.attrs.Int("group")
+	return c.group > 0 && c.shape[0]%c.group == 0 && c.weights(0, c.shape[0])
+}
+
+func (c *integerConv) lowered(in, out []*graph.Value, nodes []*graph.Node) *lowered {
+	rank := len(c.shape)
+	last := make([]int, len(in))
+	last[0] = rank
+	return &lowered{in: in, out: out, nodes: nodes, inLast: last, outLast: rank, prepare: c.pack, run: c.run}
+}
+
+// isDepthwise reports one input and one output channel in each group.
+func (c *integerConv) isDepthwise() bool {
+	return c.group == c.shape[0] && c.shape[1] == 1 && c.group > 1
+}
+
+// pack lays the weights out: the kernel columns of one row, side by side in
+// memory, are one tap unless dilation or groups part them.
+func (c *integerConv) pack() error {
+	m, cg := c.shape[0], c.shape[1]
+	kh, kw := 1, c.shape[len(c.shape)-1]
+	if len(c.shape) == 4 {
+		kh = c.shape[2]
+	}
+	w, zero, signed := c.at(), int32(c.x.zero[0]), c.x.signed()
+	if c.isDepthwise() {
+		c.depthwise = kernel.PackDepthwise8(kh*kw, m, func(tap, ch int) int32 { return w(ch*kh*kw+tap, ch) }, zero, signed, c.bias, c.scale)
+		return packed(c.depthwise != nil)
+	}
+	c.packed = make([]*kernel.Weights8, c.group)
+	mg := m / c.group
+	taps, run := kh*kw, 1
+	if c.merged() {
+		taps, run = kh, kw
+	}
+	for g := range c.packed {
+		var bias []int32
+		if c.bias != nil {
+			bias = c.bias[g*mg : (g+1)*mg]
+		}
+		c.packed[g] = kernel.Pack8(taps, run*cg, mg, func(tap, k, n int) int32 {
+			ch := g*mg + n
+			return w(((ch*cg+k%cg)*kh*kw)+tap*run+k/cg, ch)
+		}, zero, signed, bias, c.scale[g*mg:(g+1)*mg])
+		if err := packed(c.packed[g] != nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// merged reports that a kernel row is one run of bytes.
+func (c *integerConv) merged() bool {
+	d := c.attrs.Ints("dilations")
+	return c.group == 1 && (len(d) == 0 || d[len(d)-1] == 1)
+}
+
+func (c *integerConv) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
+	x, err := bytesIn(in, 0, c.x)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.plan(x); err != nil {
+		return nil, err
+	}
+	zero, err := c.zeroPoint(in)
+	if err != nil {
+		return nil, err
+	}
+	im := &c.window.im
+	shape := []int{im.n, im.oh, im.ow, im.m}
+	if len(c.shape) == 3 {
+		shape = []int{im.n, im.ow, im.m}
+	}
+	if c.y == nil {
+		for _, w := range c.packed {
+			w.SetZero(zero)
+		}
+		return c.sums(f, x, zero, shape)
+	}
+	out := f.new(c.y.dtype, shape...)
+	y, rq := out.Bytes(), c.y.requant()
+	if c.depthwise != nil {
+		base := c.window.bytes(f, x, byte(zero), false)
+		f.parts(len(c.window.offsets), 2*im.c*im.sh*im.sw, func(from, to int) {
+			p := kernel.Pixels8{Base: base, Offsets: c.window.offsets[from:to], Taps: c.window.taps32, Signed: c.x.signed()}
+			c.depthwise.Run(p, y[from*im.c:], im.c, rq)
+		})
+		return f.one(out)
+	}
+	c.eachGroup(f, x, zero, func(g int, a kernel.Rows8, from int) {
+		c.packed[g].Dot(a, y[from*im.m+g*(im.m/c.group):], im.m, rq)
+	})
+	return f.one(out)
+}
+
+// sums is run with the int32 sums as result.
+func (c *integerConv) sums(f *frame, x *tensor.Tensor, zero int32, shape []int) ([]tensor.Value, error) {
+	out := f.new(tensor.Int32, shape...)
+	y, m := tensor.View[int32](out), c.window.im.m
+	c.eachGroup(f, x, zero, func(g int, a kernel.Rows8, from int) {
+		c.packed[g].Sums(a, y[from*m+g*(m/c.group):], m)
+	})
+	return f.one(out)
+}
+
+// eachGroup calls product for parts of the output pixels of each group.
+func (c *integerConv) eachGroup(f *frame, x *tensor.Tensor, zero int32, product func(g int, a kernel.Rows8, from int)) {
+	im, wide := &c.window.im, c.packed[0].Wide
+	base := c.window.bytes(f, x, byte(zero), wide)
+	elem := 1
+	if wide {
+		elem = 2
+	}
+	f.parts(len(c.window.offsets), elem*im.c*im.sh*im.sw, func(from, to int) {
+		for g := range c.packed {
+			a := kernel.Rows8{Base: unsafe.Add(base, g*c.shape[1]*elem), Offsets: c.window.offsets[from:to], Taps: c.window.taps}
+			product(g, a, from)
+		}
+	})
+}
+
+// plan works the geometry out for the shape of x, channels last.
+func (c *integerConv) plan(x *tensor.Tensor) error {
+	if slices.Equal(c.window.shape, x.Shape) {
+		return nil
+	}
+	im, ok := newImage(c.attrs, plainShape(x.Shape), c.shape)
+	if !ok || im.c != c.shape[1]*c.group {
+		return errFallback
+	}
+	wide := c.packed != nil && c.packed[0].Wide
+	need := 1 // multiple of elements of a run that needs no bytes behind it
+	if c.packed != nil {
+		need = 4
+		if wide {
+			need = 2
+		}
+	}
+	return c.window.plan(x.Shape, im, c.merged() && c.depthwise == nil, need, wide)
+}
+
+// windows is how the kernel finds the pixels of a window, for one shape.
+type windows struct {
+	shape   []int
+	im      image
+	offsets []int32 // of each output pixel, in elements
+	taps    []int
+	taps32  []int32
+	// copied says that the image is copied with a frame of padding, ph x pw.
+	copied bool
+	ph, pw int
+	padded []byte // a row of padding
+}
+
+func (w *windows) plan(shape []int, im image, merged bool, need int, wide bool) error {
+	*w = windows{shape: slices.Clone(shape), im: im}
+	w.ph = max((im.oh-1)*im.sh+(im.kh-1)*im.dh+1, im.top+im.h)
+	w.pw = max((im.ow-1)*im.sw+(im.kw-1)*im.dw+1, im.left+im.w)
+	run := im.c / im.group
+	if merged {
+		run *= im.kw
+	}
+	w.copied = wide || w.ph > im.h || w.pw > im.w || run%need != 0
+	if !w.copied {
+		w.ph, w.pw = im.h, im.w
+	}
+	if im.n*w.ph*w.pw*im.c > math.MaxInt32/2 {
+		*w = windows{}
+		return errFallback
+	}
+	w.offsets = make([]int32, 0, im.n*im.oh*im.ow)
+	for n := range im.n {
+		for y := range im.oh {
+			for x := range im.ow {
+				w.offsets = append(w.offsets, int32(((n*w.ph+y*im.sh)*w.pw+x*im.sw)*im.c))
+			}
+		}
+	}
+	for ky := range im.kh {
+		for kx := range im.kw {
+			if kx == 0 || !merged {
+				tap := (ky*im.dh*w.pw + kx*im.dw) * im.c
+				w.taps, w.taps32 = append(w.taps, tap), append(w.taps32, int32(tap))
+			}
+		}
+	}
+	return nil
+}
+
+// bytes is the image as the kernel reads it: x itself, or a copy within a
+// frame of the byte zero, or of int16 less it.
+func (w *windows) bytes(f *frame, x *tensor.Tensor, zero byte, wide bool) unsafe.Pointer {
+	if x.Len() == 0 || len(w.offsets) == 0 {
+		return nil
+	}
+	if !w.copied {
+		return unsafe.Pointer(&x.Bytes()[0])
+	}
+	im := &w.im
+	row, src := w.pw*im.c, x.Bytes()
+	if wide {
+		z, signed := int32(zero), x.Type == tensor.Int8
+		if signed {
+			z = int32(int8(zero))
+		}
+		out := f.new(tensor.Int16, im.n*w.ph*row+32)
+		dst := tensor.View[int16](out)
+		f.s.workers.run(im.n*w.ph, func(_, i int) {
+			d := dst[i*row : (i+1)*row]
+			clear(d)
+			if y := i%w.ph - im.top; y >= 0 && y < im.h {
+				at := (i/w.ph*im.h + y) * im.w * im.c
+				kernel.Widen8(d[im.left*im.c:(im.left+im.w)*im.c], src[at:at+im.w*im.c], z, signed)
+			}
+		})
+		return unsafe.Pointer(&dst[0])
+	}
+	if len(w.padded) != row || w.padded[0] != zero {
+		w.padded = slices.Repeat([]byte{zero}, row)
+	}
+	out := f.new(tensor.Uint8, im.n*w.ph*row+64)
+	dst := out.Bytes()
+	f.s.workers.run(im.n, func(_, n int) {
+		for i := n * w.ph; i < (n+1)*w.ph; i++ {
+			d := dst[i*row : (i+1)*row]
+			y := i%w.ph - im.top
+			if y < 0 || y >= im.h {
+				copy(d, w.padded)
+				continue
+			}
+			at := (n*im.h + y) * im.w * im.c
+			copy(d[:im.left*im.c], w.padded)
+			copy(d[im.left*im.c:], src[at:at+im.w*im.c])
+			copy(d[(im.left+im.w)*im.c:], w.padded)
+		}
+	})
+	return unsafe.Pointer(&dst[0])
+}
+
+// plainShape is the shape of a channels-last tensor with its channels second.
+func plainShape(last []int) []int {
+	n := len(last)
+	return append([]int{last[0], last[n-1]}, last[1:n-1]...)
+}
+
+// errPack cannot happen with what match lets pass.
+var errPack = errors.New("weights cannot be packed")
+
+func packed(ok bool) error {
+	if !ok {
+		return errPack
+	}
+	return nil
+}
