@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test lint cross test-go test-deploy conformance zoo generate fuzz clean
+.PHONY: all build demo test lint cross test-go test-deploy test-hostile conformance zoo generate fuzz clean
 
 all: build
 
@@ -45,6 +45,10 @@ test-go: build/conformance build/schemas.json build/contrib
 test-deploy: build $(VENV)/installed
 	mkdir -p build/deploy
 	$(PYTHON) testdata/deploy.py bin/onnxopt build/deploy
+
+# Broken and adversarial files: one line, exit code 1, no hang, little memory. PEERS=--peers asks other tools, too.
+test-hostile: build $(VENV)/installed
+	$(PYTHON) testdata/hostile.py bin/onnxopt build/hostile $(PEERS)
 
 # Run ONNX's own tests and write what passes into runtime/CONFORMANCE.md.
 conformance: build/conformance

@@ -18,7 +18,7 @@ import (
 func (r *reader) external(p *onnxpb.TensorProto, t tensor.DType, shape []int) (*tensor.Tensor, string, error) {
 	var location string
 	var offset int64
-	length := int64(-1)
+	length, given := int64(0), false
 	var kept []*onnxpb.StringStringEntryProto
 	for _, e := range p.ExternalData {
 		var err error
@@ -28,6 +28,7 @@ func (r *reader) external(p *onnxpb.TensorProto, t tensor.DType, shape []int) (*
 		case "offset":
 			offset, err = strconv.ParseInt(e.GetValue(), 10, 64)
 		case "length":
+			given = true
 			length, err = strconv.ParseInt(e.GetValue(), 10, 64)
 		case "checksum":
 		default:
@@ -46,7 +47,10 @@ func (r *reader) external(p *onnxpb.TensorProto, t tensor.DType, shape []int) (*
 	if err != nil {
 		return nil, "", fmt.Errorf("external data: %w", err)
 	}
-	if offset < 0 || offset > int64(len(b)) || int64(size) > int64(len(b))-offset || length >= 0 && length != int64(size) {
+	if !given {
+		length = int64(size)
+	}
+	if offset < 0 || offset > int64(len(b)) || int64(size) > int64(len(b))-offset || length != int64(size) {
 		return nil, "", fmt.Errorf("external data: %v%v at offset %d of length %d does not fit %s of %d bytes",
 			t, shape, offset, length, printable(location), len(b))
 	}

@@ -164,7 +164,7 @@ var broken = []struct {
 	{"external pipe", func(_ *onnxpb.ModelProto, w *onnxpb.TensorProto) { external(w, "location", "pipe") }, "location pipe: not a regular file"},
 	{"external folder", func(_ *onnxpb.ModelProto, w *onnxpb.TensorProto) { external(w, "location", "dir") }, "location dir: not a regular file"},
 	{"external zero byte", func(_ *onnxpb.ModelProto, w *onnxpb.TensorProto) { external(w, "location", "a\x00b") }, "leaves the model's folder"},
-	{"external offset", func(_ *onnxpb.ModelProto, w *onnxpb.TensorProto) { external(w, "location", "w.bin", "offset", "93") }, "at offset 93 of length -1 does not fit w.bin of 100 bytes"},
+	{"external offset", func(_ *onnxpb.ModelProto, w *onnxpb.TensorProto) { external(w, "location", "w.bin", "offset", "93") }, "at offset 93 of length 8 does not fit w.bin of 100 bytes"},
 	{"external negative offset", func(_ *onnxpb.ModelProto, w *onnxpb.TensorProto) {
 		external(w, "location", "w.bin", "offset", "-8")
 	}, "offset -8"},

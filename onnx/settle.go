@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"slices"
 
 	"onnxopt/onnx/graph"
 )
@@ -81,7 +82,12 @@ func unhide(m *graph.Model, g *graph.Graph, outer map[string]bool) {
 
 type functionID struct{ domain, name, overload string }
 
-// recursion refuses functions that are defined twice or call themselves.
+// maxExpanded bounds the nodes of a model with every call in the place of the
+// function's body.
+const maxExpanded = 1 << 24
+
+// recursion refuses functions that are defined twice, call themselves, or
+// multiply beyond maxExpanded.
 func recursion(m *graph.Model) error {
 	if len(m.Functions) == 0 {
 		return nil
@@ -104,7 +110,7 @@ func recursion(m *graph.Model) error {
 			}
 		}
 	}
-	var free []int
+	var free, order []int // order has callers before what they call
 	for i, c := range callers {
 		if c == 0 {
 			free = append(free, i)
@@ -113,6 +119,7 @@ func recursion(m *graph.Model) error {
 	for len(free) > 0 {
 		i := free[len(free)-1]
 		free = free[:len(free)-1]
+		order = append(order, i)
 		for _, k := range calls[i] {
 			if callers[k]--; callers[k] == 0 {
 				free = append(free, k)
@@ -123,6 +130,28 @@ func recursion(m *graph.Model) error {
 		if c > 0 {
 			return fmt.Errorf("function %s calls itself, or is called by functions that do", printable(m.Functions[i].Name))
 		}
+	}
+	return expansion(m, index, order)
+}
+
+// expansion counts the nodes of the model with every call expanded.
+func expansion(m *graph.Model, index map[functionID]int, order []int) error {
+	size := make([]int, len(m.Functions))
+	count := func(g *graph.Graph) (nodes int) {
+		for n := range g.All() {
+			nodes++
+			if k, ok := index[functionID{graph.CanonicalDomain(n.Domain), n.Op, n.Overload}]; ok {
+				nodes += size[k]
+			}
+			nodes = min(nodes, maxExpanded+1)
+		}
+		return nodes
+	}
+	for _, i := range slices.Backward(order) {
+		size[i] = count(m.Functions[i].Body)
+	}
+	if count(m.Graph) > maxExpanded {
+		return fmt.Errorf("its functions expand to more than %d nodes", maxExpanded)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"onnxopt/passes/clean"
 	"onnxopt/passes/cluster"
+	"onnxopt/passes/encode"
 	"onnxopt/passes/fold"
 	"onnxopt/passes/fuse"
 	"onnxopt/passes/pass"
@@ -42,7 +43,11 @@ var Table = []pass.Pass{
 	quant.Weights,
 	prune.SortUnits,
 	cluster.KMeans,
+	encode.RoundBiases,
+	encode.Weights,
 	clean.Dead,
+	encode.DefaultAttributes,
+	encode.ShortNames,
 }
 
 // Order is what the table's order must keep, and why. A test checks it.
@@ -68,6 +73,11 @@ var Order = []Before{
 	{"round-weights", "quantize", "the chosen rounding is what quantize writes"},
 	{"calibrate", "quantize", "activation scales come from the ranges"},
 	{"quantize", "dead-code", "the float weights are left behind"},
+	{"dead-units", "encode-weights", "zeros are cheapest where they are not written at all"},
+	{"round-biases", "encode-weights", "rounded biases take a byte each"},
+	{"sort-units", "encode-weights", "units are followed through plain weights"},
+	{"encode-weights", "dead-code", "the float weights are left behind"},
+	{"encode-weights", "short-names", "decoders have many inner values"},
 	{"sort-units", "cluster-weights", "units are followed through plain weights"},
 	{"cluster-weights", "dead-code", "the float weights are left behind"},
 }
@@ -84,7 +94,8 @@ var int8Passes = []string{"freeze-defaults", "raise-opset", "prepare-quantizatio
 var Presets = []Preset{
 	{"simplify", "the smallest equal graph", simplify},
 	{"int8", "simplify, then 8-bit weights and activations", append(slices.Clone(simplify), int8Passes...)},
-	{"small", "simplify, then shared weights: float arithmetic, a quarter of the size", append(slices.Clone(simplify), "cluster-weights")},
+	{"small", "simplify, then shared weights: float arithmetic, a quarter of the size", append(slices.Clone(simplify), "cluster-weights", "encode-weights")},
+	{"smallest", "small, then every byte that only people read", append(slices.Clone(simplify), "dead-units", "sort-units", "cluster-weights", "encode-weights", "default-attributes", "short-names")},
 }
 
 // Preset is one of Presets.

@@ -51,7 +51,7 @@ func (a *arena) new(t tensor.DType, shape []int) *allocation {
 		if p.tensor != nil && p.tensor.Type == t && slices.Equal(p.tensor.Shape, shape) {
 			if !p.escaped {
 				x := &p.allocation
-				x.refs, x.born, x.fixed = 0, a.clock, true
+				x.refs, x.born, x.died, x.fixed = 0, a.clock, 0, true
 				a.allocs = append(a.allocs, x)
 				return x
 			}

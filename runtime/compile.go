@@ -39,6 +39,9 @@ func (s *Session) compile(g *graph.Graph, opset func(string) int64) (*program, e
 	for _, v := range g.Inputs() {
 		b.inputs = append(b.inputs, b.slotFor(v))
 	}
+	if err := b.fits(); err != nil {
+		return nil, err
+	}
 	fast, needed := b.choose()
 	for n := range g.Nodes() {
 		if err := b.node(n, fast[n], needed); err != nil {
@@ -59,6 +62,22 @@ func (s *Session) compile(g *graph.Graph, opset func(string) int64) (*program, e
 		}
 	}
 	return b.program, nil
+}
+
+// fits fails on a node that is not of its operator's form. Unknown operators
+// fail only if they have to run.
+func (b *builder) fits() error {
+	for n := range b.graph.Nodes() {
+		if b.l.s.model.Function(n.Domain, n.Op, n.Overload) != nil {
+			continue
+		}
+		if r, err := op.Resolve(n, b.opset); err == nil {
+			if err := r.Fits(n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // choose finds the fast paths, from the last node back, so that each covers as
@@ -118,7 +137,7 @@ func (b *builder) constant(n *graph.Node) bool {
 		}
 	}
 	var values []tensor.Value
-	st := step{node: n}
+	st := step{node: n, path: "constant"}
 	for _, v := range n.Outputs() {
 		if v != nil {
 			values = append(values, b.l.constant(v))
@@ -162,7 +181,7 @@ func (p *program) slotOf(v *graph.Value) int { return p.index[v] }
 
 // compileNode is the step that evaluates n by its definition.
 func (s *Session) compileNode(b *builder, n *graph.Node) (step, error) {
-	st := step{node: n}
+	st := step{node: n, path: "reference"}
 	for _, v := range n.Inputs() {
 		st.ins = append(st.ins, b.plain(v))
 	}
@@ -228,7 +247,7 @@ func (b *builder) fastStep(n *graph.Node, f *lowered) error {
 	if f.place != nil {
 		f.place(b)
 	}
-	st := step{node: n, prepare: f.prepare, covered: f.nodes}
+	st := step{node: n, prepare: f.prepare, covered: f.nodes, path: f.path}
 	inLast := make([]bool, len(f.in))
 	for i, v := range f.in {
 		if inLast[i] = v != nil && i < len(f.inLast) && f.inLast[i] > 0; inLast[i] {

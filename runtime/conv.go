@@ -20,7 +20,7 @@ type conv struct {
 	bias     bool // input 2
 	residual int  // its input, 0 if none
 
-	w, b   *tensor.Tensor // what is packed
+	w, b   *tensor.Tensor // constants that are packed, if they are
 	packed []float32      // for each group: panels; or, depthwise, [taps][C]
 	shift  []float32      // the bias with what is folded into it
 
@@ -56,10 +56,11 @@ func matchConv(l *lowerer, n *graph.Node) *lowered {
 		c.residual = len(f.in)
 		f.in, f.inLast = append(f.in, ch.residual), append(f.inLast, rank)
 	}
-	if w, b := l.constant(root.In(1)), l.constant(root.In(2)); w != nil && (b != nil || !c.bias) {
+	if w, b := l.fixed(root.In(1)), l.fixed(root.In(2)); w != nil && (b != nil || !c.bias) {
 		f.prepare = func() error {
 			if attrs.Int("group") >= 1 && w.Rank() == rank && w.Shape[0]%attrs.Int("group") == 0 {
 				c.pack(w, b)
+				c.w, c.b = w, b
 			}
 			return nil
 		}
@@ -84,7 +85,7 @@ func (c *conv) pack(w, bias *tensor.Tensor) {
 			v[i] *= scale[i/per]
 		}
 	}
-	c.w, c.b, c.shift = w, bias, shift
+	c.w, c.b, c.shift = nil, nil, shift
 	if c.depthwise(w) {
 		c.packed = make([]float32, len(v))
 		kernel.TransposeFloats(c.packed, v, m, taps)
@@ -154,7 +155,7 @@ func (c *conv) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 			return nil, errFallback
 		}
 	}
-	if c.w != t[1] || c.b != bias {
+	if c.w == nil || c.w != t[1] || c.b != bias {
 		c.pack(t[1], bias)
 	}
 	shape := []int{im.n, im.oh, im.ow, im.m}
@@ -170,6 +171,8 @@ func (c *conv) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	}
 	out, y := f.floats(shape...)
 	x := t[0].Float32s()
+	work := 2 * int64(len(y)) * int64(t[1].Len()/im.m)
+	defer func() { f.work = work }()
 	switch {
 	case len(y) == 0:
 	case c.depthwise(t[1]):
@@ -308,6 +311,7 @@ func fillFloats(s []float32, v float32) {
 func (f *frame) gemm(g *kernel.Gemm) {
 	threads := f.s.workers.threads
 	parts := 4 * threads
+	f.work += 2 * int64(g.Groups*g.Rows) * int64(g.N*g.K*max(len(g.Taps), 1))
 	switch {
 	case threads == 1 || g.Groups*g.Rows*g.N*g.K*max(len(g.Taps), 1) < 1<<16:
 		g.Run(0, g.Groups, 0, g.N)

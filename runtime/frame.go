@@ -1,9 +1,11 @@
 package runtime
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"time"
 	"unsafe"
 
 	"onnxopt/onnx/graph"
@@ -20,6 +22,7 @@ type frame struct {
 	in    []tensor.Value
 	out   [1]tensor.Value
 	now   *step
+	work  int64  // of the step, see Step.Work
 	arena *arena // nil below the main graph
 	env   op.Env
 }
@@ -54,7 +57,7 @@ func (s *Session) newFrame(p *program, outer *frame) *frame {
 
 func (f *frame) start(outer *frame) {
 	s := f.s
-	f.env.Context, f.env.MaxBytes, f.env.MaxSteps = s.context, s.opts.MaxBytes, s.opts.MaxSteps
+	f.env.Context, f.env.MaxBytes, f.env.MaxSteps = s.context, s.opts.MaxBytes, cmp.Or(s.opts.MaxSteps, DefaultMaxSteps)
 	if outer == nil {
 		f.env.Rand = rand.New(rand.NewPCG(s.opts.Seed, 0))
 	} else {
@@ -127,7 +130,15 @@ func (f *frame) step(st *step) error {
 		first = len(f.arena.allocs)
 	}
 	f.now = st
+	profile := f.s.opts.Profile
+	var start time.Time
+	if profile != nil && f.arena != nil {
+		f.work, start = 0, time.Now()
+	}
 	out, err := st.run(f, in)
+	if profile != nil && f.arena != nil {
+		profile(Step{st.node, st.covered, st.path, start, time.Since(start), f.work})
+	}
 	if err != nil {
 		return err
 	}
@@ -154,7 +165,7 @@ func (f *frame) step(st *step) error {
 	}
 	if f.arena != nil {
 		for _, a := range f.arena.allocs[first:] {
-			if a.refs == 0 { // used within the step alone
+			if a.refs == 0 && a.died == 0 { // used within the step alone
 				a.refs = 1
 				f.arena.release(a)
 			}

@@ -20,9 +20,8 @@ type matrix struct {
 	residual       int       // input of the residual, 0 if none
 	act            kernel.Function
 	packed         []float32
-	of             *tensor.Tensor // what is packed
+	of             *tensor.Tensor // the constant that is packed, if one is
 	row            []float32      // beta*C as a row
-	rowOf          *tensor.Tensor
 }
 
 func isMatrix(n *graph.Node) bool { return n.Is("Gemm", "MatMul") }
@@ -132,9 +131,10 @@ func (m *matrix) match(l *lowerer, root *graph.Node, residual *graph.Value, n *g
 		m.residual = len(f.in)
 		f.in = append(f.in, residual)
 	}
-	if b := l.constant(root.In(1)); b != nil && b.Rank() == 2 {
+	if b := l.fixed(root.In(1)); b != nil && b.Rank() == 2 {
 		f.prepare = func() error {
 			m.pack(b)
+			m.of = b
 			return nil
 		}
 	}
@@ -151,7 +151,7 @@ func (m *matrix) pack(b *tensor.Tensor) {
 	if m.alpha != 1 {
 		kernel.Function{Kind: kernel.Line, A: m.alpha, Lo: negInf, Hi: -negInf}.Apply(m.packed, m.packed)
 	}
-	m.of = b
+	m.of = nil
 }
 
 func (m *matrix) sizes(b []int) (k, n, rowStride, colStride int) {
@@ -197,7 +197,7 @@ func (m *matrix) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	switch {
 	case len(y) == 0:
 	case len(bs) == 2:
-		if m.of != b {
+		if m.of == nil || m.of != b {
 			m.pack(b)
 		}
 		g.Rows, g.B = len(y)/n, m.packed
@@ -224,8 +224,8 @@ func (m *matrix) addends(g *kernel.Gemm, t []*tensor.Tensor, shape []int) error 
 		return errFallback
 	}
 	if c.Len() == g.N && (c.Rank() == 1 || c.Shape[0] == 1) && m.bias == nil {
-		if m.rowOf != c || g.N != len(m.row) {
-			m.row, m.rowOf = slices.Clone(c.Float32s()), c
+		m.row = append(m.row[:0], c.Float32s()...)
+		if m.beta != 1 {
 			for i := range m.row {
 				m.row[i] *= m.beta
 			}
@@ -246,6 +246,7 @@ func (m *matrix) addends(g *kernel.Gemm, t []*tensor.Tensor, shape []int) error 
 func (m *matrix) batched(f *frame, g *kernel.Gemm, batch, as, bs []int, b []float32, rowStride, colStride int) {
 	sa, sb := broadcastStrides(as[:len(as)-2], len(batch)), broadcastStrides(bs[:len(bs)-2], len(batch))
 	rows, n, k := g.Rows, g.N, g.K
+	f.work += 2 * int64(volume(batch)) * int64(rows*n*k)
 	f.s.workers.run(volume(batch), func(worker, i int) {
 		ia, ib := 0, 0
 		for d, rest := len(batch)-1, i; d >= 0; d-- {

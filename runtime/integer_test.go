@@ -93,7 +93,7 @@ func wantSame(t *testing.T, constants, chain, operator, out string, in ...*tenso
 			if err := sameValue(got, want, 0, 0); err != nil {
 				t.Fatalf("%d threads: %v\n%s", threads, err, fast)
 			}
-			if steps := slices.DeleteFunc(slices.Clone(s.main.steps), func(st step) bool { return st.convert }); len(steps) != 1 || steps[0].covered == nil {
+			if steps := slices.DeleteFunc(slices.Clone(s.main.steps), func(st step) bool { return st.path == "layout" }); len(steps) != 1 || steps[0].covered == nil {
 				t.Fatalf("%d steps for\n%s", len(steps), fast)
 			}
 		}

@@ -39,6 +39,17 @@ var Lowerings = []Lowering{
 	{"gemm", "float32 Gemm and MatMul, with bias, residual and activation after it", matchGemm},
 	{"pool", "float32 MaxPool and AveragePool", matchPool},
 	{"global-pool", "float32 GlobalAveragePool and ReduceMean over the spatial axes", matchGlobalPool},
+	{"softmax", "float32 Softmax and LogSoftmax over the last axes", matchSoftmax},
+	{"layer-norm", "float32 LayerNormalization and RMSNormalization, the first also spelled by nine nodes", matchLayerNorm},
+	{"batch-norm", "float32 BatchNormalization that no convolution takes over", matchBatchNorm},
+	{"instance-norm", "float32 InstanceNormalization", matchInstanceNorm},
+	{"reduce", "float32 ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceL2 over the last axes", matchReduce},
+	{"recurrent", "float32 LSTM and GRU", matchRecurrent},
+	{"transpose", "Transpose; none where it is a change of layout", matchTranspose},
+	{"concat", "Concat in either layout", matchConcat},
+	{"split", "Split in either layout", matchSplit},
+	{"slice", "Slice with constant bounds in either layout", matchSlice},
+	{"gather", "Gather of whole rows", matchGather},
 	{"binary", "float32 Add, Sub, Mul, Div, with a function after it", matchBinary},
 	{"function", "float32 functions of one variable, also spelled by several nodes: SiLU, HardSwish, Gelu", matchFunction},
 	{"quantize", "float32 QuantizeLinear and DequantizeLinear", matchQuantize},
@@ -60,6 +71,7 @@ type lowered struct {
 	// prepare, if set, is called once when it is clear that the step stays,
 	// to pack weights.
 	prepare func() error
+	path    string // the name of the Lowering
 }
 
 // stepFunc computes one step. One that finds inputs it is not made for
@@ -96,6 +108,7 @@ func (l *lowerer) lower(n *graph.Node) *lowered {
 	}
 	for i := range Lowerings {
 		if f := Lowerings[i].Match(l, n); f != nil {
+			f.path = Lowerings[i].Name
 			return f
 		}
 	}
@@ -168,6 +181,15 @@ func (l *lowerer) constant(v *graph.Value) *tensor.Tensor {
 	l.folded[v] = nil
 	l.fold(v.Def())
 	return l.folded[v]
+}
+
+// fixed is constant, or the default of an input. What is made of it holds for
+// as long as a run's tensor is this very one.
+func (l *lowerer) fixed(v *graph.Value) *tensor.Tensor {
+	if v != nil && v.Data != nil && v.Data.Tensor != nil {
+		return v.Data.Tensor
+	}
+	return l.constant(v)
 }
 
 func (l *lowerer) fold(n *graph.Node) {

@@ -5,6 +5,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/shape"
@@ -20,7 +21,7 @@ type Options struct {
 	Threads int
 	// MaxBytes bounds one tensor; 0 is op.DefaultMaxBytes.
 	MaxBytes int
-	// MaxSteps bounds the iterations of one loop when positive.
+	// MaxSteps bounds the iterations of one loop; 0 is DefaultMaxSteps.
 	MaxSteps int
 	// Seed seeds random operators that have no seed of their own.
 	Seed uint64
@@ -30,7 +31,22 @@ type Options struct {
 	// Watch limits Observe to these values, so that fast paths may fuse
 	// everything else. Nil watches all.
 	Watch map[*graph.Value]bool
+	// Profile, if set, is told of every step of the main graph after it.
+	Profile func(Step)
 }
+
+// Step is one step of a run: a node, with those before it that it covers.
+type Step struct {
+	Node     *graph.Node
+	Covered  []*graph.Node // nil: evaluated by its definition
+	Path     string        // the fast path, "layout" or "reference"
+	Start    time.Time
+	Duration time.Duration
+	Work     int64 // multiplications and additions of matrix products
+}
+
+// DefaultMaxSteps bounds the iterations of one loop.
+const DefaultMaxSteps = 1 << 20
 
 // Session is a model ready to run. It must not be used by two goroutines at
 // once.
@@ -122,6 +138,7 @@ type capture struct {
 type step struct {
 	node     *graph.Node
 	covered  []*graph.Node // by a fast path
+	path     string
 	run      stepFunc
 	prepare  func() error
 	ins      []int
@@ -130,7 +147,6 @@ type step struct {
 	free     []int
 	observe  []observed
 	retains  bool // the evaluation may keep its inputs beyond the step
-	convert  bool // of the layout alone
 }
 
 // observed is a watched value: output i of a step.

@@ -1,4 +1,4 @@
-"""How many shapes are known: python testdata/shapes.py [--only-onnx] ONNXOPT ZOO [NAME ...]
+"""How many shapes are known: python testdata/shapes.py ONNXOPT ZOO [NAME ...]
 
 Infers each ZOO/NAME.onnx, without the types that the exporter wrote for inner values, in this tool, in
 onnx.shape_inference (strict, data_prop) and in onnxruntime's symbolic shape inference; counts the values
@@ -20,7 +20,8 @@ from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 
 UNKNOWN = re.compile(r"\bunk__|_d\d+\b|\?")  # the made-up names of the three tools
 
-ONLY_ONNX = "--only-onnx" in sys.argv  # onnxruntime's takes minutes on some models
+TOOLS = "onnx", "onnxruntime"
+TIME_LIMIT = 120  # onnxruntime's can take hours
 
 
 def graphs(g):
@@ -36,7 +37,7 @@ def stripped(model):
     names = {}
     for v in model.graph.input:
         for d in v.type.tensor_type.shape.dim:
-            if not d.HasField("dim_value"):
+            if not d.HasField("dim_value") or d.dim_value < 0:
                 unnamed = d.dim_param in ("", "?")
                 d.dim_param = names.setdefault(object() if unnamed else d.dim_param, f"in{len(names)}")
     for g in graphs(model.graph):
@@ -90,14 +91,23 @@ def split_dims(text):
     return dims
 
 
-def theirs(path):
-    yield "onnx", lambda: onnx.shape_inference.infer_shapes(onnx.load(path), check_type=True, strict_mode=True, data_prop=True)
+def infer(tool, path):
+    """The model with the types that onnx or onnxruntime infers."""
+    if tool == "onnx":
+        return onnx.shape_inference.infer_shapes(onnx.load(path), check_type=True, strict_mode=True, data_prop=True)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        return SymbolicShapeInference.infer_shapes(onnx.load(path), auto_merge=True, guess_output_rank=False)
 
-    def symbolic():
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            return SymbolicShapeInference.infer_shapes(onnx.load(path), auto_merge=True, guess_output_rank=False)
-    if not ONLY_ONNX:
-        yield "onnxruntime", symbolic
+
+def theirs(tool, path):
+    """Sizes by name, in a process of its own that may take TIME_LIMIT seconds; or what went wrong."""
+    try:
+        r = subprocess.run([sys.executable, __file__, "--infer", tool, path], capture_output=True, text=True, timeout=TIME_LIMIT)
+    except subprocess.TimeoutExpired:
+        return "too slow"
+    if r.returncode:
+        return r.stderr.strip().splitlines()[-1].split(":")[0].split(".")[-1]
+    return json.loads(r.stdout)
 
 
 def count(shapes, names):
@@ -108,18 +118,17 @@ def count(shapes, names):
 
 def main(tool, zoo, *names):
     bad = 0
-    print(f"{'model':24} {'values':>6}  {'ranks, shapes: this tool':>24} {'onnx':>12} {'onnxruntime':>12}")
+    print(f"{'model':24} {'values':>6}  {'ranks, shapes: this tool':>24}  {'onnx':>14}  {'onnxruntime':>14}")
     for path in [f"{zoo}/{n}.onnx" for n in names] or sorted(glob.glob(zoo + "/*.onnx")):
         with tempfile.TemporaryDirectory() as d:
             bare = d + "/bare.onnx"
             onnx.save(stripped(onnx.load(path)), bare)
             mine = ours(tool, bare)
             row, less = [count(mine, mine)], []
-            for name, infer in theirs(bare):
-                try:
-                    other = of_proto(infer())
-                except Exception as e:
-                    row.append(f"{type(e).__name__}")
+            for name in TOOLS:
+                other = theirs(name, bare)
+                if isinstance(other, str):
+                    row.append(other)
                     continue
                 row.append(count(other, mine))
                 if row[-1][0] > row[0][0] or row[-1][1] > row[0][1]:
@@ -131,9 +140,11 @@ def main(tool, zoo, *names):
                             print(f"  {name} {n}: {o}, here {mine[n]}")
         bad += bool(less)
         cells = [f"{r[0]} {r[1]}" if isinstance(r, tuple) else r for r in row]
-        print(f"{os.path.basename(path)[:-5]:24} {len(mine):6}  {cells[0]:>24} {'  '.join(f'{c:>12}' for c in cells[1:])}{'  LESS than ' + ', '.join(less) if less else ''}", flush=True)
+        print(f"{os.path.basename(path)[:-5]:24} {len(mine):6}  {cells[0]:>24} {'  '.join(f'{c:>14}' for c in cells[1:])}{'  LESS than ' + ', '.join(less) if less else ''}", flush=True)
     sys.exit(bool(bad))
 
 
-if __name__ == "__main__":
-    main(*[a for a in sys.argv[1:] if a != "--only-onnx"])
+if sys.argv[1] == "--infer":
+    json.dump(of_proto(infer(sys.argv[2], sys.argv[3])), sys.stdout)
+else:
+    main(*sys.argv[1:])

@@ -37,7 +37,7 @@ type call struct {
 }
 
 // verbs is every subcommand, in the order of help.
-var verbs = []verb{optimizeVerb, simplifyVerb, compressVerb, bisectVerb, inspectVerb, compareVerb, runVerb, checkVerb, convertVerb, packVerb, unpackVerb, passesVerb, opsVerb}
+var verbs = []verb{optimizeVerb, simplifyVerb, compressVerb, bisectVerb, inspectVerb, compareVerb, runVerb, benchVerb, checkVerb, convertVerb, packVerb, unpackVerb, passesVerb, opsVerb}
 
 // exitError ends the program with a code other than 1.
 type exitError struct {
@@ -106,6 +106,8 @@ func dispatch(ctx context.Context, args []string, out, errOut io.Writer) error {
 	f.SortFlags = false
 	f.SetOutput(io.Discard)
 	run := v.setup(f)
+	var l limits
+	l.declare(f)
 	f.Usage = func() { v.usage(out, f) }
 	if err := f.Parse(args[1:]); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
@@ -116,7 +118,19 @@ func dispatch(ctx context.Context, args []string, out, errOut io.Writer) error {
 	if n := f.NArg(); n < v.minArgs || n > v.maxArgs {
 		return fmt.Errorf("usage: onnxopt %s %s", v.name, v.args)
 	}
-	return run(&call{Context: ctx, args: f.Args(), out: out, errOut: errOut, tty: isTerminal(errOut)})
+	bounded, lift, err := l.enforce(ctx, exitNow)
+	if err != nil {
+		return fmt.Errorf("%s: %w", v.name, err)
+	}
+	defer lift()
+	err = run(&call{Context: bounded, args: f.Args(), out: out, errOut: errOut, tty: isTerminal(errOut)})
+	if cause := context.Cause(bounded); err != nil && cause != nil && errors.Is(err, context.Canceled) {
+		if errors.Is(cause, context.Canceled) {
+			return errors.New("interrupted")
+		}
+		return cause
+	}
+	return err
 }
 
 func isTerminal(w io.Writer) bool {
@@ -152,6 +166,7 @@ func completion(args []string, out io.Writer) error {
 		names = append(names, v.name)
 		f := pflag.NewFlagSet(v.name, pflag.ContinueOnError)
 		v.setup(f)
+		new(limits).declare(f)
 		f.VisitAll(func(g *pflag.Flag) { flags[v.name] = append(flags[v.name], "--"+g.Name) })
 	}
 	switch args[0] {

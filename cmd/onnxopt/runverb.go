@@ -78,7 +78,7 @@ func (r *runner) run(c *call) error {
 	}
 	var arrays []samples.Array
 	for i, v := range append(append(m.Graph.Inputs()[:0:0], m.Graph.Inputs()...), m.Graph.Outputs()...) {
-		if len(parts[i]) > 0 {
+		if len(parts[i]) > 0 && !(i >= len(m.Graph.Inputs()) && v.IsInput()) { // an input that is also an output stands once
 			t, err := join(parts[i])
 			if err != nil {
 				return fmt.Errorf("%s: %w", v.Name, err)

@@ -332,22 +332,59 @@ func (d Dim) Eval(values map[string]int64) (int64, bool) {
 // Positive reports that d is at least 1 whatever positive sizes its symbols
 // have, or sizes of 0 if they are fresh.
 func (d Dim) Positive() bool {
-	if !d.known {
-		return false
-	}
-	sum := d.n
+	n, ok := d.least()
+	return ok && n >= 1
+}
+
+// NonNegative is Positive for at least 0.
+func (d Dim) NonNegative() bool {
+	n, ok := d.least()
+	return ok && n >= 0
+}
+
+// least is a lower bound of d, if there is one.
+func (d Dim) least() (int64, bool) {
+	sum, ok := d.n, d.known
 	for _, t := range d.terms {
-		if t.coef < 0 {
-			return false
-		}
+		p := t.coef
 		for _, a := range t.atoms {
-			if a.op != "" || a.empty {
-				return d.n > 0
+			n, bounded := a.least()
+			ok = ok && bounded && n >= 0
+			if ok {
+				p, ok = mulInt(p, n)
 			}
 		}
-		sum += t.coef
+		if t.coef < 0 || !ok {
+			return 0, false
+		}
+		sum, ok = addInt(sum, p)
 	}
-	return sum > 0
+	return sum, ok
+}
+
+func (a *atom) least() (int64, bool) {
+	if a.op == "" {
+		if a.empty {
+			return 0, true
+		}
+		return 1, true
+	}
+	n, ok := a.num.least()
+	m, ok2 := a.den.least()
+	switch {
+	case a.op == "min":
+		return min(n, m), ok && ok2
+	case a.op == "max" && ok && ok2:
+		return max(n, m), true
+	case a.op == "max" && ok:
+		return n, true
+	case a.op == "max":
+		return m, ok2
+	}
+	if k, constant := a.den.Const(); constant && k > 0 {
+		return floorDiv(n, k), ok
+	}
+	return 0, ok && n >= 0 && ok2 && m >= 1
 }
 
 func canonical(n int64, ts []term) Dim {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"onnxopt/onnx/dim"
 	"onnxopt/onnx/tensor"
 )
 
@@ -56,9 +57,25 @@ func inferCastTo(f *Infer, to tensor.DType) error {
 		return err
 	}
 	if d, ok := f.InData(0); ok {
+		if to == tensor.Bool {
+			d = truthDims(d)
+		}
 		f.SetData(0, d)
 	}
 	return nil
+}
+
+// truthDims is 0 for 0 and 1 for what is certainly another number.
+func truthDims(d []dim.Dim) []dim.Dim {
+	out := make([]dim.Dim, len(d))
+	for i, x := range d {
+		if n, ok := x.Const(); ok && n == 0 {
+			out[i] = x
+		} else if ok || x.Positive() {
+			out[i] = dim.Of(1)
+		}
+	}
+	return out
 }
 
 func evalCast(e *Eval) error {

@@ -26,8 +26,7 @@ func divInt[T int64 | uint64](a, b T) T {
 // divDim is the quotient of two sizes: truncation is floor where both are
 // known not to be negative.
 func divDim(a, b dim.Dim) dim.Dim {
-	n, constant := a.Const()
-	if k, ok := b.Const(); !ok || k <= 0 || constant && n < 0 || !constant && !a.Positive() {
+	if k, ok := b.Const(); !ok || k <= 0 || !a.NonNegative() {
 		return dim.Unknown
 	}
 	return a.FloorDiv(b)

@@ -1,6 +1,9 @@
 package op
 
-import "onnxopt/onnx/tensor"
+import (
+	"onnxopt/onnx/dim"
+	"onnxopt/onnx/tensor"
+)
 
 var opEqual = &Def{
 	Name: "Equal",
@@ -13,8 +16,30 @@ var opEqual = &Def{
 	},
 	Flags: Elementwise | Commutative,
 	Check: Exact,
-	Infer: inferBinary,
+	Infer: inferEqual,
 	Eval:  evalEqual,
+}
+
+// inferEqual adds to the shape which elements are known to be equal or not.
+func inferEqual(f *Infer) error {
+	a, ok := f.InData(0)
+	b, ok2 := f.InData(1)
+	if ok && ok2 && (len(a) == len(b) || len(a) == 1 || len(b) == 1) {
+		f.SetData(0, zipDims(a, b, equalDim))
+	}
+	return inferBinary(f)
+}
+
+// equalDim is 1 if both are equal, 0 if they cannot be, else unknown.
+func equalDim(a, b dim.Dim) dim.Dim {
+	d := a.Sub(b)
+	switch {
+	case d.Is(0):
+		return dim.Of(1)
+	case d.Positive() || b.Sub(a).Positive():
+		return dim.Of(0)
+	}
+	return dim.Unknown
 }
 
 func evalEqual(e *Eval) error {

@@ -19,9 +19,9 @@ type Infer struct {
 
 	// Const gives the value of input i when it is a known constant.
 	Const func(i int) *tensor.Tensor
-	// InData gives the elements of input i of rank 0 or 1 and an integer type
-	// or, where they are whole, a floating-point type; some are possibly
-	// unknown. False when not even their number is known.
+	// InData gives the elements of input i of rank 0 or 1: integers, conditions
+	// as 0 and 1, floating-point numbers where they are whole; some are
+	// possibly unknown. False when not even their number is known.
 	InData func(i int) ([]dim.Dim, bool)
 	// Graph infers a subgraph from its input types. Nil when subgraphs are not
 	// visited.

@@ -56,8 +56,7 @@ func evalMod(e *Eval) error {
 // modDim is the remainder of two sizes, which both variants agree on where
 // neither is negative.
 func modDim(a, b dim.Dim) dim.Dim {
-	n, constant := a.Const()
-	if k, ok := b.Const(); !ok || k <= 0 || constant && n < 0 || !constant && !a.Positive() {
+	if k, ok := b.Const(); !ok || k <= 0 || !a.NonNegative() {
 		return dim.Unknown
 	}
 	return a.Mod(b)

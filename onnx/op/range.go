@@ -32,7 +32,7 @@ func inferRange(f *Infer) error {
 		n = limit[0].Sub(start[0]).CeilDiv(delta[0])
 		if c, ok := n.Const(); ok && c < 0 {
 			n = dim.Of(0)
-		} else if !ok && !(start[0].Is(0) && n.Positive()) {
+		} else if !ok && !n.NonNegative() {
 			n = dim.Unknown
 		}
 	} else if ok && step < 0 {

@@ -99,7 +99,7 @@ const sliceLimit = 1<<31 - 1
 // symbolic size or with a symbolic end.
 func sliceSpan(size dim.Dim, start int64, end dim.Dim) dim.Dim {
 	from := dim.Of(start)
-	atLeast := func(n dim.Dim) bool { return size.Sub(n).Add(dim.Of(1)).Positive() }
+	atLeast := func(n dim.Dim) bool { return size.Sub(n).NonNegative() }
 	b, constant := end.Const()
 	switch {
 	case constant && b >= sliceLimit || end.Equal(size):
@@ -109,7 +109,7 @@ func sliceSpan(size dim.Dim, start int64, end dim.Dim) dim.Dim {
 			return dim.Unknown
 		}
 		end = size.Add(end)
-	case !end.Positive() && !end.Is(0): // could count from the end
+	case !end.NonNegative(): // could count from the end
 		return dim.Unknown
 	case !atLeast(end):
 		end = end.Min(size)
@@ -125,7 +125,7 @@ func sliceSpan(size dim.Dim, start int64, end dim.Dim) dim.Dim {
 	case start < 0:
 		from = size.Add(from)
 	}
-	if span := end.Sub(from); span.Is(0) || span.Add(dim.Of(1)).Positive() {
+	if span := end.Sub(from); span.NonNegative() {
 		return span
 	}
 	return end.Sub(from).Max(dim.Of(0))

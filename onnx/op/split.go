@@ -24,9 +24,13 @@ var opSplit = &Def{
 	Eval:  evalSplit,
 }
 
-// splitSizes is the sizes of n outputs along an axis of the given size.
-func splitSizes(given []int, size, n int) ([]int, error) {
+// splitSizes is the sizes of n outputs along an axis of the given size. Where
+// none are given they are equal or, unless they must be, all but the last are.
+func splitSizes(given []int, size, n int, equal bool) ([]int, error) {
 	if given == nil {
+		if equal && size%n != 0 {
+			return nil, fmt.Errorf("%d equal parts of %d", n, size)
+		}
 		chunk := (size + n - 1) / n
 		given = make([]int, n)
 		for i := range given {
@@ -74,17 +78,14 @@ func inferSplit(f *Infer) error {
 		case given != nil && i < len(given):
 			out[axis] = dim.Of(int64(given[i]))
 		case constant:
-			sizes, err := splitSizes(nil, int(total), n)
+			sizes, err := splitSizes(nil, int(total), n, f.Since < 18)
 			if err != nil {
 				return err
 			}
 			out[axis] = dim.Of(int64(sizes[i]))
 		case n == 1:
 		default:
-			out[axis] = dim.Unknown
-			if q := s[axis].FloorDiv(dim.Of(int64(n))); q.Mul(dim.Of(int64(n))).Equal(s[axis]) {
-				out[axis] = q
-			}
+			out[axis] = partDim(s[axis], i, n, f.Since)
 		}
 		f.Set(i, out...)
 	}
@@ -95,6 +96,24 @@ func inferSplit(f *Infer) error {
 		}
 	}
 	return nil
+}
+
+// partDim is the size of part i of n of a symbolic size: equal parts; from
+// version 18 on they are rounded up and the last is what is left, which is
+// followed where it needs no case distinction.
+func partDim(size dim.Dim, i, n int, since int64) dim.Dim {
+	k := dim.Of(int64(n))
+	if since < 18 {
+		return size.FloorDiv(k)
+	}
+	chunk := size.CeilDiv(k)
+	switch {
+	case i == 0 || chunk.Mul(k).Equal(size):
+		return chunk
+	case n == 2:
+		return size.Sub(chunk)
+	}
+	return dim.Unknown
 }
 
 func evalSplit(e *Eval) error {
@@ -110,7 +129,7 @@ func evalSplit(e *Eval) error {
 			return err
 		}
 	}
-	sizes, err := splitSizes(given, x.Shape[axis], len(e.Out))
+	sizes, err := splitSizes(given, x.Shape[axis], len(e.Out), e.Since < 18)
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func evalSplitToSequence(e *Eval) error {
 		if split.Rank() == 0 {
 			sizes, err = chunks(sizes[0], total)
 		} else {
-			sizes, err = splitSizes(sizes, total, len(sizes))
+			sizes, err = splitSizes(sizes, total, len(sizes), false)
 		}
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package op
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -31,6 +32,19 @@ func Verify(m *graph.Model) []error {
 	return errs
 }
 
+// Fits says what keeps n from being evaluated: arity, a required attribute, or
+// the type of an attribute. Unknown attributes are ignored.
+func (r Resolved) Fits(n *graph.Node) error {
+	for _, e := range r.Schema.verify(n) {
+		if !errors.Is(e, errUnknownAttr) {
+			return fmt.Errorf("node %s: %w", n.Title(), e)
+		}
+	}
+	return nil
+}
+
+var errUnknownAttr = errors.New("unknown attribute")
+
 func knownDomain(d string) bool {
 	d = graph.CanonicalDomain(d)
 	return d == "" || d == "ai.onnx.ml" || d == "ai.onnx.preview" || d == "ai.onnx.preview.training"
@@ -42,7 +56,7 @@ func (s *Schema) verify(n *graph.Node) []error {
 		spec := s.Attr(a.Name)
 		switch {
 		case spec == nil:
-			errs = append(errs, fmt.Errorf("unknown attribute %s", a.Name))
+			errs = append(errs, fmt.Errorf("%w %s", errUnknownAttr, a.Name))
 		case a.Ref == "" && spec.Kind != a.Kind:
 			errs = append(errs, fmt.Errorf("attribute %s has another type than the operator's", a.Name))
 		}
@@ -67,7 +81,7 @@ func arity(kind string, params []Param, values []*graph.Value) []error {
 	for i, p := range params {
 		have := i < len(values) && values[i] != nil
 		switch {
-		case p.Variadic && len(values)-i < p.Min:
+		case p.Variadic && max(len(values)-i, 0) < p.Min:
 			errs = append(errs, fmt.Errorf("%s %s needs at least %d values", kind, p.Name, p.Min))
 		case !p.Variadic && !p.Optional && !have && kind == "input":
 			errs = append(errs, fmt.Errorf("%s %s is missing", kind, p.Name))

@@ -23,25 +23,23 @@ func inferWhere(f *Infer) error {
 	if err := inferVariadic(f); err != nil {
 		return err
 	}
-	c := f.Const(0)
-	a, ok := f.InData(1)
-	b, ok2 := f.InData(2)
-	if c == nil || !ok || !ok2 || c.Type != tensor.Bool || c.Rank() > 1 {
-		return nil
-	}
-	cond := c.Bools()
+	cond, ok := f.InData(0)
+	a, ok2 := f.InData(1)
+	b, ok3 := f.InData(2)
 	n := max(len(cond), len(a), len(b))
 	for _, l := range []int{len(cond), len(a), len(b)} {
-		if l != n && l != 1 {
+		if !ok || !ok2 || !ok3 || l != n && l != 1 {
 			return nil
 		}
 	}
 	out := make([]dim.Dim, n)
 	for i := range out {
-		if cond[min(i, len(cond)-1)] {
-			out[i] = a[min(i, len(a)-1)]
-		} else {
-			out[i] = b[min(i, len(b)-1)]
+		x, y := a[min(i, len(a)-1)], b[min(i, len(b)-1)]
+		switch c := cond[min(i, len(cond)-1)]; {
+		case c.Is(1) || x.Equal(y):
+			out[i] = x
+		case c.Is(0):
+			out[i] = y
 		}
 	}
 	f.SetData(0, out)

@@ -67,18 +67,8 @@ func (w *Window) outDim(i int, in, kernel dim.Dim, ceil bool) dim.Dim {
 	if !ceil {
 		return span.FloorDiv(s).Add(dim.Of(1))
 	}
-	out := span.CeilDiv(s).Add(dim.Of(1))
-	// The last Window must start inside the input or its leading padding.
-	if o, ok := out.Const(); ok {
-		if n, ok := in.Const(); ok && (o-1)*int64(w.Strides[i]) >= n+int64(w.Before[i]) {
-			return dim.Of(o - 1)
-		}
-		return out
-	}
-	if w.Strides[i] == 1 {
-		return out
-	}
-	return dim.Unknown
+	// The last window must start inside the input or its leading padding.
+	return span.CeilDiv(s).Add(dim.Of(1)).Min(in.Add(dim.Of(int64(w.Before[i]))).CeilDiv(s))
 }
 
 // resolve computes the output sizes and, for auto_pad, the pads.

@@ -169,11 +169,11 @@ func constData(t *tensor.Tensor) ([]dim.Dim, bool) {
 	return d, true
 }
 
-// dataType is the element types whose elements are followed: those of shapes,
-// and floating point, through which some exporters compute sizes, as far as
-// they are whole.
+// dataType is the element types whose elements are followed: those of shapes;
+// conditions, as 0 and 1; and floating point, through which some exporters
+// compute sizes, as far as they are whole.
 func dataType(t tensor.DType) bool {
-	return t == tensor.Int64 || t == tensor.Int32 || t == tensor.Float32 || t == tensor.Float64
+	return t == tensor.Int64 || t == tensor.Int32 || t == tensor.Bool || t == tensor.Float32 || t == tensor.Float64
 }
 
 func (s *Info) node(n *graph.Node, opset func(string) int64) {
