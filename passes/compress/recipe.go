@@ -20,9 +20,9 @@ import (
 type Recipe struct {
 	Values     int     // shared values of a layer beside zero; 0 is 8
 	BiasBits   int     // bits of biases and other vectors; 0 is 7
-	PruneSteps int     // of the first pruning; 0 is 4000
-	RungSteps  int     // of each further one; 0 is a fifth of PruneSteps
-	ShareSteps int     // of training with shared weights; 0 is 1600
+	PruneSteps int     // of the first pruning; 0 is 6000
+	RungSteps  int     // of each further one; 0 is a sixth of PruneSteps
+	ShareSteps int     // of training with shared weights; 0 is 2000
 	Batch      int     // 0 is 128
 	Rate       float64 // peak learning rate of pruning; 0 is 2e-3
 	ShareRate  float64 // and of sharing; 0 is half of it
@@ -40,9 +40,9 @@ func (r *Recipe) setDefaults() {
 	}
 	integer(&r.Values, 8)
 	integer(&r.BiasBits, 7)
-	integer(&r.PruneSteps, 4000)
-	integer(&r.RungSteps, max(r.PruneSteps/5, 1))
-	integer(&r.ShareSteps, 1600)
+	integer(&r.PruneSteps, 6000)
+	integer(&r.RungSteps, max(r.PruneSteps/6, 1))
+	integer(&r.ShareSteps, 2000)
 	integer(&r.Batch, 128)
 	if r.Rate == 0 {
 		r.Rate = 2e-3
