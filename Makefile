@@ -41,10 +41,11 @@ test-go: build/conformance build/schemas.json build/contrib
 	$(ONNX_TESTS) go test ./...
 	$(ONNX_TESTS) go test -tags noasm ./runtime/...
 
-# Int8 files of the shipped models in this tool, onnxruntime and OpenVINO.
+# Int8 files of the shipped models in this tool, onnxruntime and OpenVINO; every form of encoded weights in these and OpenCV.
 test-deploy: build $(VENV)/installed
 	mkdir -p build/deploy
 	$(PYTHON) testdata/deploy.py bin/onnxopt build/deploy
+	$(PYTHON) testdata/encoded.py bin/onnxopt build/deploy
 
 # Broken and adversarial files: one line, exit code 1, no hang, little memory. PEERS=--peers asks other tools, too.
 test-hostile: build $(VENV)/installed
