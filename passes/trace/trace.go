@@ -49,7 +49,7 @@ const (
 	// Up to so many nodes a column, or the first one, shows all; else changes
 	// with a few lines around them.
 	fullColumn, fullOriginal = 200, 2000
-	around     = 2
+	around                   = 2
 	// maxRemoved bounds the list of lines that a pass removed.
 	maxRemoved = 200
 )
