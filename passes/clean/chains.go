@@ -19,6 +19,8 @@ var Chains = pass.Pass{
 			{Ops: []string{"Transpose"}, Apply: mergeTransposes},
 			{Ops: []string{"Reshape", "Flatten", "Squeeze", "Unsqueeze"}, Apply: mergeReshapes},
 			{Ops: []string{"Reshape", "Flatten", "Squeeze", "Unsqueeze"}, Apply: mergeAroundTranspose},
+			{Ops: []string{"Reshape", "Flatten", "Squeeze"}, Apply: dropReduced},
+			{Ops: broadcasting, Apply: dropExpand},
 			{Ops: []string{"Cast"}, Apply: mergeCasts},
 			{Ops: []string{"Slice"}, Apply: mergeSlices},
 			{Ops: []string{"Pad"}, Apply: mergePads},
