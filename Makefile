@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test lint cross test-go test-deploy test-hostile conformance zoo bench-simplify bench-compress generate fuzz clean
+.PHONY: bench-quantize all build demo test lint cross test-go test-deploy test-hostile conformance zoo bench-simplify bench-compress generate fuzz clean
 
 all: build
 
@@ -49,6 +49,16 @@ test-deploy: build $(VENV)/installed
 # Broken and adversarial files: one line, exit code 1, no hang, little memory. PEERS=--peers asks other tools, too.
 test-hostile: build $(VENV)/installed
 	$(PYTHON) testdata/hostile.py bin/onnxopt build/hostile $(PEERS)
+
+# Quantize the real models of build/zoo with this tool and its peers; hours. BENCH="a.onnx b.onnx" and FLAGS choose.
+BENCH ?= $(wildcard build/zoo/*.onnx)
+bench-quantize: build build/peers/installed
+	$(PYTHON) testdata/bench_quantize.py bin/onnxopt build/bench-quantize $(BENCH) --json build/bench-quantize.json $(FLAGS)
+
+build/peers/installed: testdata/peers.txt $(VENV)/installed
+	python3 -m venv build/peers
+	build/peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 # Run ONNX's own tests and write what passes into runtime/CONFORMANCE.md.
 conformance: build/conformance
