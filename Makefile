@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance zoo bench-quantize bench-simplify bench-compress generate fuzz clean
+.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance agree zoo bench-quantize bench-simplify bench-compress generate fuzz clean
 
 all: build
 
@@ -66,6 +66,10 @@ build/peers/installed: testdata/peers.txt $(VENV)/installed
 	python3 -m venv build/peers
 	build/peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
+
+# Quantized operators and models, bit for bit against onnxruntime, and against onnxruntime without VNNI if qemu-x86_64 is there.
+agree: build build/conformance
+	$(PYTHON) testdata/agree.py bin/onnxopt build/agree
 
 # Run ONNX's own tests and write what passes into runtime/CONFORMANCE.md.
 conformance: build/conformance
