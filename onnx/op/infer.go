@@ -2,6 +2,8 @@ package op
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"onnxopt/onnx/dim"
 	"onnxopt/onnx/graph"
@@ -218,4 +220,40 @@ func broadcastDim(a, b dim.Dim) (dim.Dim, error) {
 		return b, nil
 	}
 	return dim.Unknown, nil
+}
+
+// match fails if the known shapes of inputs do not fit a pattern. That has for
+// each input "-" or its sizes, as in "[N,C,*] [C]": a name is one size
+// throughout, a number itself, ? any size, and * at the end any number of them.
+func (f *Infer) match(pattern string) error {
+	bound := map[string]dim.Dim{}
+	for i, p := range strings.Fields(pattern) {
+		s, ok := f.Shape(i)
+		if !ok || p == "-" {
+			continue
+		}
+		names := strings.FieldsFunc(strings.Trim(p, "[]"), func(r rune) bool { return r == ',' })
+		if n := len(names); n > 0 && names[n-1] == "*" {
+			names = names[:n-1]
+			if len(s) > len(names) {
+				s = s[:len(names)]
+			}
+		}
+		if len(s) != len(names) {
+			return fmt.Errorf("input %d has type %v, want sizes %s", i, f.Type(i), p)
+		}
+		for k, name := range names {
+			want := bound[name]
+			if n, err := strconv.Atoi(name); err == nil {
+				want = dim.Of(int64(n))
+			}
+			if s[k].Conflict(want) {
+				return fmt.Errorf("input %d has type %v, want sizes %s with %s = %v", i, f.Type(i), p, name, want)
+			}
+			if _, constant := s[k].Const(); constant && name != "?" {
+				bound[name] = s[k]
+			}
+		}
+	}
+	return nil
 }
