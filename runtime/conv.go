@@ -274,10 +274,10 @@ func (c *conv) runDepthwise(f *frame, x, y, residual []float32) {
 		w.W, w.Bias, w.Clamp, w.Lo, w.Hi = c.packed, c.shift, clamp, lo, hi
 	}
 	row := im.ow * im.c
-	im.slide(f, c.windows, set, x, y, func(from, to int) {
-		out := y[from*row : to*row]
+	im.slide(f, c.windows, set, x, y, func(o int) {
+		out := y[o*row : (o+1)*row]
 		if residual != nil {
-			kernel.Add.Apply(out, out, residual[from*row:])
+			kernel.Add.Apply(out, out, residual[o*row:])
 		}
 		act.Apply(out, out)
 	})
