@@ -78,7 +78,7 @@ func closeTo(got, want *tensor.Tensor) error {
 func TestConvolutions(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 1))
 	pick := func(v ...int) int { return v[r.IntN(len(v))] }
-	for k := range 60 {
+	for k := range 40 {
 		group, n := pick(1, 1, 1, 2, 3), pick(1, 2)
 		c, m := group*pick(1, 3, 8, 17), group*pick(1, 5, 16, 24)
 		if k%4 == 0 { // depthwise
