@@ -10,15 +10,15 @@ import (
 // that is all that is left of a Gelu there.
 func scaleGelu(e *rewrite.Editor, n *graph.Node) {
 	for i := range 2 {
-		x, sum := n.In(i), alone(n.In(1-i), "Add")
+		x, sum := n.In(i), rewrite.Alone(n.In(1-i), "Add")
 		if sum == nil {
 			continue
 		}
 		erf, one, _ := operand(sum)
-		if v, ok := rewrite.Uniform(one.Const()); erf == nil || !ok || v != 1 || alone(erf, "Erf") == nil {
+		if v, ok := rewrite.Uniform(one.Const()); erf == nil || !ok || v != 1 || rewrite.Alone(erf, "Erf") == nil {
 			continue
 		}
-		div := alone(erf.Def().In(0), "Div", "Mul")
+		div := rewrite.Alone(erf.Def().In(0), "Div", "Mul")
 		if div == nil || len(x.Uses()) != 2 {
 			continue
 		}
@@ -52,12 +52,4 @@ func scaleBetween(e *rewrite.Editor, n *graph.Node, x *graph.Value, div *graph.N
 	first.scaleOut(down, nil)
 	second.scaleIn(up, nil)
 	e.Replace(div, div.Out(0), x, "moved into %s and %s", first.node.Title(), to.Title())
-}
-
-// alone is the node that computes v for one reader only, if it is one of ops.
-func alone(v *graph.Value, ops ...string) *graph.Node {
-	if v == nil || v.Def() == nil || v.Only() == nil || !v.Def().Is(ops...) {
-		return nil
-	}
-	return v.Def()
 }
