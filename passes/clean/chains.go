@@ -36,7 +36,6 @@ var Chains = pass.Pass{
 	},
 }
 
-
 // permutation is the perm of a Transpose; false if the rank is unknown.
 func permutation(e *rewrite.Editor, n *graph.Node) ([]int, bool) {
 	if p := n.Ints("perm"); p != nil {
