@@ -75,6 +75,13 @@ func (f *Infer) SetData(i int, d []dim.Dim) {
 	}
 }
 
+// CarriesData is the element types whose elements are followed: those of shapes;
+// conditions, as 0 and 1; and floating point, through which some exporters
+// compute sizes, as far as they are whole.
+func CarriesData(t tensor.DType) bool {
+	return t == tensor.Int64 || t == tensor.Int32 || t == tensor.Bool || t == tensor.Float32 || t == tensor.Float64
+}
+
 // Ints is integer input i as constants; false unless all are known.
 func (f *Infer) Ints(i int) ([]int, bool) {
 	d, ok := f.InData(i)
