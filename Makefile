@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test lint cross test-go test-deploy test-hostile conformance zoo generate fuzz clean
+.PHONY: all build demo test lint cross test-go test-deploy test-hostile conformance zoo bench-compress generate fuzz clean
 
 all: build
 
@@ -86,6 +86,10 @@ build/conformance: $(VENV)/installed runtime/testdata/conformance.py
 
 build/contrib: $(VENV)/installed runtime/testdata/contrib.py
 	$(PYTHON) runtime/testdata/contrib.py $@
+
+# Pruning, sharing and distilling of shipped models; DATA holds MNIST's four idx.gz files (models/README.md).
+bench-compress: build $(VENV)/installed
+	$(PYTHON) testdata/bench_compress.py bin/onnxopt $(DATA) build/compress
 
 # Protobuf code and assembly, from onnx.proto (needs protoc and protoc-gen-go) and runtime/kernel/_asm.
 generate:

@@ -8,11 +8,13 @@ import (
 
 	"onnxopt/passes/clean"
 	"onnxopt/passes/cluster"
+	"onnxopt/passes/encode"
 	"onnxopt/passes/fold"
 	"onnxopt/passes/fuse"
 	"onnxopt/passes/pass"
 	"onnxopt/passes/prune"
 	"onnxopt/passes/quant"
+	"onnxopt/passes/search"
 )
 
 // Table is every pass, in the order in which pipelines run them.
@@ -21,6 +23,8 @@ var Table = []pass.Pass{
 	quant.Raise,
 	clean.FixShapes,
 	clean.Inline,
+	clean.Repair,
+	clean.Opset,
 	clean.Identity,
 	fold.Constants,
 	fold.Shapes,
@@ -31,6 +35,8 @@ var Table = []pass.Pass{
 	clean.States,
 	fuse.BatchNorm,
 	fuse.Affine,
+	fuse.Activations,
+	fuse.Norms,
 	clean.Duplicates,
 	prune.Channels,
 	prune.Magnitude,
@@ -38,17 +44,27 @@ var Table = []pass.Pass{
 	quant.Prepare,
 	quant.Calibrate,
 	quant.Round,
+	search.Mixed,
 	quant.Insert,
+	quant.QOperator,
+	quant.Dynamic,
 	quant.Weights,
+	quant.Half,
 	prune.SortUnits,
 	cluster.KMeans,
+	encode.RoundBiases,
+	encode.Weights,
 	clean.Dead,
+	encode.DefaultAttributes,
+	encode.ShortNames,
 }
 
 // Order is what the table's order must keep, and why. A test checks it.
 var Order = []Before{
 	{"freeze-defaults", "constant-folding", "a default that a caller could override is no constant"},
 	{"raise-opset", "constant-folding", "a conversion leaves constant expressions"},
+	{"inline-functions", "target-opset", "a function has an opset of its own"},
+	{"target-opset", "fuse-activations", "the operators of the new opset are fused into"},
 	{"identity", "constant-folding", "an Identity or Cast between a constant and its reader would hide the constant"},
 	{"constant-folding", "fuse-batchnorm", "parameters behind Constant nodes must be initializers"},
 	{"reshape-targets", "dead-code", "the computation of the target is left behind"},
@@ -63,11 +79,21 @@ var Order = []Before{
 	{"constant-folding", "prepare-quantization", "what is constant anyway needs no copy"},
 	{"prepare-quantization", "calibrate", "layers are calibrated in the form that is quantized"},
 	{"quantize", "quantize-weights", "only what got no integer form is stored in fewer bits"},
+	{"quantize", "qoperator", "it joins what quantize wrote"},
+	{"quantize-dynamic", "quantize-weights", "only what got no integer form is stored in fewer bits"},
+	{"half-precision", "dead-code", "the float weights are left behind"},
 	{"quantize-weights", "dead-code", "the float weights are left behind"},
 	{"calibrate", "round-weights", "weights are rounded for the layers that calibration chose"},
 	{"round-weights", "quantize", "the chosen rounding is what quantize writes"},
+	{"round-weights", "mixed-precision", "trials measure what will be written"},
+	{"mixed-precision", "quantize", "it chooses what quantize leaves alone"},
 	{"calibrate", "quantize", "activation scales come from the ranges"},
 	{"quantize", "dead-code", "the float weights are left behind"},
+	{"dead-units", "encode-weights", "zeros are cheapest where they are not written at all"},
+	{"round-biases", "encode-weights", "rounded biases take a byte each"},
+	{"sort-units", "encode-weights", "units are followed through plain weights"},
+	{"encode-weights", "dead-code", "the float weights are left behind"},
+	{"encode-weights", "short-names", "decoders have many inner values"},
 	{"sort-units", "cluster-weights", "units are followed through plain weights"},
 	{"cluster-weights", "dead-code", "the float weights are left behind"},
 }
@@ -75,16 +101,20 @@ var Order = []Before{
 // Before says that pass First runs before pass Then.
 type Before struct{ First, Then, Why string }
 
-var simplify = []string{"fix-shapes", "inline-functions", "identity", "constant-folding", "shape-computation", "reshape-targets", "control-flow",
-	"merge-chains", "move-transposes", "zero-states", "fuse-batchnorm", "fuse-affine", "common-subexpressions", "dead-code"}
+var simplify = []string{"fix-shapes", "inline-functions", "repair", "target-opset", "identity", "constant-folding", "shape-computation", "reshape-targets", "control-flow",
+	"merge-chains", "move-transposes", "zero-states", "fuse-batchnorm", "fuse-affine", "fuse-activations", "fuse-normalization", "common-subexpressions", "dead-code"}
 
-var int8Passes = []string{"freeze-defaults", "raise-opset", "prepare-quantization", "calibrate", "round-weights", "quantize", "quantize-weights"}
+var int8Passes = []string{"freeze-defaults", "raise-opset", "prepare-quantization", "calibrate", "round-weights", "mixed-precision", "quantize", "quantize-weights"}
 
 // Presets are named sets of passes.
 var Presets = []Preset{
 	{"simplify", "the smallest equal graph", simplify},
 	{"int8", "simplify, then 8-bit weights and activations", append(slices.Clone(simplify), int8Passes...)},
-	{"small", "simplify, then shared weights: float arithmetic, a quarter of the size", append(slices.Clone(simplify), "cluster-weights")},
+	{"weights", "simplify, then 8- or 4-bit weights and float arithmetic", append(slices.Clone(simplify), "freeze-defaults", "raise-opset", "prepare-quantization", "quantize-weights")},
+	{"dynamic", "simplify, then 8-bit weights and activations whose ranges are found at run time", append(slices.Clone(simplify), "freeze-defaults", "raise-opset", "prepare-quantization", "quantize-dynamic", "quantize-weights")},
+	{"float16", "simplify, then float16 or bfloat16 arithmetic", append(slices.Clone(simplify), "freeze-defaults", "raise-opset", "half-precision")},
+	{"small", "simplify, then shared weights: float arithmetic, a quarter of the size", append(slices.Clone(simplify), "cluster-weights", "encode-weights")},
+	{"smallest", "small, then every byte that only people read", append(slices.Clone(simplify), "dead-units", "sort-units", "cluster-weights", "encode-weights", "default-attributes", "short-names")},
 }
 
 // Preset is one of Presets.

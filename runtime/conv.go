@@ -35,7 +35,7 @@ type conv struct {
 
 func matchConv(l *lowerer, n *graph.Node) *lowered {
 	ch := l.chain(n, func(n *graph.Node) bool { return n.Is("Conv") })
-	if ch == nil {
+	if ch == nil || l.inIntegers(ch.root) {
 		return nil
 	}
 	root := ch.root

@@ -45,6 +45,9 @@ func matchGemm(l *lowerer, n *graph.Node) *lowered {
 		}
 		nodes = append(nodes, d)
 		if isMatrix(d) {
+			if l.inIntegers(d) {
+				return nil
+			}
 			slices.Reverse(nodes)
 			return m.match(l, d, residual, n, nodes)
 		}

@@ -21,6 +21,7 @@ type integerConv struct {
 	group     int
 	packed    []*kernel.Weights8 // of each group
 	depthwise *kernel.Depthwise8
+	shift     []float32 // zeros, for a float result
 	window    windows
 }
 
@@ -37,6 +38,23 @@ func matchIntegerConv(l *lowerer, n *graph.Node) *lowered {
 		return nil
 	}
 	return c.lowered([]*graph.Value{c.x.value}, n.Outputs(), covered(c.node, t.nodes, c.x, c.w, c.b))
+}
+
+// matchIntegerConvFloat covers a Conv with a float result.
+func matchIntegerConvFloat(l *lowerer, n *graph.Node) *lowered {
+	if !n.Is("Conv") {
+		return nil
+	}
+	c := &integerConv{node: n}
+	var ok bool
+	if c.x, ok = l.dequantized(n.In(0)); !ok {
+		return nil
+	}
+	if c.w, ok = l.dequantized(n.In(1)); !ok || !c.match(l) || c.isDepthwise() || !c.setBias(l, n.In(2), c.shape[0]) {
+		return nil
+	}
+	c.shift = make([]float32, c.shape[0])
+	return c.lowered([]*graph.Value{c.x.value}, n.Outputs(), covered(n, nil, c.x, c.w, c.b))
 }
 
 func (c *integerConv) match(l *lowerer) bool {
@@ -126,6 +144,9 @@ func (c *integerConv) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 		for _, w := range c.packed {
 			w.SetZero(zero)
 		}
+		if c.shift != nil {
+			return c.floats(f, x, zero, shape)
+		}
 		return c.sums(f, x, zero, shape)
 	}
 	out := f.new(c.y.dtype, shape...)
@@ -150,6 +171,26 @@ func (c *integerConv) sums(f *frame, x *tensor.Tensor, zero int32, shape []int) 
 	y, m := tensor.View[int32](out), c.window.im.m
 	c.eachGroup(f, x, zero, func(g int, a kernel.Rows8, from int) {
 		c.packed[g].Sums(a, y[from*m+g*(m/c.group):], m)
+	})
+	return f.one(out)
+}
+
+// floats is run with a float result; the sums take its place first.
+func (c *integerConv) floats(f *frame, x *tensor.Tensor, zero int32, shape []int) ([]tensor.Value, error) {
+	out, y := f.floats(shape...)
+	if len(y) == 0 {
+		return f.one(out)
+	}
+	m := c.window.im.m
+	sums := unsafe.Slice((*int32)(unsafe.Pointer(&y[0])), len(y))
+	c.eachGroup(f, x, zero, func(g int, a kernel.Rows8, from int) {
+		first := g * (m / c.group)
+		c.packed[g].Sums(a, sums[from*m+first:], m)
+	})
+	f.rows(len(y)/m, len(y), func(from, to int) {
+		for i := from * m; i < to*m; i += m {
+			kernel.ScaleSums(y[i:i+m], sums[i:i+m], c.scale, c.shift)
+		}
 	})
 	return f.one(out)
 }

@@ -15,7 +15,8 @@ type integerMatMul struct {
 	node    *graph.Node
 	k, n    int
 	transB  bool
-	raw     bool // the result is the int32 sums
+	raw     bool      // the result is the int32 sums
+	shift   []float32 // added to a float result
 	packed  *kernel.Weights8
 	offsets []int32
 }
@@ -32,15 +33,50 @@ func matchIntegerMatMul(l *lowerer, n *graph.Node) *lowered {
 	return m.lowered([]*graph.Value{m.x.value}, n.Outputs(), covered(m.node, t.nodes, m.x, m.w, m.b))
 }
 
+// matchIntegerMatMulFloat covers a product with a float result, and the row
+// that an Add adds to it.
 func matchIntegerMatMulFloat(l *lowerer, n *graph.Node) *lowered {
-	if !n.Is("Gemm", "MatMul") {
-		return nil
-	}
 	m := &integerMatMul{node: n}
-	if !m.match(l) {
+	var rest []*graph.Node
+	if n.Is("Add") {
+		row := l.addedRow(n)
+		if row < 0 || l.opset("") < 7 {
+			return nil
+		}
+		m.node, rest = n.In(1-row).Def(), []*graph.Node{n}
+		m.shift = l.constant(n.In(row)).Float32s()
+	}
+	if !m.node.Is("Gemm", "MatMul") || !m.match(l) {
 		return nil
 	}
-	return m.lowered([]*graph.Value{m.x.value}, n.Outputs(), covered(n, nil, m.x, m.w, m.b))
+	if m.shift == nil {
+		m.shift = make([]float32, m.n)
+	}
+	if len(m.shift) != m.n {
+		return nil
+	}
+	return m.lowered([]*graph.Value{m.x.value}, n.Outputs(), covered(m.node, rest, m.x, m.w, m.b))
+}
+
+// addedRow is the operand of the Add n that is a constant row, where the other
+// is a hidden product; -1 if there is none.
+func (l *lowerer) addedRow(n *graph.Node) int {
+	for i := range 2 {
+		c, v := l.constant(n.In(i)), n.In(1-i)
+		if c == nil || c.Type != tensor.Float32 || c.Rank() < 1 || c.Len() != c.Shape[c.Rank()-1] || !l.hidden(v) || !isMatrix(v.Def()) {
+			continue
+		}
+		if c.Rank() <= len(l.typeOf(v).Shape) {
+			return i
+		}
+	}
+	return -1
+}
+
+// inIntegers reports that a product is better not done in float, since an
+// integer path takes it.
+func (l *lowerer) inIntegers(n *graph.Node) bool {
+	return matchIntegerMatMulFloat(l, n) != nil || matchIntegerProduct(l, n) != nil || matchIntegerConvFloat(l, n) != nil
 }
 
 func (m *integerMatMul) match(l *lowerer) (ok bool) {
@@ -140,7 +176,7 @@ func (m *integerMatMul) floats(f *frame, a kernel.Rows8, y []float32, from, to i
 	sums := unsafe.Slice((*int32)(unsafe.Pointer(&y[0])), len(y))
 	m.packed.Sums(a, sums, m.n)
 	for i := 0; i < len(y); i += m.n {
-		kernel.ScaleSums(y[i:i+m.n], sums[i:i+m.n], m.scale)
+		kernel.ScaleSums(y[i:i+m.n], sums[i:i+m.n], m.scale, m.shift)
 	}
 }
 
@@ -233,6 +269,7 @@ func (p *integerProduct) run(f *frame, in []tensor.Value) ([]tensor.Value, error
 		out, floats = f.floats(shape...)
 	}
 	scale := slices.Repeat([]float32{multiplier}, kernel.Panels(n)*kernel.Lanes)
+	shift := make([]float32, n)
 	packed := f.new(tensor.Uint8, f.s.workers.threads, w.Size())
 	f.s.workers.run(len(items), func(worker, i int) {
 		right := w.Pack(packed.Bytes()[worker*w.Size():(worker+1)*w.Size()], b.Bytes()[items[i].b*k*n:], scale)
@@ -249,7 +286,7 @@ func (p *integerProduct) run(f *frame, in []tensor.Value) ([]tensor.Value, error
 		sums := unsafe.Slice((*int32)(unsafe.Pointer(&y[0])), len(y))
 		right.Sums(rows, sums, n)
 		for r := range m {
-			kernel.ScaleSums(y[r*n:(r+1)*n], sums[r*n:(r+1)*n], scale)
+			kernel.ScaleSums(y[r*n:(r+1)*n], sums[r*n:(r+1)*n], scale, shift)
 		}
 	})
 	return f.one(out)

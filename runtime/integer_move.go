@@ -34,17 +34,25 @@ func matchIntegerMove(l *lowerer, n *graph.Node) *lowered {
 		}
 		return matchIntegerMaxPool(l, n, m, x, &t, table)
 	}
-	r, err := op.Resolve(m, l.opset)
-	if err != nil || r.Eval == nil || m.Is("Resize") && (m.Str("mode", "nearest") != "nearest" || m.Str("coordinate_transformation_mode", "") == "tf_crop_and_resize") {
+	inner := l.mover(m)
+	if inner == nil {
 		return nil
 	}
-	in := slices.Clone(m.Inputs())
+	in := slices.Clone(inner.in)
 	in[0] = x.value
-	return &lowered{in: in, out: n.Outputs(), nodes: covered(m, t.nodes, x), run: func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
+	inner.in = in
+	f := &lowered{in: in, out: n.Outputs(), nodes: covered(m, t.nodes, x)}
+	f.place = func(b *builder) {
+		if inner.place != nil {
+			inner.place(b)
+		}
+		f.inLast, f.outLast = inner.inLast, inner.outLast
+	}
+	f.run = func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 		if _, err := bytesIn(in, 0, x); err != nil {
 			return nil, err
 		}
-		out, err := r.Run(m, &f.env, in)
+		out, err := inner.run(f, in)
 		if err != nil {
 			return nil, err
 		}
@@ -55,7 +63,23 @@ func matchIntegerMove(l *lowerer, n *graph.Node) *lowered {
 		moved := f.new(t.dtype, y.Shape...)
 		f.lookUp(moved.Bytes(), y.Bytes(), table)
 		return f.one(moved)
-	}}
+	}
+	return f
+}
+
+// mover is a step for m, which passes elements of any type through: its fast
+// path or its evaluation.
+func (l *lowerer) mover(m *graph.Node) *lowered {
+	for _, match := range []func(*lowerer, *graph.Node) *lowered{matchTranspose, matchSplit, matchSlice, matchGather} {
+		if f := match(l, m); f != nil {
+			return f
+		}
+	}
+	r, err := op.Resolve(m, l.opset)
+	if err != nil || r.Eval == nil || m.Is("Resize") && (m.Str("mode", "nearest") != "nearest" || m.Str("coordinate_transformation_mode", "") == "tf_crop_and_resize") {
+		return nil
+	}
+	return &lowered{in: m.Inputs(), run: func(f *frame, in []tensor.Value) ([]tensor.Value, error) { return r.Run(m, &f.env, in) }}
 }
 
 func matchIntegerMaxPool(l *lowerer, n, m *graph.Node, x *affine, t *target, table *[256]byte) *lowered {

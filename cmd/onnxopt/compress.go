@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -10,10 +11,12 @@ import (
 
 	"onnxopt/onnx"
 	"onnxopt/onnx/graph"
+	"onnxopt/onnx/pack"
 	"onnxopt/passes"
 	"onnxopt/passes/compress"
 	"onnxopt/passes/distill"
 	"onnxopt/passes/pass"
+	"onnxopt/passes/prune"
 	"onnxopt/runtime/samples"
 )
 
@@ -31,13 +34,13 @@ var compressVerb = verb{
 // compressor is one run of the verb compress.
 type compressor struct {
 	dataFlags
-	o                     compress.Options
-	out, test, testLabels string
-	noLabels, json, quiet bool
-	force                 bool
-	seed                  uint64
-	samples, threads      int
-	pattern               []int
+	o                             compress.Options
+	out, target, test, testLabels string
+	noLabels, json, quiet         bool
+	force                         bool
+	seed                          uint64
+	samples, threads              int
+	pattern                       []int
 
 	c      *call
 	model  *graph.Model // as given
@@ -73,6 +76,7 @@ func (o *compressor) declare(f *pflag.FlagSet) {
 	f.BoolVar(&o.noLabels, "no-labels", false, "take no labels, also where --data has them beside it")
 	f.IntVar(&o.samples, "samples", 0, "samples to train on, 0 for all")
 	f.Float64Var(&o.o.MaxDrop, "max-drop", 0, "points of accuracy that may be lost, as estimated without test data")
+	f.StringVar(&o.target, "for", "", "what is to be small: container, or file, a model as it is (default container where OUT ends in "+pack.Extension+")")
 	f.BoolVar(&o.force, "force", false, "write the file even if it misses --max-drop")
 	f.Float64Var(&o.o.Density, "density", 0, "share of the weights that the first rung keeps (default 0.06)")
 	f.Float64Var(&o.o.Step, "density-step", 0, "factor of the density between rungs (default 0.8)")
@@ -110,6 +114,14 @@ func (o *compressor) run(c *call) error {
 	}
 	if o.data == "" {
 		return fmt.Errorf("compress: it trains on samples: give --data")
+	}
+	switch {
+	case o.target == "" && strings.HasSuffix(o.out, pack.Extension):
+		o.target = "container"
+	case o.target == "":
+		o.target = "file"
+	case o.target != "file" && o.target != "container":
+		return fmt.Errorf("compress: --for %s: want file or container", o.target)
 	}
 	switch len(o.pattern) {
 	case 0:
@@ -149,11 +161,26 @@ func (o *compressor) run(c *call) error {
 		return refuse("the best result loses %.2f points, more than --max-drop %.2f; not written (--force writes it)", chosen.Loss, o.o.MaxDrop)
 	}
 	distill.RestoreOutputs(result, o.model)
-	if err := onnx.Save(result, o.out, onnx.SaveOptions{}); err != nil {
+	b, err := o.form(result)
+	if err != nil {
 		return err
 	}
+	if err := onnx.WriteTo(o.out, func(w io.Writer) error { _, err := w.Write(b); return err }); err != nil {
+		return fmt.Errorf("%s: %w", o.out, err)
+	}
+	o.result.After = int64(len(b))
 	o.result.Written = true
 	return o.show(time.Since(start))
+}
+
+// form is the file that is written: a container for --for container, else a
+// model as it is.
+func (o *compressor) form(m *graph.Model) ([]byte, error) {
+	b, err := onnx.Marshal(m)
+	if err != nil || o.target != "container" {
+		return b, err
+	}
+	return pack.Pack(b)
 }
 
 // simplified is a copy of the model with constants folded and normalizations
@@ -212,8 +239,11 @@ func (o *compressor) search(m *graph.Model) error {
 	if err != nil {
 		return err
 	}
+	if o.target == "container" {
+		o.o.Finish = []pass.Pass{prune.SortUnits}
+	}
 	o.o.Size = func(m *graph.Model) (int, error) {
-		b, err := onnx.Marshal(m)
+		b, err := o.form(m)
 		return len(b), err
 	}
 	o.result.Search, err = compress.Search(o.c, distill.Logits(m), task, o.o)
@@ -282,7 +312,11 @@ func (r *compressReport) print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(t, "stage\tkept\tbytes\tlost points\tfits\t\n")
 	for _, c := range r.Search.Seen {
-		fmt.Fprintf(t, "%s\t%.2f %%\t%d\t%.2f\t%v\t\n", c.Stage, 100*c.Density, c.Bytes, c.Loss, c.Fits)
+		size := ""
+		if c.Bytes > 0 {
+			size = fmt.Sprint(c.Bytes)
+		}
+		fmt.Fprintf(t, "%s\t%.2f %%\t%s\t%.2f\t%v\t\n", c.Stage, 100*c.Density, size, c.Loss, c.Fits)
 	}
 	t.Flush()
 	fmt.Fprintln(w)

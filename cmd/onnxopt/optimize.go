@@ -13,6 +13,7 @@ import (
 	"onnxopt/onnx/graph"
 	"onnxopt/passes"
 	"onnxopt/passes/pass"
+	"onnxopt/passes/quant"
 	"onnxopt/runtime"
 	"onnxopt/runtime/compare"
 	"onnxopt/runtime/samples"
@@ -37,6 +38,8 @@ type optimizer struct {
 	maxDrop                                    float64
 	calibrationSamples, samples, threads       int
 	json, stats, verify, force, quiet, verbose bool
+	ranges                                     string // calibration file to read
+	qoperator                                  bool
 	settings                                   pass.Settings
 
 	c      *call
@@ -45,11 +48,12 @@ type optimizer struct {
 	float  *graph.Model // the float model with the same structure, for comparison
 	result report
 	ledger *pass.Ledger
+	job    *pass.Calibration // nil unless calibration is sharded
 }
 
 func (o *optimizer) declare(f *pflag.FlagSet) {
 	f.StringVarP(&o.out, "output", "o", "", "file to write")
-	f.StringVar(&o.preset, "preset", "", "simplify, int8 or small (default int8 with --data, else simplify)")
+	f.StringVar(&o.preset, "preset", "", "simplify, int8, weights, dynamic, float16 or small (default int8 with --data, else simplify)")
 	o.dataFlags.declare(f)
 	f.StringVar(&o.calibration, "calibration", "", "samples for calibration, if others than --data")
 	f.IntVar(&o.calibrationSamples, "calibration-samples", 1000, "samples to calibrate on, 0 for all")
@@ -57,10 +61,7 @@ func (o *optimizer) declare(f *pflag.FlagSet) {
 	f.Float64Var(&o.maxDrop, "max-drop", 0.5, "largest loss of top-1 in points, or of agreement without labels; beyond it nothing is written")
 	f.StringSliceVar(&o.passes, "passes", nil, "exactly these passes instead of a preset")
 	f.StringSliceVarP(&o.debug, "debug", "d", nil, "pass/off turns a pass off")
-	f.StringVar(&o.settings.Quant.Method, "method", "", "calibration: minmax, moving-average, percentile, entropy, mse or auto")
-	f.BoolVar(&o.settings.Quant.PerTensor, "per-tensor", false, "one scale for each weight instead of one for each channel")
-	f.BoolVar(&o.settings.Quant.ReduceRange, "reduce-range", false, "7-bit weights, exact on CPUs whose 8-bit products saturate")
-	f.StringSliceVar(&o.settings.Quant.Skip, "skip", nil, "node names or operators to leave in float")
+	o.declareQuant(f)
 	f.Float64Var(&o.settings.Prune.Threshold, "prune-threshold", 0, "set weights up to this magnitude to zero")
 	f.Float64Var(&o.settings.Prune.Sparsity, "prune-sparsity", 0, "set this share of the weights to zero")
 	f.BoolVar(&o.settings.Prune.Global, "prune-global", false, "one threshold over all layers")
@@ -116,6 +117,9 @@ func (o *optimizer) run(c *call) error {
 
 // pipeline resolves the preset, the flags that ask for a lossy pass, and -d.
 func (o *optimizer) pipeline() ([]pass.Pass, error) {
+	if _, err := quant.FindProfile(o.settings.Quant.Profile); err != nil {
+		return nil, fmt.Errorf("--target: %w", err)
+	}
 	o.off = map[string]bool{}
 	for _, d := range o.debug {
 		name, ok := strings.CutSuffix(d, "/off")
@@ -129,7 +133,7 @@ func (o *optimizer) pipeline() ([]pass.Pass, error) {
 	}
 	if o.preset == "" {
 		o.preset = "simplify"
-		if o.data != "" || o.calibration != "" {
+		if o.data != "" || o.calibration != "" || o.ranges != "" {
 			o.preset = "int8"
 		}
 	}
@@ -142,6 +146,9 @@ func (o *optimizer) pipeline() ([]pass.Pass, error) {
 	}
 	if o.settings.Cluster.Values > 0 {
 		more = append(more, "cluster-weights")
+	}
+	if o.qoperator {
+		more = append(more, "qoperator")
 	}
 	return passes.Pipeline(o.preset, more...)
 }
@@ -175,11 +182,19 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 		if err != nil {
 			return err
 		}
-		if set == nil {
+		if opts.Calibration, err = o.calibrationJob(); err != nil {
+			return err
+		}
+		if set == nil && o.ranges == "" {
 			return fmt.Errorf("optimize: preset %s calibrates on samples: give --data or --calibration", o.preset)
 		}
-		defer set.Close()
-		opts.Samples = first(set, o.calibrationSamples)
+		if set != nil {
+			defer set.Close()
+			opts.Samples = first(set, o.calibrationSamples)
+		}
+		if o.job != nil {
+			o.job.Data = d.preparation()
+		}
 	}
 	check, err := o.verifier()
 	if err != nil {

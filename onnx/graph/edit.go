@@ -48,6 +48,12 @@ func (g *Graph) take(name string) {
 	}
 }
 
+// Rename gives v a name that no other value has any more.
+func (v *Value) Rename(name string) {
+	v.graph.take(name)
+	v.Name = name
+}
+
 // AddInput appends a graph input.
 func (g *Graph) AddInput(name string, t Type) *Value {
 	v := &Value{Name: name, Type: t, graph: g, input: true}

@@ -15,13 +15,20 @@ var Inline = pass.Pass{
 	Doc:   "replace calls of model-local functions by their bodies",
 	Gives: pass.Inlined,
 	Run: func(c *pass.Context, m *graph.Model) error {
-		for n := range m.Graph.All() {
-			f := m.Function(n.Domain, n.Op, n.Overload)
-			if f == nil {
-				continue
-			}
-			if err := inline(c, m, n, f); err != nil {
-				c.Kept(n, "%v", err)
+		kept := map[*graph.Node]bool{}
+		for again := true; again; {
+			again = false
+			for n := range m.Graph.All() {
+				f := m.Function(n.Domain, n.Op, n.Overload)
+				if f == nil || kept[n] || !c.Allow() {
+					continue
+				}
+				if err := inline(c, m, n, f); err != nil {
+					c.Kept(n, "%v", err)
+					kept[n] = true
+					continue
+				}
+				again = true // the body may call others; no function calls itself
 			}
 		}
 		dropFunctions(m)
@@ -32,9 +39,6 @@ var Inline = pass.Pass{
 func inline(c *pass.Context, m *graph.Model, n *graph.Node, f *graph.Function) error {
 	if err := sameOperators(m, f); err != nil {
 		return err
-	}
-	if !c.Allow() {
-		return nil
 	}
 	body, err := f.Instantiate(n)
 	if err != nil {

@@ -209,7 +209,7 @@ func (r *region) gain() int {
 			switch {
 			case u.Node != nil && r.nodes[u.Node]:
 			case u.Node != nil && u.Node.Is("Transpose"):
-				if p, ok := permutation(r.e, u.Node); ok && slices.Equal(p, r.inv) && !u.Node.Out(0).IsOutput() {
+				if p, ok := permutation(r.e, u.Node); ok && slices.Equal(p, r.inv) {
 					gain++
 				}
 			default:
@@ -301,7 +301,9 @@ func (r *region) rebuild(n *graph.Node, inner map[*graph.Value]*graph.Value) {
 		}
 	}
 	k := g.NewNode(n.Op, in, names, attrs...)
-	k.Name = g.Fresh(n.Name)
+	if n.Name != "" {
+		k.Name = g.Fresh(n.Name)
+	}
 	g.InsertBefore(n, k)
 	r.e.Shape.Update(k)
 	for i, v := range n.Outputs() {
@@ -367,8 +369,7 @@ func (r *region) leave(v, x *graph.Value) {
 		if u.Node == nil || r.nodes[u.Node] || !u.Node.Is("Transpose") {
 			continue
 		}
-		if p, ok := permutation(r.e, u.Node); ok && slices.Equal(p, r.inv) && !u.Node.Out(0).IsOutput() {
-			u.Node.Out(0).ReplaceAll(x)
+		if p, ok := permutation(r.e, u.Node); ok && slices.Equal(p, r.inv) && u.Node.Out(0).ReplaceAll(x) {
 			r.e.Drop(u.Node)
 		}
 	}

@@ -8,6 +8,9 @@ import (
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
+	"onnxopt/passes/clean"
+	"onnxopt/passes/pass"
+	"onnxopt/passes/prune"
 )
 
 // Options of Search. The zero value of a field is its default.
@@ -20,7 +23,9 @@ type Options struct {
 	Fixed      bool    // only the first rung, whatever it loses
 	Dense      bool    // train the dense network too, for comparison
 	Checkpoint string  // file to resume from; "" keeps none
-	// Size is the bytes of a model in the form that is asked for; never nil.
+	// Finish are passes that a model with shared weights goes through.
+	Finish []pass.Pass
+	// Size is the bytes of such a model in the form that is asked for; never nil.
 	Size func(m *graph.Model) (int, error)
 }
 
@@ -28,9 +33,9 @@ type Options struct {
 type Candidate struct {
 	Stage   string  `json:"stage"` // prune or share
 	Density float64 `json:"density"`
-	Bytes   int     `json:"bytes"`
-	Loss    float64 `json:"loss_points"` // see Task.Loss
-	Fits    bool    `json:"fits"`        // within the budget
+	Bytes   int     `json:"bytes,omitempty"` // with shared weights only
+	Loss    float64 `json:"loss_points"`     // see Task.Loss
+	Fits    bool    `json:"fits"`            // within the budget
 	Measure Measure `json:"measure"`
 
 	model *graph.Model
@@ -76,8 +81,8 @@ type searcher struct {
 }
 
 // Search prunes m in rungs of falling density for as long as the loss stays
-// near the budget, then trains the smallest rung with shared weights; if that
-// loses too much, the rung above it, and so on. The schedule depends on nothing
+// near the budget, then removes what died in the smallest rung and trains it
+// with shared weights; if that loses too much, the rung above it, and so on. The schedule depends on nothing
 // but the arguments.
 func Search(ctx context.Context, m *graph.Model, task *Task, o Options) (*Result, error) {
 	o.setDefaults()
@@ -134,7 +139,7 @@ func (s *searcher) key() string {
 		h.Write(t.Bytes())
 	}
 	o := s.o
-	o.Checkpoint, o.Size = "", nil
+	o.Checkpoint, o.Size, o.Finish = "", nil, nil
 	fmt.Fprintf(h, "%+v %d %v", o, s.task.Seed, s.task.Train.Labels)
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
@@ -156,10 +161,14 @@ func (s *searcher) stage(ctx context.Context, st stage, m *graph.Model) (Candida
 			return c, err
 		}
 	}
-	var err error
-	c.Bytes, err = s.o.Size(c.model)
 	c.Loss = s.task.Loss(c.Measure, s.result.Original)
 	c.Fits = c.Loss <= s.o.MaxDrop+1e-9
+	var err error
+	if st.share != nil {
+		if _, err = pass.Run(ctx, c.model, s.o.Finish, pass.Options{}); err == nil {
+			c.Bytes, err = s.o.Size(c.model)
+		}
+	}
 	s.result.Seen = append(s.result.Seen, c)
 	return c, err
 }
@@ -190,7 +199,11 @@ func (s *searcher) descend(ctx context.Context) ([]Candidate, error) {
 func (s *searcher) share(ctx context.Context, rungs []Candidate) error {
 	best := Candidate{Loss: math.Inf(1)}
 	for i := len(rungs) - 1; i >= 0 && !best.Fits; i-- {
-		c, err := s.stage(ctx, s.o.sharing(s.task, rungs[i].Density), rungs[i].model)
+		m := rungs[i].model.Clone()
+		if _, err := pass.Run(ctx, m, []pass.Pass{prune.DeadUnits, clean.Dead}, pass.Options{}); err != nil {
+			return err
+		}
+		c, err := s.stage(ctx, s.o.sharing(s.task, rungs[i].Density), m)
 		if err != nil {
 			return err
 		}

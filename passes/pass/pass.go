@@ -5,6 +5,7 @@ package pass
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"onnxopt/onnx"
@@ -65,6 +66,8 @@ type Context struct {
 	Ledger   *Ledger
 	// Samples gives the calibration inputs; nil without data.
 	Samples Samples
+	// Calibration is nil to observe all samples and keep nothing.
+	Calibration *Calibration
 	// Progress reports work done of a long pass; never nil.
 	Progress func(done, total int)
 
@@ -83,6 +86,8 @@ type Context struct {
 	denied   map[int]bool
 	warnings []string
 	Ranges   Ranges
+	// Sensitivity is what search measured, for the report; nil if it did not.
+	Sensitivity []Sensitivity
 	// Rounded holds the weights whose rounding was chosen by their effect, by
 	// name.
 	Rounded map[string]*Rounding
@@ -100,15 +105,37 @@ type Samples interface {
 	Values(from, to int) ([]tensor.Value, error)
 }
 
-// BatchSize is how many samples to run at once.
-func BatchSize(s Samples, wish int) int {
-	if n := s.BatchSize(); n > 0 {
-		return n
+// BatchSize is how many samples to run at once: what the model or the settings
+// say, else as many as hold about a million input elements, at most 50.
+func (c *Context) BatchSize() (int, error) {
+	if n := c.Samples.BatchSize(); n > 0 {
+		return n, nil
 	}
-	if wish <= 0 {
-		return 50
+	if n := c.Settings.Quant.BatchSize; n > 0 {
+		return n, nil
 	}
-	return wish
+	in, err := c.Samples.Values(0, 1)
+	if err != nil {
+		return 0, err
+	}
+	elements := 1
+	for _, v := range in {
+		if t, ok := v.(*tensor.Tensor); ok {
+			elements += t.Len()
+		}
+	}
+	return min(max(1<<20/elements, 1), 50), nil
+}
+
+// Calibration is where observations come from and go to.
+type Calibration struct {
+	// Shard of Shards, counted from 1, is what to observe.
+	Shard, Shards int
+	// Data identifies the samples and their preparation.
+	Data string
+	// Set, if given, is used instead of samples; otherwise it is set to what was
+	// observed.
+	Set *calibrate.Set
 }
 
 // Rounding is a weight rounded to int8.
@@ -165,10 +192,16 @@ type QuantSettings struct {
 	BlockSize            int
 	PerTensor            bool // weights get one scale instead of one per channel
 	SymmetricActivations bool
-	ReduceRange          bool // 7-bit weights, for CPUs whose u8 x s8 products saturate
-	WeightOnly           bool
+	ReduceRange          bool     // 7-bit weights, for CPUs whose u8 x s8 products saturate
+	Half16               string   // float16 (default) or bfloat16, in preset float16
 	Skip                 []string // node names or operators left alone
+	Half                 []string // node names left in float, with weights in float16
 	BatchSize            int      // samples run at once in calibration; 0 chooses
+	// MinSQNR is the least SQNR of an output in dB that search accepts; 0 is 20,
+	// negative accepts anything.
+	MinSQNR float64
+	// Sensitivity measures every layer even if the whole is good enough.
+	Sensitivity bool
 }
 
 // PruneSettings are the choices of magnitude pruning.
@@ -182,6 +215,22 @@ type PruneSettings struct {
 // ClusterSettings are the choices of weight clustering.
 type ClusterSettings struct {
 	Values int // size of a codebook, 2 to 256; 0 is 16 in preset small
+}
+
+// Sensitivity is the SQNR in dB of the model's outputs when one layer alone is
+// quantized.
+type Sensitivity struct {
+	Node string  `json:"node"`
+	Op   string  `json:"op"`
+	SQNR float64 `json:"sqnr_db"`
+}
+
+// Fork is a context for a trial on another model with the same values: it has
+// the ranges and roundings of c, settings s, and a ledger of its own.
+func (c *Context) Fork(m *graph.Model, s Settings) *Context {
+	f := &Context{Context: c.Context, Settings: s, Ledger: &Ledger{}, Samples: c.Samples, Progress: func(int, int) {}, model: m, inputs: c.inputs,
+		pass: c.pass, size: c.size, limit: -1, most: -1, Ranges: c.Ranges, Rounded: maps.Clone(c.Rounded)}
+	return f
 }
 
 // Room is by how many bytes the model may still grow before it is larger than

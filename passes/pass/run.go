@@ -14,6 +14,8 @@ import (
 type Options struct {
 	Settings Settings
 	Samples  Samples
+	// Calibration reads or keeps what calibration observes.
+	Calibration *Calibration
 	// Off names passes to leave out; Required ones cannot be.
 	Off map[string]bool
 	// MaxRewrites stops after so many rewrites when positive, for bisection.
@@ -37,7 +39,7 @@ const maxRounds = 24
 // them changes anything. The structure of the model is verified after every
 // pass.
 func Run(ctx context.Context, m *graph.Model, passes []Pass, o Options) (*Ledger, error) {
-	c := &Context{Context: ctx, Settings: o.Settings, Ledger: &Ledger{}, Samples: o.Samples, model: m, limit: -1, most: -1, size: onnx.Size(m)}
+	c := &Context{Context: ctx, Settings: o.Settings, Ledger: &Ledger{}, Samples: o.Samples, Calibration: o.Calibration, model: m, limit: -1, most: -1, size: onnx.Size(m)}
 	for _, v := range m.Graph.Inputs() {
 		c.inputs = append(c.inputs, v.Name)
 	}
@@ -100,7 +102,7 @@ func (c *Context) group(list []*Pass, o Options) error {
 			if err := c.run(p, o); err != nil {
 				return fmt.Errorf("pass %s: %w", p.Name, err)
 			}
-			if c.version == before || len(list) == 1 {
+			if c.version == before || p.Group == "" {
 				seen[i] = c.version
 			}
 		}

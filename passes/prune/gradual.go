@@ -105,19 +105,19 @@ func (g *Gradual) Apply(t *distill.Trainer) {
 	}
 }
 
-// choose ranks all weights by saliency.
+// choose ranks all weights by the square of their saliency.
 func (g *Gradual) choose(t *distill.Trainer) {
 	for i, s := range g.score {
-		w, v := t.Latent[i], t.Adam.V[i]
+		if s == nil {
+			continue
+		}
+		w, v := t.Latent[i][:len(s)], t.Adam.V[i][:len(s)]
 		for k := range s {
-			a := float64(w[k])
-			if g.Magnitude {
-				s[k] = float32(math.Abs(a))
-			} else {
-				s[k] = float32(math.Sqrt(a * a * float64(v[k])))
+			if s[k] = w[k] * w[k]; !g.Magnitude {
+				s[k] *= v[k]
 			}
 		}
-		if s != nil && g.Block > 1 {
+		if g.Block > 1 {
 			blocks(s, g.Block)
 		}
 	}

@@ -2,10 +2,11 @@ package quant
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"fmt"
-	"maps"
 	"slices"
 
+	"onnxopt/onnx"
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
 	"onnxopt/passes/pass"
@@ -22,9 +23,6 @@ var Calibrate = pass.Pass{
 }
 
 func calibrateRanges(c *pass.Context, m *graph.Model) error {
-	if c.Samples == nil || c.Samples.Len() == 0 {
-		return fmt.Errorf("no samples: give --data")
-	}
 	method, err := calibrate.ParseMethod(cmp.Or(c.Settings.Quant.Method, calibrate.Auto.String()))
 	if err != nil {
 		return err
@@ -37,19 +35,67 @@ func calibrateRanges(c *pass.Context, m *graph.Model) error {
 	if err != nil {
 		return err
 	}
-	sketches := map[string]*calibrate.Sketch{}
-	if err := observe(c, m, p, sketches); err != nil {
+	set, err := sketches(c, m, p)
+	if err != nil {
 		return err
 	}
 	c.Ranges = pass.Ranges{}
-	for _, name := range slices.Sorted(maps.Keys(sketches)) {
-		choice, err := sketches[name].Choose(calibrate.Options{Method: method, Format: format, Percent: c.Settings.Quant.Percentile})
+	for _, name := range set.Names() {
+		s, _ := set.Lookup(name)
+		choice, err := s.Choose(calibrate.Options{Method: method, Format: format, Percent: c.Settings.Quant.Percentile})
 		if err != nil {
 			return fmt.Errorf("value %s: %w", name, err)
 		}
-		c.Ranges[name] = pass.Range{Choice: choice, Unbounded: unbounded(sketches[name], choice), Sketch: sketches[name]}
+		c.Ranges[name] = pass.Range{Choice: choice, Unbounded: unbounded(s, choice), Sketch: s}
 	}
 	return nil
+}
+
+// sketches is what the values that p quantizes are on the samples: read from a
+// calibration file, or observed, all samples or the asked shard of them.
+func sketches(c *pass.Context, m *graph.Model, p *plan) (*calibrate.Set, error) {
+	b, err := onnx.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	model := fmt.Sprintf("%x", sha256.Sum256(b))
+	job := c.Calibration
+	if job != nil && job.Set != nil {
+		if job.Set.Model != model {
+			return nil, fmt.Errorf("the calibration file is of another model, or of other settings of the passes before")
+		}
+		return job.Set, job.Set.Complete()
+	}
+	if c.Samples == nil || c.Samples.Len() == 0 {
+		return nil, fmt.Errorf("no samples: give --data")
+	}
+	span := calibrate.Span{First: 0, End: c.Samples.Len()}
+	set := calibrate.NewSet(model, "", span.End)
+	if job != nil {
+		set.Data = job.Data
+		if span, err = calibrate.Shard(job.Shard, job.Shards, span.End); err != nil {
+			return nil, err
+		}
+		job.Set = set
+	}
+	for i := span.First; i < span.End; i++ {
+		if err := set.Begin(i); err != nil {
+			return nil, err
+		}
+	}
+	for _, v := range sortedValues(p.values) {
+		set.Sketch(v) // also of values that no sample reaches
+	}
+	return set, observe(c, m, p, set, span)
+}
+
+func sortedValues(values map[*graph.Value]bool) []string {
+	var names []string
+	for v := range values {
+		names = append(names, v.Name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // unbounded says what a sketch has seen that no scale can represent.
@@ -66,27 +112,34 @@ func unbounded(s *calibrate.Sketch, choice calibrate.Choice) string {
 	return ""
 }
 
-// observe runs the model on all samples; each sample is one observation of
-// every value that the plan quantizes.
-func observe(c *pass.Context, m *graph.Model, p *plan, sketches map[string]*calibrate.Sketch) error {
-	rows := 0
+// observe runs the model on a span of the samples; each sample is one
+// observation of every value that the plan quantizes.
+func observe(c *pass.Context, m *graph.Model, p *plan, set *calibrate.Set, span calibrate.Span) error {
+	var b batch
 	see := func(v *graph.Value, x tensor.Value) {
 		t, ok := x.(*tensor.Tensor)
 		if !ok || t.Type != tensor.Float32 {
 			return
 		}
-		s := sketches[v.Name]
-		if s == nil {
-			s = &calibrate.Sketch{}
-			sketches[v.Name] = s
-		}
-		d, n := t.Float32s(), 1
-		if t.Rank() > 0 && t.Shape[0] >= rows && len(d)%max(t.Shape[0], 1) == 0 {
-			n = max(t.Shape[0], 1)
-		}
-		for i := range min(n, max(rows, 1)) { // rows beyond were only filled up
-			s.Add(d[i*len(d)/n : (i+1)*len(d)/n])
+		s, d := set.Sketch(v.Name), t.Float32s()
+		for i := range b.parts(t) {
+			s.Add(d[i*len(d)/b.of(t) : (i+1)*len(d)/b.of(t)])
 		}
 	}
-	return sweep(c, m, p.values, see, &rows, c.Progress)
+	return sweep(c, m, p.values, span, see, &b, c.Progress)
 }
+
+// batch is what a run has along axis 0: rows samples, filled up to size.
+type batch struct{ rows, size int }
+
+// of is in how many equal parts t holds the samples of a batch, 1 if it mixes
+// them.
+func (b *batch) of(t *tensor.Tensor) int {
+	if t.Rank() == 0 || t.Shape[0] == 0 || t.Shape[0]%b.size != 0 {
+		return 1
+	}
+	return b.size
+}
+
+// parts is how many of them are samples, not filling.
+func (b *batch) parts(t *tensor.Tensor) int { return min(b.of(t), b.rows) }

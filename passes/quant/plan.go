@@ -77,6 +77,21 @@ func newPlan(c *pass.Context, m *graph.Model, kept func(*graph.Node, string, ...
 	return p, nil
 }
 
+// Layers is the titles of the nodes that quantize would make integer products
+// of, in graph order, with their operators.
+func Layers(c *pass.Context, m *graph.Model) (titles, ops []string, err error) {
+	p, err := newPlan(c, m, silent)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, n := range p.order {
+		if p.nodes[n].kind == op.QuantInteger {
+			titles, ops = append(titles, Title(n)), append(ops, n.Op)
+		}
+	}
+	return titles, ops, nil
+}
+
 // silent is a newPlan that reports nothing.
 func silent(*graph.Node, string, ...any) {}
 
@@ -114,8 +129,11 @@ func (p *plan) classify(n *graph.Node) (*quantNode, string) {
 	if err != nil {
 		return nil, "unknown operator: left as it is"
 	}
-	if slices.Contains(p.s.Skip, Title(n)) || slices.Contains(p.s.Skip, n.Op) {
+	if skipped(n, p.s) {
 		return nil, "skipped on request"
+	}
+	if slices.Contains(p.s.Half, Title(n)) {
+		return nil, "too sensitive: stays float"
 	}
 	switch {
 	case r.Quant.Kind == op.QuantNone || graph.CanonicalDomain(n.Domain) != "":
@@ -128,6 +146,10 @@ func (p *plan) classify(n *graph.Node) (*quantNode, string) {
 		return p.same(n)
 	}
 	return p.each(n, r.Quant)
+}
+
+func skipped(n *graph.Node, s pass.QuantSettings) bool {
+	return slices.Contains(s.Skip, Title(n)) || slices.Contains(s.Skip, n.Op)
 }
 
 // Title is the name by which Skip and recipes call a node: its own, or that of
@@ -303,7 +325,7 @@ func (p *plan) integerSource(v *graph.Value) bool {
 		return v.IsInput()
 	}
 	r, err := op.Resolve(d, p.m.Opset)
-	if err != nil || !p.profile.quantizes(d.Op) || slices.Contains(p.s.Skip, Title(d)) || slices.Contains(p.s.Skip, d.Op) {
+	if err != nil || !p.profile.quantizes(d.Op) || skipped(d, p.s) || slices.Contains(p.s.Half, Title(d)) {
 		return false
 	}
 	switch r.Quant.Kind {

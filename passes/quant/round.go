@@ -12,6 +12,7 @@ import (
 	"onnxopt/onnx/tensor"
 	"onnxopt/passes/pass"
 	"onnxopt/runtime"
+	"onnxopt/runtime/calibrate"
 )
 
 // Round chooses how each weight is rounded by least squares on what its layer
@@ -44,6 +45,10 @@ func roundWeights(c *pass.Context, m *graph.Model) error {
 	p, err := newPlan(c, m, silent)
 	if err != nil {
 		return err
+	}
+	if c.Samples == nil {
+		c.Warn("left out: it needs samples")
+		return nil
 	}
 	var layers []*layer
 	seen := map[*graph.Value]bool{}
@@ -97,32 +102,37 @@ func gather(c *pass.Context, m *graph.Model, p *plan, layers []*layer, done, tot
 		readers[v] = append(readers[v], l)
 		watch[v] = true
 	}
-	rows := 0
+	var b batch
 	see := func(v *graph.Value, x tensor.Value) {
 		if t, ok := x.(*tensor.Tensor); ok && t.Type == tensor.Float32 {
 			for _, l := range readers[v] {
-				l.add(t, rows)
+				l.add(t, b.parts(t))
 			}
 		}
 	}
-	return sweep(c, m, watch, see, &rows, func(at, n int) { c.Progress((done*n+at*len(layers))/max(n, 1), total) })
+	all := calibrate.Span{First: 0, End: c.Samples.Len()}
+	return sweep(c, m, watch, all, see, &b, func(at, n int) { c.Progress((done*n+at*len(layers))/max(n, 1), total) })
 }
 
-// sweep runs the model on all samples; see gets the watched values, graph
-// inputs among them, of each batch, rows the number of samples in it.
-func sweep(c *pass.Context, m *graph.Model, watch map[*graph.Value]bool, see func(*graph.Value, tensor.Value), rows *int, progress func(done, total int)) error {
+// sweep runs the model on a span of the samples; see gets the watched values,
+// graph inputs among them, of each batch b.
+func sweep(c *pass.Context, m *graph.Model, watch map[*graph.Value]bool, span calibrate.Span, see func(*graph.Value, tensor.Value), b *batch,
+	progress func(done, total int)) error {
 	s, err := runtime.Compile(m, runtime.Options{Threads: c.Settings.Threads, Observe: see, Watch: watch})
 	if err != nil {
 		return err
 	}
-	size, total := pass.BatchSize(c.Samples, c.Settings.Quant.BatchSize), c.Samples.Len()
-	for at := 0; at < total; at += size {
-		to := min(at+size, total)
+	size, err := c.BatchSize()
+	if err != nil {
+		return err
+	}
+	for at := span.First; at < span.End; at += size {
+		to := min(at+size, span.End)
 		in, err := c.Values(m, at, to)
 		if err != nil {
 			return err
 		}
-		*rows = to - at
+		b.rows, b.size = to-at, max(c.Samples.BatchSize(), to-at)
 		for i, v := range m.Graph.Inputs() {
 			if i < len(in) && in[i] != nil && watch[v] {
 				see(v, in[i])
@@ -131,7 +141,7 @@ func sweep(c *pass.Context, m *graph.Model, watch map[*graph.Value]bool, see fun
 		if _, err := s.Run(c, in); err != nil {
 			return err
 		}
-		progress(to, total)
+		progress(to-span.First, span.End-span.First)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package quant
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
@@ -50,7 +51,7 @@ func quantizeWeights(c *pass.Context, m *graph.Model) error {
 			if t == nil || t.Type != tensor.Float32 || t.Len() < minWeight || len(v.Uses()) == 0 {
 				continue
 			}
-			axis, gathered, reason := weightUses(v)
+			axis, gathered, reason := weightUses(v, s)
 			if reason != "" {
 				if n := v.Uses()[0].Node; n != nil {
 					c.Kept(n, "%s stays float32: %s", v.Name, reason)
@@ -60,7 +61,11 @@ func quantizeWeights(c *pass.Context, m *graph.Model) error {
 			if !c.Allow() {
 				return nil
 			}
-			storeInteger(c, g, v, axis, gathered)
+			if half(v, s) {
+				storeHalf(c, g, v)
+			} else {
+				storeInteger(c, g, v, axis, gathered)
+			}
 		}
 	}
 	return nil
@@ -68,13 +73,15 @@ func quantizeWeights(c *pass.Context, m *graph.Model) error {
 
 // weightUses is the channel axis of a weight, -1 if its readers do not agree on
 // one, and whether Gather nodes read it; a reason if it is no weight.
-func weightUses(v *graph.Value) (axis int, gathered bool, reason string) {
+func weightUses(v *graph.Value, s pass.QuantSettings) (axis int, gathered bool, reason string) {
 	for i, u := range v.Uses() {
 		if u.Node == nil {
 			return 0, false, "it is an output"
 		}
 		a, ok := channelAxis(u.Node, u.Index, v.Const())
 		switch {
+		case skipped(u.Node, s):
+			return 0, false, fmt.Sprintf("%s is skipped on request", u.Node.Title())
 		case !ok:
 			return 0, false, fmt.Sprintf("%s does not read it as a weight", u.Node.Title())
 		case u.Node.Is("Gather"):
@@ -118,6 +125,33 @@ func channelAxis(n *graph.Node, i int, t *tensor.Tensor) (int, bool) {
 	return 0, false
 }
 
+// half reports that a reader of v was found too sensitive for integer weights.
+func half(v *graph.Value, s pass.QuantSettings) bool {
+	return slices.ContainsFunc(v.Uses(), func(u graph.Use) bool { return slices.Contains(s.Half, Title(u.Node)) })
+}
+
+// storeHalf replaces v by float16 and a Cast, which runtimes fold.
+func storeHalf(c *pass.Context, g *graph.Graph, v *graph.Value) {
+	t := v.Const()
+	for _, x := range t.Float32s() {
+		if x > 65504 || x < -65504 {
+			return
+		}
+	}
+	h := g.AddInitializer(v.Name+"_h", &graph.Data{Tensor: tensor.FromFloats(tensor.Float16, t.Shape, t.Floats())})
+	n := g.NewNode("Cast", []*graph.Value{h}, []string{g.Fresh("d")}, graph.Int("to", int64(tensor.Float32)))
+	g.InsertBefore(first(g), n)
+	v.ReplaceNodeUses(n.Out(0))
+	c.ChangedValue(v, "stored as float16: its layer is too sensitive for 8 bits")
+}
+
+func first(g *graph.Graph) *graph.Node {
+	for n := range g.Nodes() {
+		return n
+	}
+	return nil
+}
+
 // storeInteger replaces v by integers and scales.
 func storeInteger(c *pass.Context, g *graph.Graph, v *graph.Value, axis int, gathered bool) {
 	t, s := v.Const(), c.Settings.Quant
@@ -154,18 +188,13 @@ func storeInteger(c *pass.Context, g *graph.Graph, v *graph.Value, axis int, gat
 			gatherIntegers(u.Node, integers, scales, axis)
 		}
 	} else {
-		var first *graph.Node
-		for n := range g.Nodes() {
-			first = n
-			break
-		}
 		through := tensor.Undefined
 		for _, u := range v.Uses() {
 			if u.Node.Is("LSTM", "GRU", "RNN") {
 				through = tensor.Int32 // OpenVINO folds that, and wants a constant
 			}
 		}
-		v.ReplaceNodeUses(dequantizeBefore(g, first, integers, scales, through))
+		v.ReplaceNodeUses(dequantizeBefore(g, first(g), integers, scales, through))
 	}
 	c.ChangedValue(v, "stored as %v, %s", weightType(s), how)
 }

@@ -5,6 +5,7 @@ package rewrite
 
 import (
 	"math"
+	"slices"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/op"
@@ -120,7 +121,7 @@ func (e *Editor) Drop(n *graph.Node) {
 			return
 		}
 	}
-	in := n.Inputs()
+	in := slices.Clone(n.Inputs())
 	n.Graph().Remove(n)
 	for _, v := range in {
 		if v != nil && v.Def() != nil {

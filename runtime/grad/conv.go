@@ -2,6 +2,7 @@ package grad
 
 import (
 	"onnxopt/onnx/op"
+	"onnxopt/runtime/kernel"
 )
 
 // taps is which input element each kernel position reads for each output
@@ -169,6 +170,10 @@ func (v *convolution) weightGrad(gw, x, gy []float32) {
 		v.eachTap(func(k int, r tapRun, xo, yo, wo int) {
 			sum := float32(0)
 			src := x[xo+r.in:]
+			if r.stride == 1 {
+				gw[wo+k] += kernel.Dot(gy[yo+r.out:yo+r.out+r.n], src)
+				return
+			}
 			for i, g := range gy[yo+r.out : yo+r.out+r.n] {
 				sum += g * src[i*r.stride]
 			}
@@ -229,13 +234,7 @@ func biasGrad(g, gy []float32, plane int) {
 }
 
 // total is the sum of v.
-func total(v []float32) float32 {
-	sum := float32(0)
-	for _, x := range v {
-		sum += x
-	}
-	return sum
-}
+func total(v []float32) float32 { return kernel.Sum(v) }
 
 func convRule(n *node) (func(), func(), error) {
 	x, w, y := n.in[0], n.in[1], n.out[0]

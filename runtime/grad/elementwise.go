@@ -1,6 +1,7 @@
 package grad
 
 import (
+	"fmt"
 	"math"
 
 	"onnxopt/onnx/op"
@@ -132,6 +133,12 @@ func gelu(a *op.Attrs) curve {
 	}}
 }
 
+// vectors are the unary operators that have a kernel.
+var vectors = map[string]kernel.Unary{
+	"Exp": kernel.Exp, "Sigmoid": kernel.Sigmoid, "Tanh": kernel.Tanh, "Erf": kernel.Erf, "Gelu": kernel.Gelu,
+	"HardSwish": kernel.HardSwish, "Sqrt": kernel.Sqrt, "Abs": kernel.Abs, "Neg": kernel.Neg, "Reciprocal": kernel.Reciprocal,
+}
+
 func unaryRule(n *node) (func(), func(), error) {
 	c := curves[n.Node.Op](&n.Attrs)
 	x, y := n.in[0], n.out[0]
@@ -140,6 +147,10 @@ func unaryRule(n *node) (func(), func(), error) {
 			y.v[lo+i] = float32(c.f(float64(v)))
 		}
 	}
+	if kind, ok := vectors[n.Node.Op]; ok && n.Str("approximate") != "tanh" {
+		f := kernel.Function{Kind: kind}
+		over = func(lo, hi int) { f.Apply(y.v[lo:hi], x.v[lo:hi]) }
+	}
 	forward := func() { n.pool.split(len(x.v), 1, 20, over) }
 	back := func(lo, hi int) {
 		g := x.g
@@ -147,18 +158,33 @@ func unaryRule(n *node) (func(), func(), error) {
 			g[i] += y.g[i] * float32(c.df(float64(x.v[i]), float64(y.v[i])))
 		}
 	}
+	if n.Node.Op == "Erf" && n.g(0) != nil {
+		back = erfBack(x, y)
+	}
 	backward := func() { n.pool.split(len(x.v), 1, 20, back) }
 	return forward, backward, nil
 }
 
-func reluRule(n *node) (func(), func(), error) {
-	x, y := n.in[0], n.out[0]
-	forward := func() {
-		out := y.v[:len(x.v)]
-		for i, v := range x.v {
-			out[i] = max(v, 0)
+// erfBack adds 2/sqrt(pi)*exp(-x^2)*dy.
+func erfBack(x, y *array) func(lo, hi int) {
+	slope := make([]float32, len(x.v))
+	return func(lo, hi int) {
+		d := slope[lo:hi]
+		for i, v := range x.v[lo:hi] {
+			d[i] = -v * v
+		}
+		kernel.Function{Kind: kernel.Exp}.Apply(d, d)
+		kernel.Mul.Apply(d, d, y.g[lo:hi])
+		g := x.g[lo:hi]
+		for i, v := range d {
+			g[i] += (2 / math.SqrtPi) * v
 		}
 	}
+}
+
+func reluRule(n *node) (func(), func(), error) {
+	x, y := n.in[0], n.out[0]
+	forward := func() { kernel.Function{Kind: kernel.Relu}.Apply(y.v, x.v) }
 	g, write := n.sink(0)
 	backward := func() {
 		if write {
@@ -191,11 +217,7 @@ func clipRule(n *node) (func(), func(), error) {
 		}
 	}
 	x, y := n.in[0], n.out[0]
-	forward := func() {
-		for i, v := range x.v {
-			y.v[i] = min(max(v, lo), hi)
-		}
-	}
+	forward := func() { kernel.Clip(lo, hi).Apply(y.v, x.v) }
 	backward := func() {
 		for i, v := range x.v {
 			if v > lo && v < hi {
@@ -298,6 +320,17 @@ func binaryRule(n *node) (func(), func(), error) {
 	if n.Node.Op == "Add" {
 		return func() { p.sum(y.v, a.v, b.v) }, func() { p.sumBack(y.g, ga, gb) }, nil
 	}
+	if n.Since < 7 && !p.same {
+		return nil, nil, fmt.Errorf("broadcasting of opset %d is not differentiated", n.Since)
+	}
+	if n.Node.Op == "Mul" && p.same {
+		forward, backward := productRule(a, b, y, ga, gb)
+		return forward, backward, nil
+	}
+	if p.period == 1 && gb == nil && (n.Node.Op == "Mul" || n.Node.Op == "Div") {
+		forward, backward := scaleRule(n.Node.Op, a, b, y, ga)
+		return forward, backward, nil
+	}
 	forward := func() {
 		for i := range y.v {
 			j, k := p.at(i)
@@ -318,13 +351,54 @@ func binaryRule(n *node) (func(), func(), error) {
 	return forward, backward, nil
 }
 
+// productRule is y = a*b of equal shapes.
+func productRule(a, b, y *array, ga, gb []float32) (func(), func()) {
+	scratch := make([]float32, len(y.v))
+	return func() { kernel.Mul.Apply(y.v, a.v, b.v) }, func() {
+		if ga != nil {
+			kernel.Mul.Apply(scratch, y.g, b.v)
+			addTo(ga, scratch)
+		}
+		if gb != nil {
+			kernel.Mul.Apply(scratch, y.g, a.v)
+			addTo(gb, scratch)
+		}
+	}
+}
+
+// scaleRule is a*b or a/b with a number b that wants no gradient.
+func scaleRule(op string, a, b, y *array, ga []float32) (func(), func()) {
+	each := func(f func(k float32)) func() { return func() { f(b.v[0]) } }
+	if op == "Mul" {
+		return each(func(k float32) {
+				for i, v := range a.v {
+					y.v[i] = v * k
+				}
+			}), each(func(k float32) {
+				for i, g := range y.g {
+					ga[i] += g * k
+				}
+			})
+	}
+	return each(func(k float32) {
+			for i, v := range a.v {
+				y.v[i] = v / k
+			}
+		}), each(func(k float32) {
+			for i, g := range y.g {
+				ga[i] += g / k
+			}
+		})
+}
+
 // sum is y = a + b.
 func (p *broadcast) sum(y, a, b []float32) {
 	switch {
 	case p.same:
-		a, b = a[:len(y)], b[:len(y)]
-		for i := range y {
-			y[i] = a[i] + b[i]
+		kernel.Add.Apply(y, a, b)
+	case p.period >= 8:
+		for i := 0; i < len(y); i += p.period {
+			kernel.Add.Apply(y[i:i+p.period], a[i:i+p.period], b)
 		}
 	case p.period > 0:
 		for i := 0; i < len(y); i += p.period {

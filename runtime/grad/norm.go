@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"onnxopt/onnx/op"
+	"onnxopt/runtime/kernel"
 )
 
 // normalization is y = scale*h + bias with h = (x-mean)/sqrt(var+eps) over
@@ -16,6 +17,7 @@ type normalization struct {
 	h           []float32 // normalized x
 	inv         []float32 // 1/sqrt(var+eps) of each row
 	scale, bias []int32   // their element for each element of x
+	whole       bool      // they have one element for each of a row
 }
 
 func (z *normalization) rule(n *node) (func(), func(), error) {
@@ -30,6 +32,12 @@ func (z *normalization) rule(n *node) (func(), func(), error) {
 	forward := func() {
 		for r := range z.rows {
 			z.normalize(r, x.v[r*z.size:(r+1)*z.size])
+		}
+		if z.whole {
+			for r := 0; r < len(z.h); r += z.size {
+				kernel.Affine(y.v[r:r+z.size], z.h[r:r+z.size], scale, bias)
+			}
+			return
 		}
 		for i, h := range z.h {
 			y.v[i] = h * scale[z.scale[i]]
@@ -112,6 +120,7 @@ func layerNormRule(n *node) (func(), func(), error) {
 	}
 	z := &normalization{size: count(x.shape[axis:]), centred: n.Node.Op == "LayerNormalization"}
 	z.scale = indexOf(x.shape, n.in[1].shape)
+	z.whole = n.has(2) && n.in[1].size() == z.size && n.in[2].size() == z.size
 	if n.has(2) {
 		z.bias = indexOf(x.shape, n.in[2].shape)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"onnxopt/onnx/op"
 	"onnxopt/onnx/tensor"
+	"onnxopt/runtime/kernel"
 )
 
 func reduceRule(n *node) (func(), func(), error) {
@@ -202,6 +203,14 @@ func softmaxRule(n *node) (func(), func(), error) {
 	forward := func() { lanes(func(at int) { softmaxLane(y.v[at:], x.v[at:], size, inner, logs) }) }
 	backward := func() {
 		lanes(func(at int) {
+			if inner == 1 && !logs {
+				s, gy, gx := y.v[at:at+size], y.g[at:at+size], x.g[at:at+size]
+				sum := kernel.Dot(s, gy)
+				for i, v := range s {
+					gx[i] += v * (gy[i] - sum)
+				}
+				return
+			}
 			sum := float32(0)
 			for i := at; i < at+size*inner; i += inner {
 				if logs {
@@ -223,6 +232,14 @@ func softmaxRule(n *node) (func(), func(), error) {
 }
 
 func softmaxLane(y, x []float32, size, stride int, logs bool) {
+	if stride == 1 && !logs {
+		y, x = y[:size], x[:size]
+		sum := kernel.ExpSum(y, x, kernel.Max(x))
+		for i := range y {
+			y[i] /= sum
+		}
+		return
+	}
 	top := float32(math.Inf(-1))
 	for i := 0; i < size*stride; i += stride {
 		top = max(top, x[i])

@@ -116,7 +116,7 @@ func quantize8Wide(dst *byte, x *float32, n int, scale float32, lo float32, hi f
 func dequantize8Wide(dst *float32, q *byte, n int, scale float32, zero int32, flip int32)
 
 //go:noescape
-func scale8Wide(dst *float32, sums *int32, scale *float32, n int)
+func scale8Wide(dst *float32, sums *int32, scale *float32, shift *float32, n int)
 
 //go:noescape
 func add8(t *byte, dst *byte, a *byte, b *byte, n int)
@@ -131,7 +131,7 @@ func quantize8(dst *byte, x *float32, n int, scale float32, lo float32, hi float
 func dequantize8(dst *float32, q *byte, n int, scale float32, zero int32, flip int32)
 
 //go:noescape
-func scale8(dst *float32, sums *int32, scale *float32, n int)
+func scale8(dst *float32, sums *int32, scale *float32, shift *float32, n int)
 
 //go:noescape
 func widen8(dst *int16, q *byte, n int, zero int16, flip int16)

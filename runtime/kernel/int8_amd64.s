@@ -5507,21 +5507,23 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scale8Wide(dst *float32, sums *int32, scale *float32, n int)
+// func scale8Wide(dst *float32, sums *int32, scale *float32, shift *float32, n int)
 // Requires: AVX, AVX512F
-TEXT ·scale8Wide(SB), NOSPLIT, $0-32
+TEXT ·scale8Wide(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), AX
 	MOVQ sums+8(FP), CX
 	MOVQ scale+16(FP), DX
-	MOVQ n+24(FP), BX
-	XORQ SI, SI
+	MOVQ shift+24(FP), BX
+	MOVQ n+32(FP), SI
+	XORQ DI, DI
 
 loop:
-	VCVTDQ2PS (CX)(SI*4), Z0
-	VMULPS    (DX)(SI*4), Z0, Z0
-	VMOVUPS   Z0, (AX)(SI*4)
-	ADDQ      $0x10, SI
-	CMPQ      SI, BX
+	VCVTDQ2PS (CX)(DI*4), Z0
+	VMULPS    (DX)(DI*4), Z0, Z0
+	VADDPS    (BX)(DI*4), Z0, Z0
+	VMOVUPS   Z0, (AX)(DI*4)
+	ADDQ      $0x10, DI
+	CMPQ      DI, SI
 	JLT       loop
 	VZEROUPPER
 	RET
@@ -5667,21 +5669,23 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scale8(dst *float32, sums *int32, scale *float32, n int)
+// func scale8(dst *float32, sums *int32, scale *float32, shift *float32, n int)
 // Requires: AVX
-TEXT ·scale8(SB), NOSPLIT, $0-32
+TEXT ·scale8(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), AX
 	MOVQ sums+8(FP), CX
 	MOVQ scale+16(FP), DX
-	MOVQ n+24(FP), BX
-	XORQ SI, SI
+	MOVQ shift+24(FP), BX
+	MOVQ n+32(FP), SI
+	XORQ DI, DI
 
 loop:
-	VCVTDQ2PS (CX)(SI*4), Y0
-	VMULPS    (DX)(SI*4), Y0, Y0
-	VMOVUPS   Y0, (AX)(SI*4)
-	ADDQ      $0x08, SI
-	CMPQ      SI, BX
+	VCVTDQ2PS (CX)(DI*4), Y0
+	VMULPS    (DX)(DI*4), Y0, Y0
+	VADDPS    (BX)(DI*4), Y0, Y0
+	VMOVUPS   Y0, (AX)(DI*4)
+	ADDQ      $0x08, DI
+	CMPQ      DI, SI
 	JLT       loop
 	VZEROUPPER
 	RET

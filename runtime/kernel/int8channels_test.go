@@ -97,7 +97,7 @@ func TestElementwise8AgainstGeneric(t *testing.T) {
 			Table8(out[3], a, &table)
 			g, w := make([]float32, 2*n+1), make([]int16, n+1)
 			Dequantize8(g[:n], a, xa)
-			ScaleSums(g[n:2*n], sums, scale)
+			ScaleSums(g[n:2*n], sums, scale, f)
 			Widen8(w[:n], a, xa.Zero, xa.Signed)
 			out[4] = unsafe.Slice((*byte)(unsafe.Pointer(&g[0])), 8*n)
 			out[5] = unsafe.Slice((*byte)(unsafe.Pointer(&w[0])), 2*n)

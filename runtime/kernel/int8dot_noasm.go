@@ -18,7 +18,7 @@ func quantize8Fast(dst []byte, x []float32, q Affine8, lo, hi int32) int { retur
 
 func dequantize8Fast(dst []float32, x []byte, q Affine8) int { return 0 }
 
-func scale8Fast(dst []float32, sums []int32, scale []float32) int { return 0 }
+func scale8Fast(dst []float32, sums []int32, scale, shift []float32) int { return 0 }
 
 func widen8Fast(dst []int16, x []byte, zero, flip int32) int { return 0 }
 

@@ -118,11 +118,12 @@ func Dequantize8(dst []float32, x []byte, q Affine8) {
 	}
 }
 
-// ScaleSums is float32(sums) * scale.
-func ScaleSums(dst []float32, sums []int32, scale []float32) {
-	n := scale8Fast(dst, sums, scale)
+// ScaleSums is float32(sums)*scale + shift, each step rounded.
+func ScaleSums(dst []float32, sums []int32, scale, shift []float32) {
+	n := scale8Fast(dst, sums, scale, shift)
 	for i := n; i < len(dst); i++ {
-		dst[i] = float32(sums[i]) * scale[i]
+		v := float32(sums[i]) * scale[i]
+		dst[i] = float32(v) + shift[i]
 	}
 }
 

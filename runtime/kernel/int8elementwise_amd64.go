@@ -67,15 +67,15 @@ func dequantize8Fast(dst []float32, x []byte, q Affine8) int {
 	return 0
 }
 
-func scale8Fast(dst []float32, sums []int32, scale []float32) int {
+func scale8Fast(dst []float32, sums []int32, scale, shift []float32) int {
 	n := len(dst)
-	_, _ = sums[:n], scale[:n]
+	_, _, _ = sums[:n], scale[:n], shift[:n]
 	switch {
 	case useAVX512 && n >= 16:
-		scale8Wide(&dst[0], &sums[0], &scale[0], n&^15)
+		scale8Wide(&dst[0], &sums[0], &scale[0], &shift[0], n&^15)
 		return n &^ 15
 	case useAVX2 && n >= 8:
-		scale8(&dst[0], &sums[0], &scale[0], n&^7)
+		scale8(&dst[0], &sums[0], &scale[0], &shift[0], n&^7)
 		return n &^ 7
 	}
 	return 0

@@ -129,27 +129,19 @@ def interface(path):
 
 
 def simplify(tool, onnxopt, src, dst):
-    """Runs a tool: seconds, peak kilobytes, error."""
+    """Runs a tool: seconds, processor seconds, peak kilobytes, why it failed."""
     if tool in OURS:
         cmd = [onnxopt, "simplify", src, "-o", dst, "--quiet"] + (["--opset", "latest"] if tool == "onnxopt-latest" else [])
     else:
         cmd = [sys.executable, str(HERE / "peer.py"), tool, src, dst]
-    start = time.monotonic()
-    err = open(dst + ".log", "w+b")
-    p = subprocess.Popen(cmd, stdout=err, stderr=err)
-    deadline = start + TIMEOUT
-    while True:
-        pid, status, usage = os.wait4(p.pid, os.WNOHANG)
-        if pid:
-            break
-        if time.monotonic() > deadline:
-            p.kill()
-        time.sleep(0.005)
-    p.returncode = os.waitstatus_to_exitcode(status)
-    wall = time.monotonic() - start
-    err.seek(0)
-    tail = err.read()[-300:].decode(errors="replace").strip().splitlines()
-    return wall, usage.ru_maxrss, "" if p.returncode == 0 else (tail or ["exit %d" % p.returncode])[-1], usage.ru_utime + usage.ru_stime
+    with open(dst + ".log", "w+b") as log:
+        subprocess.run([sys.executable, "-S", str(HERE / "measure.py"), dst + ".use", str(TIMEOUT)] + cmd, stdout=log, stderr=log, check=True)
+        log.seek(0)
+        tail = log.read()[-300:].decode(errors="replace").strip().splitlines()
+    r = json.loads(pathlib.Path(dst + ".use").read_text())
+    if r.pop("code"):
+        r["failed"] = (tail or ["no message"])[-1]
+    return r
 
 
 def examine(src, dst, feeds, want, noise):
@@ -214,11 +206,10 @@ def main():
             dst = str(folder / f"{tool}.onnx")
             if os.path.exists(dst):
                 os.remove(dst)
-            wall, peak, err, cpu = simplify(tool, onnxopt, src, dst)
-            r = {"stamp": [stamp, os.path.getsize(src)], "seconds": wall, "cpu": cpu, "peak": peak}
-            if err or not os.path.exists(dst):
-                r["failed"] = err or "no file"
-            else:
+            r = {"stamp": [stamp, os.path.getsize(src)]} | simplify(tool, onnxopt, src, dst)
+            if "failed" not in r and not os.path.exists(dst):
+                r["failed"] = "no file"
+            if "failed" not in r:
                 r |= examine(src, dst, feeds, want, noise)
                 if ratios and want is not None and tool in OURS and not r.get("rejected"):
                     r["ratio"] = speed(src, dst, feeds)

@@ -253,13 +253,14 @@ func table8() {
 	RET()
 }
 
-// scale8 generates float32(sum) * scale for a row of sums.
+// scale8 generates float32(sum)*scale + shift for a row of sums.
 func scale8(l lanes) {
-	TEXT(fmt.Sprintf("scale8%s", l.name), NOSPLIT, "func(dst *float32, sums *int32, scale *float32, n int)")
+	TEXT(fmt.Sprintf("scale8%s", l.name), NOSPLIT, "func(dst *float32, sums *int32, scale, shift *float32, n int)")
 	Pragma("noescape")
 	dst := Load(Param("dst"), GP64())
 	sums := Load(Param("sums"), GP64())
 	scale := Load(Param("scale"), GP64())
+	shift := Load(Param("shift"), GP64())
 	n := Load(Param("n"), GP64())
 	i := GP64()
 	XORQ(i, i)
@@ -267,6 +268,7 @@ func scale8(l lanes) {
 	v := l.vec()
 	VCVTDQ2PS(Mem{Base: sums, Index: i, Scale: 4}, v)
 	VMULPS(Mem{Base: scale, Index: i, Scale: 4}, v, v)
+	VADDPS(Mem{Base: shift, Index: i, Scale: 4}, v, v)
 	VMOVUPS(v, Mem{Base: dst, Index: i, Scale: 4})
 	ADDQ(Imm(uint64(l.n)), i)
 	CMPQ(i, n)

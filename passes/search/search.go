@@ -1,0 +1,197 @@
+// Package search decides which layers to quantize by what that does to the
+// model's outputs.
+package search
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"onnxopt/onnx/graph"
+	"onnxopt/onnx/tensor"
+	"onnxopt/passes/pass"
+	"onnxopt/passes/quant"
+	"onnxopt/runtime"
+)
+
+// Mixed leaves layers in float, with weights in float16, until the outputs of the quantized model reach the
+// least SQNR: those first that cost most when they alone are quantized.
+var Mixed = pass.Pass{
+	Name:  "mixed-precision",
+	Doc:   "leave the most sensitive layers in float until the outputs are accurate enough",
+	Needs: pass.Calibrated,
+	Run:   mixed,
+}
+
+// DefaultMinSQNR is what a zero QuantSettings.MinSQNR means, in dB.
+const DefaultMinSQNR = 20
+
+// probes is the number of samples that trials run on.
+const probes = 4
+
+func mixed(c *pass.Context, m *graph.Model) error {
+	if c.Samples == nil {
+		c.Warn("left out: it needs samples")
+		return nil
+	}
+	want := cmp.Or(c.Settings.Quant.MinSQNR, DefaultMinSQNR)
+	titles, ops, err := quant.Layers(c, m)
+	if err != nil || len(titles) == 0 {
+		return err
+	}
+	t, err := newTrial(c, m)
+	if err != nil {
+		return err
+	}
+	have, err := t.sqnr(nil)
+	if err != nil {
+		return err
+	}
+	if (have >= want || t.incomparable) && !c.Settings.Quant.Sensitivity {
+		return nil
+	}
+	for i, name := range titles {
+		others := slices.Delete(slices.Clone(titles), i, i+1)
+		db, err := t.sqnr(others)
+		if err != nil {
+			return err
+		}
+		c.Sensitivity = append(c.Sensitivity, pass.Sensitivity{Node: name, Op: ops[i], SQNR: db})
+		c.Progress(i+1, len(titles))
+	}
+	if have >= want || t.incomparable {
+		return nil
+	}
+	skip, have, err := t.leaveOut(c.Sensitivity, want)
+	if err != nil {
+		return err
+	}
+	if have < want {
+		c.Warn("outputs reach an SQNR of %.1f dB, less than %.0f, even with %d of %d layers in float: %s", have, want, len(skip), len(titles), strings.Join(skip, ", "))
+	}
+	c.Settings.Quant.Half = append(slices.Clone(c.Settings.Quant.Half), skip...)
+	return nil
+}
+
+// leaveOut grows the set of float layers, most sensitive first, until the
+// outputs reach want. The noise of layers adds up, about, which tells how many
+// to try; each try is measured. What cannot be reached is left at its best.
+func (t *trial) leaveOut(list []pass.Sensitivity, want float64) (skip []string, have float64, err error) {
+	order := slices.Clone(list)
+	slices.SortStableFunc(order, func(a, b pass.Sensitivity) int { return cmp.Compare(a.SQNR, b.SQNR) })
+	noise := func(rest []pass.Sensitivity) float64 {
+		sum := 0.0
+		for _, s := range rest {
+			sum += math.Pow(10, -s.SQNR/10)
+		}
+		return sum
+	}
+	n := 1
+	for n < len(order) && noise(order[n:]) > math.Pow(10, -want/10) {
+		n++
+	}
+	best := math.Inf(-1)
+	for ; ; n = min(n+max(len(order)/8, 1), len(order)) {
+		names := make([]string, n)
+		for i, s := range order[:n] {
+			names[i] = s.Node
+		}
+		db, err := t.sqnr(names)
+		if err != nil {
+			return nil, 0, err
+		}
+		if db > best {
+			skip, best = names, db
+		}
+		if db >= want || n == len(order) {
+			return skip, best, nil
+		}
+	}
+}
+
+// trial measures quantized copies of a float model.
+type trial struct {
+	c            *pass.Context
+	m            *graph.Model
+	inputs       [][]tensor.Value
+	want         [][]tensor.Value // outputs of the float model
+	incomparable bool             // outputs change their shapes
+}
+
+func newTrial(c *pass.Context, m *graph.Model) (*trial, error) {
+	t := &trial{c: c, m: m}
+	s, err := runtime.Compile(m, runtime.Options{Threads: c.Settings.Threads})
+	if err != nil {
+		return nil, err
+	}
+	step := max(c.Samples.BatchSize(), 1)
+	for at := 0; at < min(probes*step, c.Samples.Len()); at += step {
+		in, err := c.Values(m, at, min(at+step, c.Samples.Len()))
+		if err != nil {
+			return nil, err
+		}
+		out, err := s.Run(c, in)
+		if err != nil {
+			return nil, err
+		}
+		t.inputs, t.want = append(t.inputs, in), append(t.want, out)
+	}
+	return t, nil
+}
+
+// sqnr quantizes a copy without the layers of skip and returns the SQNR in dB
+// of its worst float output.
+func (t *trial) sqnr(skip []string) (float64, error) {
+	settings := t.c.Settings
+	settings.Quant.Half = append(slices.Clone(settings.Quant.Half), skip...)
+	m := t.m.Clone()
+	c := t.c.Fork(m, settings)
+	for _, p := range []pass.Pass{quant.Insert, quant.Weights} {
+		if err := p.Run(c, m); err != nil {
+			return 0, fmt.Errorf("trial: %w", err)
+		}
+	}
+	s, err := runtime.Compile(m, runtime.Options{Threads: settings.Threads})
+	if err != nil {
+		return 0, fmt.Errorf("trial: %w", err)
+	}
+	signal, noise := map[int]float64{}, map[int]float64{}
+	for i, in := range t.inputs {
+		out, err := s.Run(t.c, in)
+		if err != nil {
+			return 0, fmt.Errorf("trial: %w", err)
+		}
+		for k := range out {
+			a, ok := t.want[i][k].(*tensor.Tensor)
+			b, ok2 := out[k].(*tensor.Tensor)
+			if !ok || !ok2 || !a.Type.IsFloat() {
+				continue
+			}
+			if !slices.Equal(a.Shape, b.Shape) {
+				t.incomparable = true
+				continue
+			}
+			x, y := a.Float32s(), b.Float32s()
+			for j := range x {
+				if p := float64(x[j]); !math.IsInf(p, 0) && !math.IsNaN(p) {
+					d := p - float64(y[j])
+					signal[k], noise[k] = signal[k]+p*p, noise[k]+d*d
+				}
+			}
+		}
+	}
+	worst := 200.0
+	for _, k := range slices.Sorted(maps.Keys(signal)) {
+		switch {
+		case signal[k] == 0 || noise[k] == 0:
+		case math.IsNaN(noise[k]):
+			worst = math.Inf(-1)
+		default:
+			worst = min(worst, 10*math.Log10(signal[k]/noise[k]))
+		}
+	}
+	return worst, nil
+}
