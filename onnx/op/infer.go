@@ -2,6 +2,7 @@ package op
 
 import (
 	"fmt"
+	"slices"
 
 	"onnxopt/onnx/dim"
 	"onnxopt/onnx/graph"
@@ -124,16 +125,48 @@ func (r Resolved) InferTypes(f *Infer) (err error) {
 	f.Attrs.Since, f.Attrs.Schema = r.Since, r.Schema
 	f.Out, f.Data = make([]graph.Type, len(n.Outputs())), make([][]dim.Dim, len(n.Outputs()))
 	r.bindTypes(f)
-	if r.Infer == nil {
-		return nil
-	}
+	wrong := r.checkTypes(f)
 	defer func() {
-		if p := recover(); p != nil {
+		if p := recover(); p != nil && err == nil {
 			err = fmt.Errorf("node %s: %v", n.Title(), p)
 		}
 	}()
-	if err := r.Infer(f); err != nil {
-		return fmt.Errorf("node %s: %w", n.Title(), err)
+	if wrong != nil {
+		err = fmt.Errorf("node %s: %w", n.Title(), wrong)
+	}
+	if r.Infer == nil {
+		return err
+	}
+	if e := r.Infer(f); e != nil && err == nil {
+		err = fmt.Errorf("node %s: %w", n.Title(), e)
+	}
+	return err
+}
+
+// checkTypes compares the inputs with what the schema allows.
+func (r Resolved) checkTypes(f *Infer) error {
+	var names [4]string // type variables are few
+	var bound [4]graph.Type
+	n := 0
+	for i, t := range f.In {
+		p := r.Schema.InParam(i)
+		if p == nil || !t.Known() {
+			continue
+		}
+		if !slices.ContainsFunc(p.Allowed, func(a graph.Type) bool { return !a.Conflict(t) }) {
+			return fmt.Errorf("input %s is %v, want one of %v", p.Name, t, p.Allowed)
+		}
+		if p.Heterogeneous {
+			continue
+		}
+		k := slices.Index(names[:n], p.Type)
+		switch {
+		case k >= 0 && bound[k].Conflict(unranked(t)):
+			return fmt.Errorf("input %s is %v, another of the same type is %v", p.Name, t, bound[k])
+		case k < 0 && n < len(names):
+			names[n], bound[n] = p.Type, unranked(t)
+			n++
+		}
 	}
 	return nil
 }
@@ -156,8 +189,8 @@ func (r Resolved) bindTypes(f *Infer) {
 		}
 		if t, ok := bound[p.Type]; ok {
 			f.Out[i] = unranked(t)
-		} else if allowed := r.Schema.Allowed(*p); len(allowed) == 1 {
-			f.Out[i] = allowed[0]
+		} else if len(p.Allowed) == 1 {
+			f.Out[i] = p.Allowed[0]
 		}
 	}
 }

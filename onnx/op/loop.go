@@ -73,11 +73,7 @@ func inferCarried(f *Infer, body *graph.Graph, head, state, tail []graph.Type, a
 		}
 		changed := false
 		for i, t := range state {
-			next := out[at+i]
-			if t.Kind == next.Kind {
-				next = t.Join(next)
-			}
-			if !next.Equal(t) {
+			if next := t.Join(out[at+i]); !next.Equal(t) {
 				state[i], changed = next, true
 			}
 		}

@@ -63,7 +63,7 @@ func randomCase(t *testing.T, r *rand.Rand, res Resolved) bool {
 			n = p.Min + r.IntN(3)
 		}
 		for range n {
-			in = append(in, g.value(g.typeOf(res.Schema, p), len(in)))
+			in = append(in, g.value(g.typeOf(p), len(in)))
 		}
 	}
 	for len(in) > 0 && in[len(in)-1] == nil {
@@ -220,12 +220,11 @@ func drawShape(r *rand.Rand) []int {
 	return shape
 }
 
-func (g *generator) typeOf(s *Schema, p Param) graph.Type {
+func (g *generator) typeOf(p Param) graph.Type {
 	if t, ok := g.types[p.Type]; ok && !p.Heterogeneous {
 		return t
 	}
-	list := s.Allowed(p)
-	return list[g.IntN(len(list))]
+	return p.Allowed[g.IntN(len(p.Allowed))]
 }
 
 func (g *generator) value(t graph.Type, slot int) tensor.Value {
