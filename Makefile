@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test lint cross test-go test-deploy test-hostile conformance zoo bench-compress generate fuzz clean
+.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance zoo bench-simplify bench-compress generate fuzz clean
 
 all: build
 
@@ -23,7 +23,7 @@ demo: build
 	mkdir -p out
 	bin/onnxopt optimize models/$(DEMO).onnx --data models/mnist --labels models/mnist/t10k-labels-idx1-ubyte.gz -o out/$(DEMO).opt.onnx
 
-test: lint cross test-go test-deploy
+test: lint cross test-go test-deploy test-peers
 
 lint:
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt: $$files"; exit 1; }
@@ -41,10 +41,17 @@ test-go: build/conformance build/schemas.json build/contrib
 	$(ONNX_TESTS) go test ./...
 	$(ONNX_TESTS) go test -tags noasm ./runtime/...
 
-# Int8 files of the shipped models in this tool, onnxruntime and OpenVINO.
+# Int8 files of the shipped models in this tool, onnxruntime and OpenVINO; every form of encoded weights in these and OpenCV.
 test-deploy: build $(VENV)/installed
 	mkdir -p build/deploy
 	$(PYTHON) testdata/deploy.py bin/onnxopt build/deploy
+	$(PYTHON) testdata/encoded.py bin/onnxopt build/deploy
+
+# Opset conversion against onnxruntime, verdicts of check against onnx.checker.
+test-peers: build build/conformance
+	mkdir -p build/convert
+	$(PYTHON) testdata/convert.py bin/onnxopt build/convert
+	$(PYTHON) testdata/check.py bin/onnxopt build/conformance build/check
 
 # Broken and adversarial files: one line, exit code 1, no hang, little memory. PEERS=--peers asks other tools, too.
 test-hostile: build $(VENV)/installed
@@ -86,6 +93,16 @@ build/conformance: $(VENV)/installed runtime/testdata/conformance.py
 
 build/contrib: $(VENV)/installed runtime/testdata/contrib.py
 	$(PYTHON) runtime/testdata/contrib.py $@
+
+# Other simplifiers beside this one on the zoo: nodes, defects, time, memory, and
+# the speed of the results in onnxruntime.
+build/venv-simplify: testdata/simplify/requirements.txt
+	python3 -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+bench-simplify: build build/venv-simplify
+	build/venv-simplify/bin/python testdata/simplify/bench.py bin/onnxopt build/simplify $(wildcard build/zoo/*.onnx)
 
 # Pruning, sharing and distilling of shipped models; DATA holds MNIST's four idx.gz files (models/README.md).
 bench-compress: build $(VENV)/installed

@@ -13,8 +13,9 @@ import (
 // reader turns protobuf messages into a model. It takes fields out of the
 // messages; what is left of one in the end is its graph.Extra.
 type reader struct {
-	dir   string
-	files map[string][]byte // mapped external data files
+	dir      string
+	files    map[string][]byte // mapped external data files
+	repaired []string          // faults that reading put right
 }
 
 // take is the value of a field, which it clears. A field that is present with
@@ -95,6 +96,7 @@ func (r *reader) model(p *onnxpb.ModelProto) (*graph.Model, error) {
 		m.Functions = append(m.Functions, fn)
 	}
 	m.Extra = rest(p)
+	m.Repaired = r.repaired
 	return m, nil
 }
 

@@ -34,6 +34,7 @@ func (r *reader) attr(p *onnxpb.AttributeProto, g *graph.Graph, s *scope) (*grap
 	a := &graph.Attr{Name: take(&p.Name), Kind: graph.AttrKind(take(&p.Type)), Ref: take(&p.RefAttrName), Doc: take(&p.DocString)}
 	if a.Kind == graph.AttrUndefined {
 		a.Kind = guessKind(p)
+		r.repaired = append(r.repaired, fmt.Sprintf("attribute %s has no type", printable(a.Name)))
 	}
 	if a.Ref == "" {
 		if err := r.attrValue(p, a, g, s); err != nil {

@@ -11,24 +11,25 @@ import (
 // makes the promises of Verify true: node order and names that no enclosing
 // graph has.
 func settle(m *graph.Model) error {
-	if err := settleGraph(m.Graph); err != nil {
+	if err := settleGraph(m, m.Graph); err != nil {
 		return err
 	}
 	for _, f := range m.Functions {
-		if err := settleGraph(f.Body); err != nil {
+		if err := settleGraph(m, f.Body); err != nil {
 			return fmt.Errorf("function %s: %w", printable(f.Name), err)
 		}
 	}
 	return recursion(m)
 }
 
-func settleGraph(g *graph.Graph) error {
+func settleGraph(m *graph.Model, g *graph.Graph) error {
 	if !ordered(g, map[*graph.Node]bool{}) {
+		m.Repaired = append(m.Repaired, fmt.Sprintf("graph %s: nodes stand before nodes that they read", printable(g.Name)))
 		if err := g.Sort(); err != nil {
 			return fmt.Errorf("%s", printable(err.Error()))
 		}
 	}
-	unhide(g, map[string]bool{})
+	unhide(m, g, map[string]bool{})
 	return nil
 }
 
@@ -59,10 +60,11 @@ func ordered(g *graph.Graph, done map[*graph.Node]bool) bool {
 
 // unhide renames values of subgraphs that hide one of an enclosing graph.
 // Links do not go by names, so nothing else changes.
-func unhide(g *graph.Graph, outer map[string]bool) {
+func unhide(m *graph.Model, g *graph.Graph, outer map[string]bool) {
 	var mine []string
 	for v := range g.Values() {
 		if outer[v.Name] {
+			m.Repaired = append(m.Repaired, fmt.Sprintf("graph %s: value %s hides one of an enclosing graph", printable(g.Name), printable(v.Name)))
 			v.Name = g.Fresh(v.Name)
 		}
 		mine = append(mine, v.Name)
@@ -70,7 +72,7 @@ func unhide(g *graph.Graph, outer map[string]bool) {
 	}
 	for n := range g.Nodes() {
 		for sub := range n.Subgraphs() {
-			unhide(sub, outer)
+			unhide(m, sub, outer)
 		}
 	}
 	for _, name := range mine {

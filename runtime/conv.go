@@ -29,8 +29,8 @@ type conv struct {
 	taps       []int
 	rowStride  int // of a padded input row, in elements
 	padded     bool
-	strip      int // output rows whose padded input is made at a time
-	window     kernel.Window
+	strip      int      // output rows whose padded input is made at a time
+	windows    *sliding // depthwise
 }
 
 func matchConv(l *lowerer, n *graph.Node) *lowered {
@@ -135,8 +135,9 @@ func (c *conv) shape(x, w []int) bool {
 			}
 		}
 	}
-	c.window = kernel.Window{Channels: im.c, Stride: im.sw * im.c, YStride: im.c, Taps: c.taps, WStride: im.c}
-	c.window.Prepare()
+	if dw {
+		c.windows = im.sliding()
+	}
 	return true
 }
 
@@ -169,8 +170,13 @@ func (c *conv) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 		}
 		residual = t[c.residual].Float32s()
 	}
-	out, y := f.floats(shape...)
-	x := t[0].Float32s()
+	var out *tensor.Tensor
+	if residual != nil && !c.depthwise(t[1]) {
+		out = f.like(t[c.residual], c.residual) // a tile reads the residual before it writes there
+	} else {
+		out = f.new(tensor.Float32, shape...)
+	}
+	x, y := t[0].Float32s(), tensor.View[float32](out)
 	work := 2 * int64(len(y)) * int64(t[1].Len()/im.m)
 	defer func() { f.work = work }()
 	switch {
@@ -240,26 +246,18 @@ func (c *conv) runStrips(f *frame, x, y, residual []float32) {
 
 func (c *conv) runDepthwise(f *frame, x, y, residual []float32) {
 	im := &c.im
-	rows, strips := c.parts(f)
-	w := c.window
-	w.W, w.Bias = c.packed, c.shift
 	clamp, lo, hi, act := c.chain.clamp()
-	if residual == nil {
-		w.Clamp, w.Lo, w.Hi = clamp, lo, hi
-	} else if clamp {
-		act = kernel.Clip(lo, hi)
+	if residual != nil && clamp {
+		clamp, act = false, kernel.Clip(lo, hi)
 	}
-	f.s.workers.run(im.n*strips, func(worker, part int) {
-		n, oy := part/strips, part%strips*rows
-		end := min(oy+rows, im.oh)
-		src := c.input(f, worker, x, n, oy, end)
-		row := im.ow * im.c
-		for o := oy; o < end; o++ {
-			w.Run(y[(n*im.oh+o)*row:(n*im.oh+o+1)*row], src[(o-oy)*im.sh*c.rowStride:], im.ow)
-		}
-		out := y[(n*im.oh+oy)*row : (n*im.oh+end)*row]
+	set := func(w *kernel.Window) {
+		w.W, w.Bias, w.Clamp, w.Lo, w.Hi = c.packed, c.shift, clamp, lo, hi
+	}
+	row := im.ow * im.c
+	im.slide(f, c.windows, set, x, y, func(from, to int) {
+		out := y[from*row : to*row]
 		if residual != nil {
-			kernel.Add.Apply(out, out, residual[(n*im.oh+oy)*row:])
+			kernel.Add.Apply(out, out, residual[from*row:])
 		}
 		act.Apply(out, out)
 	})

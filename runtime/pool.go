@@ -20,10 +20,8 @@ type pool struct {
 	all     bool // the window counts padding
 	in      []int
 	im      image
-	stride  int // of a padded row
-	strip   int
-	window  kernel.Window
-	counts  []float32 // 1/taps of each output pixel, if they differ
+	windows *sliding
+	weights []float32 // of the average: 1/taps for each number of taps
 }
 
 func matchPool(l *lowerer, n *graph.Node) *lowered {
@@ -62,47 +60,43 @@ func (p *pool) shape(x []int) bool {
 	im.dh, im.dw = pick(win.Dilations, 1)
 	im.top, im.left = pick(win.Before, 0)
 	bottom, right := pick(win.After, 0)
-	width := max((im.ow-1)*im.sw+(im.kw-1)*im.dw+1, im.w+im.left)
-	p.stride = width * im.c
-	p.strip = max(min(stripBytes/4/max(p.stride*im.sh, 1), im.oh), 1)
-	w := kernel.Window{Channels: im.c, Stride: im.sw * im.c, YStride: im.c}
-	for ky := range im.kh {
-		for kx := range im.kw {
-			w.Taps = append(w.Taps, ky*im.dh*p.stride+kx*im.dw*im.c)
-		}
-	}
+	p.windows = im.sliding()
 	if !p.maximum {
-		w.W = make([]float32, im.c)
-		fillFloats(w.W, 1/float32(im.kh*im.kw))
-		p.count(&im, bottom, right)
+		p.average(&im, bottom, right)
 	}
-	w.Prepare()
-	p.window, p.im, p.in = w, im, slices.Clone(x)
+	p.im, p.in = im, slices.Clone(x)
 	return true
 }
 
-// count sets, for each output pixel, by how much the average over the whole
-// window must be multiplied.
-func (p *pool) count(im *image, bottom, right int) {
-	p.counts = nil
-	inside := func(o, stride, dilation, kernel, pad, size, after int) int {
+// average gives each window the weights 1/taps.
+func (p *pool) average(im *image, bottom, right int) {
+	p.weights = p.weights[:0]
+	// padded counts the taps of output o that padding does not go beyond.
+	padded := func(o, stride, dilation, kernel, pad, size, after int) int {
 		n := 0
 		for k := range kernel {
-			at := o*stride - pad + k*dilation
-			if at >= 0 && at < size || p.all && at >= -pad && at < size+after {
+			if at := o*stride - pad + k*dilation; at < size+after {
 				n++
 			}
 		}
 		return n
 	}
-	counts, differ := make([]float32, im.oh*im.ow), false
-	for i := range counts {
-		n := inside(i/im.ow, im.sh, im.dh, im.kh, im.top, im.h, bottom) * inside(i%im.ow, im.sw, im.dw, im.kw, im.left, im.w, right)
-		counts[i] = float32(im.kh*im.kw) / float32(n)
-		differ = differ || n != im.kh*im.kw
-	}
-	if differ {
-		p.counts = counts
+	for i := range p.windows.rows {
+		for j := range p.windows.cols {
+			r, c := &p.windows.rows[i], &p.windows.cols[j]
+			n := len(p.windows.at[i][j].Taps)
+			if p.all {
+				n = padded(r.first, im.sh, im.dh, im.kh, im.top, im.h, bottom) * padded(c.first, im.sw, im.dw, im.kw, im.left, im.w, right)
+			}
+			w := &p.windows.at[i][j]
+			for t := range w.Taps {
+				w.Taps[t].W = len(p.weights)
+			}
+			w.Prepare()
+			for range im.c {
+				p.weights = append(p.weights, 1/float32(n))
+			}
+		}
 	}
 }
 
@@ -120,31 +114,7 @@ func (p *pool) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	if len(y) == 0 {
 		return f.one(out)
 	}
-	fill := float32(0)
-	if p.maximum {
-		fill = negInf
-	}
-	src, plane, row := x.Float32s(), im.h*im.w*im.c, im.ow*im.c
-	strips := (im.oh + p.strip - 1) / p.strip
-	f.s.workers.run(im.n*strips, func(worker, part int) {
-		n, oy := part/strips, part%strips*p.strip
-		end := min(oy+p.strip, im.oh)
-		rows := (end-oy-1)*im.sh + (im.kh-1)*im.dh + 1
-		buf := f.s.workers.buffer(worker, rows*p.stride)
-		im.pad(buf, src[n*plane:(n+1)*plane], oy*im.sh-im.top, rows, p.stride, fill)
-		for o := oy; o < end; o++ {
-			at := (n*im.oh + o) * row
-			p.window.Run(y[at:at+row], buf[(o-oy)*im.sh*p.stride:], im.ow)
-			if p.counts != nil {
-				for i, k := range p.counts[o*im.ow : (o+1)*im.ow] {
-					if k != 1 {
-						px := y[at+i*im.c : at+(i+1)*im.c]
-						kernel.Function{Kind: kernel.Line, A: k, Lo: negInf, Hi: -negInf}.Apply(px, px)
-					}
-				}
-			}
-		}
-	})
+	im.slide(f, p.windows, func(w *kernel.Window) { w.W = p.weights }, x.Float32s(), y, func(from, to int) {})
 	return f.one(out)
 }
 

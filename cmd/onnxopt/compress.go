@@ -16,7 +16,6 @@ import (
 	"onnxopt/passes/compress"
 	"onnxopt/passes/distill"
 	"onnxopt/passes/pass"
-	"onnxopt/passes/prune"
 	"onnxopt/runtime/samples"
 )
 
@@ -44,6 +43,7 @@ type compressor struct {
 
 	c      *call
 	model  *graph.Model // as given
+	held   *distill.Data
 	result compressReport
 }
 
@@ -78,12 +78,12 @@ func (o *compressor) declare(f *pflag.FlagSet) {
 	f.Float64Var(&o.o.MaxDrop, "max-drop", 0, "points of accuracy that may be lost, as estimated without test data")
 	f.StringVar(&o.target, "for", "", "what is to be small: container, or file, a model as it is (default container where OUT ends in "+pack.Extension+")")
 	f.BoolVar(&o.force, "force", false, "write the file even if it misses --max-drop")
-	f.Float64Var(&o.o.Density, "density", 0, "share of the weights that the first rung keeps (default 0.06)")
-	f.Float64Var(&o.o.Step, "density-step", 0, "factor of the density between rungs (default 0.8)")
-	f.IntVar(&o.o.Rungs, "rungs", 0, "most rungs of the search (default 8)")
+	f.Float64Var(&o.o.Density, "density", 0, "share of the weights that the first rung keeps (default 0.05)")
+	f.Float64Var(&o.o.Step, "density-step", 0, "factor of the density between rungs (default 0.88)")
+	f.IntVar(&o.o.Rungs, "rungs", 0, "most rungs of the search (default 10)")
 	f.BoolVar(&o.o.Fixed, "fixed", false, "no search: exactly --density, whatever it loses")
 	f.IntVar(&o.o.Values, "values", 0, "shared values of a layer beside zero (default 8)")
-	f.IntVar(&o.o.BiasBits, "bias-bits", 0, "bits of biases (default 6)")
+	f.IntVar(&o.o.BiasBits, "bias-bits", 0, "bits of biases (default 7)")
 	f.IntVar(&o.o.PruneSteps, "steps", 0, "training steps of the first rung (default 4000); the others take a fifth of it")
 	f.IntVar(&o.o.ShareSteps, "share-steps", 0, "training steps with shared weights (default 1600)")
 	f.Float64Var(&o.o.Rate, "rate", 0, "peak learning rate (default 0.002)")
@@ -150,8 +150,8 @@ func (o *compressor) run(c *call) error {
 		return fmt.Errorf("%s: %w", c.args[0], err)
 	}
 	result := o.result.Search.Model
-	o.result.Ledger, o.result.Total = compress.Ledger(result)
-	if err := o.runTest(result); err != nil {
+	o.result.Ledger, o.result.Total = compress.Ledger(o.result.Search.Plain, student)
+	if err := o.runTest(o.result.Search.Plain); err != nil {
 		return err
 	}
 	chosen := o.result.Search.Chosen
@@ -169,6 +169,9 @@ func (o *compressor) run(c *call) error {
 		return fmt.Errorf("%s: %w", o.out, err)
 	}
 	o.result.After = int64(len(b))
+	if err := o.checkWritten(); err != nil {
+		return err
+	}
 	o.result.Written = true
 	return o.show(time.Since(start))
 }
@@ -239,14 +242,32 @@ func (o *compressor) search(m *graph.Model) error {
 	if err != nil {
 		return err
 	}
+	finish := []string{"encode-weights", "default-attributes", "dead-code", "short-names"}
 	if o.target == "container" {
-		o.o.Finish = []pass.Pass{prune.SortUnits}
+		finish[0] = "sort-units"
+	}
+	if o.o.Finish, err = passes.Select(finish); err != nil {
+		return err
 	}
 	o.o.Size = func(m *graph.Model) (int, error) {
 		b, err := o.form(m)
 		return len(b), err
 	}
+	o.held = task.Held
 	o.result.Search, err = compress.Search(o.c, distill.Logits(m), task, o.o)
+	return err
+}
+
+// checkWritten loads the file and runs it beside the model that was trained.
+func (o *compressor) checkWritten() error {
+	written, err := loadModel(o.out)
+	if err != nil {
+		return err
+	}
+	worst, err := compress.Distance(o.c, distill.Logits(written), o.result.Search.Plain, o.held, o.threads)
+	if err == nil && worst > 1e-4 {
+		err = fmt.Errorf("internal error: the file's outputs differ by %.2g from those of the trained model", worst)
+	}
 	return err
 }
 

@@ -35,7 +35,7 @@ func to(m *graph.Model, opset int64) (err error) {
 	if opset < 1 || opset > op.MaxOpset {
 		return fmt.Errorf("opset %d is not between 1 and %d", opset, op.MaxOpset)
 	}
-	w := &walk{model: m}
+	w := &walk{model: m, fixed: m.IRVersion < 4}
 	m.IRVersion = max(m.IRVersion, IRVersion(opset)) // first, as it decides how constants are written
 	if from := m.Opset(""); from != 0 {
 		if err := w.graph(m.Graph, from, opset, func(v int64) { m.SetOpset("", v) }); err != nil {
@@ -84,6 +84,8 @@ type walk struct {
 	model    *graph.Model
 	function *graph.Function // whose body is converted; nil for the main graph
 	info     *shape.Info     // nil where values were replaced since
+	// fixed: before IR version 4, initializers were inputs and counted as constants.
+	fixed bool
 }
 
 func (w *walk) graph(g *graph.Graph, from, to int64, set func(int64)) error {

@@ -65,10 +65,19 @@ func (s *step) floatConstant(n *graph.Node, t *tensor.Tensor) *graph.Value {
 		s.err = fmt.Errorf("a constant of type %v", t)
 		return nil
 	}
-	wide := tensor.FromFloats(tensor.Float64, t.Shape, t.Floats())
-	if t.Type.IsInt() && !slices.Equal(wide.Ints(), t.Ints()) {
+	if t.Type.IsInt() && slices.ContainsFunc(t.Ints(), func(x int64) bool { return x > 1<<53 || x < -1<<53 }) {
 		s.err = fmt.Errorf("a constant beyond 2^53")
 	}
+	v := t.Floats()
+	if t.Type == tensor.Bool {
+		v = make([]float64, t.Len())
+		for i, b := range t.Bools() {
+			if b {
+				v[i] = 1
+			}
+		}
+	}
+	wide := tensor.FromFloats(tensor.Float64, t.Shape, v)
 	return s.cast(n, s.add(n, "Constant", nil, graph.TensorAttr("value", wide)), t.Type)
 }
 
@@ -156,6 +165,30 @@ func (s *step) drop(n *graph.Node, i int) {
 	s.release(v)
 }
 
+// become makes the only output of n the constant t.
+func (s *step) become(n *graph.Node, t *tensor.Tensor) error {
+	switch v := n.Out(0); {
+	case s.to >= 9 || t.Type.IsFloat():
+		return s.replace(n, s.add(n, "Constant", nil, graph.TensorAttr("value", t)))
+	case s.initializers() && !v.IsOutput():
+		s.added = true
+		w := n.Graph().AddInitializer(v.Name, &graph.Data{Tensor: t})
+		v.ReplaceNodeUses(w)
+		v.Name, w.Name = w.Name, v.Name
+		in := slices.Clone(n.Inputs())
+		n.Graph().Remove(n)
+		for _, x := range in {
+			s.release(x)
+		}
+		return nil
+	}
+	v := s.floatConstant(n, t)
+	if s.err != nil {
+		return s.err
+	}
+	return s.replace(n, v)
+}
+
 // release removes a constant that nothing reads.
 func (s *step) release(v *graph.Value) {
 	switch {
@@ -174,11 +207,18 @@ func (s *step) constInts(n *graph.Node, i int) (list []int64, ok bool) {
 	if v == nil {
 		return nil, true
 	}
-	t := s.value(v)
-	if t == nil || !t.Type.IsInt() {
+	switch t := s.value(v); {
+	case t == nil:
 		return nil, false
+	case t.Type.IsInt():
+		return t.Ints(), true
+	case t.Type.IsFloat(): // Split of opset 1
+		for _, x := range t.Floats() {
+			list = append(list, int64(x))
+		}
+		return list, true
 	}
-	return t.Ints(), true
+	return nil, false
 }
 
 // value is the tensor of a constant, nil if it is computed at run time.
@@ -188,6 +228,9 @@ func (s *step) value(v *graph.Value) *tensor.Tensor {
 	}
 	if t := s.info.Const(v); t != nil {
 		return t
+	}
+	if s.fixed && v.Data != nil {
+		return v.Data.Tensor
 	}
 	if d := v.Def(); d != nil && d.Is("Constant") {
 		if a := d.Attr("value"); a != nil && a.T != nil {

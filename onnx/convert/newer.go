@@ -27,7 +27,7 @@ func constantOfShape(s *step, n *graph.Node) error {
 	if err != nil {
 		return err
 	}
-	return s.replace(n, s.add(n, "Constant", nil, graph.TensorAttr("value", t)))
+	return s.become(n, t)
 }
 
 func celu(s *step, n *graph.Node) error {

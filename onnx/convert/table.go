@@ -118,6 +118,7 @@ var Table = concat(
 		"ReduceSum", "ReduceSumSquare", "Squeeze"),
 	each(11, "negative axes came", nil, unsqueezeAxes, "Unsqueeze"),
 	each(11, "negative axes came", nil, fromFront("axis", 1), "OneHot"),
+	each(22, "with ceil_mode, the last window starts before the padding", nil, lastWindow, "AveragePool", "LpPool", "MaxPool"),
 	each(18, "axes became an input", toInput("axes", 1), reduceDown,
 		"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSumSquare"),
 	newer,

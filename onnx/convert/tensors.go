@@ -120,19 +120,7 @@ func typedConstant(s *step, n *graph.Node) error {
 	if a == nil || a.T == nil || a.T.Tensor == nil || a.T.Tensor.Type.IsFloat() {
 		return nil
 	}
-	if v := n.Out(0); s.initializers() && !v.IsOutput() {
-		s.added = true
-		w := n.Graph().AddInitializer(v.Name, &graph.Data{Tensor: a.T.Tensor})
-		v.ReplaceNodeUses(w)
-		v.Name, w.Name = w.Name, v.Name
-		n.Graph().Remove(n)
-		return nil
-	}
-	v := s.floatConstant(n, a.T.Tensor)
-	if s.err != nil {
-		return s.err
-	}
-	return s.replace(n, v)
+	return s.become(n, a.T.Tensor)
 }
 
 // denseConstant writes a sparse value in full.
@@ -226,4 +214,36 @@ func gridSampleDown(s *step, n *graph.Node) error {
 		n.SetAttr(graph.Str("mode", "linear"))
 	}
 	return rewords("mode", "linear", "bilinear", "cubic", "bicubic")(s, n)
+}
+
+// lastWindow declines a pooling with ceil_mode that had one output more before:
+// the size is ceil((n + pads - (k-1)*d - 1)/s) + 1, and since opset 22 a window
+// that starts behind the input and its leading padding is dropped.
+func lastWindow(s *step, n *graph.Node) error {
+	if s.int(n, "ceil_mode", 0) == 0 || s.str(n, "auto_pad", "NOTSET") != "NOTSET" {
+		return nil
+	}
+	kernel, pads, strides, dilations := n.Ints("kernel_shape"), n.Ints("pads"), n.Ints("strides"), n.Ints("dilations")
+	shape := s.info.Type(n.In(0)).Shape
+	at := func(list []int64, i int, def int64) int64 {
+		if i < len(list) {
+			return list[i]
+		}
+		return def
+	}
+	for i, k := range kernel {
+		if i+2 >= len(shape) {
+			break
+		}
+		size, known := shape[i+2].Const()
+		before, after, stride := at(pads, i, 0), at(pads, i+len(kernel), 0), at(strides, i, 1)
+		if !known || stride < 1 {
+			continue
+		}
+		span := size + before + after - (k-1)*at(dilations, i, 1) - 1
+		if last := (span + stride - 1) / stride; last*stride >= size+before {
+			return fmt.Errorf("ceil_mode: the last window of axis %d starts in the padding", i+2)
+		}
+	}
+	return nil
 }

@@ -25,6 +25,7 @@ type Model struct {
 	Graph           *Graph
 	Functions       []*Function
 	Training        [][]byte // TrainingInfoProto, kept as wire bytes
+	Repaired        []string // faults of the file that reading put right; not written
 	Extra           Extra
 }
 

@@ -17,6 +17,9 @@ var opAffineGrid = &Def{
 }
 
 func inferAffineGrid(f *Infer) error {
+	if err := f.match("- [?]"); err != nil {
+		return err
+	}
 	size, ok := f.InData(1)
 	if !ok {
 		if size, ok = f.unknownData(1); !ok {

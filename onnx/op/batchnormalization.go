@@ -22,6 +22,14 @@ var opBatchNormalization = &Def{
 }
 
 func inferBatchNorm(f *Infer) error {
+	if f.Since >= 9 { // before, parameters could have all axes but the first
+		if err := f.match("[N,C,*] [C] [C] [C] [C]"); err != nil {
+			return err
+		}
+	}
+	if f.Since >= 14 && f.Int("training_mode") == 0 && len(f.Out) > 1 {
+		return fmt.Errorf("%d outputs without training_mode", len(f.Out))
+	}
 	for i := 1; i < len(f.Out); i++ {
 		if s, ok := f.Shape(3); ok {
 			f.Set(i, s...)

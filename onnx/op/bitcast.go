@@ -17,6 +17,9 @@ var opBitCast = &Def{
 }
 
 func inferBitCast(f *Infer) error {
+	if from, to := f.Type(0).Elem, tensor.DType(f.Int("to")); from.Valid() && to.Valid() && from.Bits() != to.Bits() {
+		return fmt.Errorf("bits of %v as %v", from, to)
+	}
 	if err := f.setElemAttr("to"); err != nil {
 		return err
 	}

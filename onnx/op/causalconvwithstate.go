@@ -18,6 +18,9 @@ var opCausalConvWithState = &Def{
 }
 
 func inferCausalConv(f *Infer) error {
+	if err := f.match("[N,C,?] - - [N,C,?]"); err != nil {
+		return err
+	}
 	x, ok := f.Shape(0)
 	w, ok2 := f.Shape(1)
 	if ok && len(x) != 3 || ok2 && len(w) != 3 {
@@ -30,6 +33,9 @@ func inferCausalConv(f *Infer) error {
 	state := dim.Unknown
 	if ok2 {
 		state = w[2].Sub(dim.Of(1))
+		if past, given := f.Shape(3); given && past[2].Conflict(state) {
+			return fmt.Errorf("past state %v for weight %v", f.Type(3), f.Type(1))
+		}
 	}
 	f.Set(1, x[0], x[1], state)
 	return nil

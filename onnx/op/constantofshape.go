@@ -22,6 +22,9 @@ var opConstantOfShape = &Def{
 }
 
 func inferConstantOfShape(f *Infer) error {
+	if err := f.match("[?]"); err != nil {
+		return err
+	}
 	f.SetElem(0, tensor.Float32)
 	if v := f.TensorAttr("value"); v != nil {
 		f.SetElem(0, v.Type)

@@ -18,6 +18,9 @@ var opDet = &Def{
 }
 
 func inferDet(f *Infer) error {
+	if s, ok := f.Shape(0); ok && len(s) >= 2 && s[len(s)-1].Conflict(s[len(s)-2]) {
+		return fmt.Errorf("input %v is not square", f.Type(0))
+	}
 	if s, ok := f.Shape(0); ok {
 		if len(s) < 2 {
 			return fmt.Errorf("input %v", f.Type(0))

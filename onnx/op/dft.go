@@ -40,6 +40,10 @@ func inferDFT(f *Infer) error {
 		axis = f.Int("axis")
 	} else if f.Given(2) {
 		a, known := f.Ints(2)
+		if !f.Given(1) && !oneSided { // the sizes stay, whatever the axis
+			f.Set(0, out...)
+			return nil
+		}
 		if !known || len(a) != 1 {
 			f.Set(0, append(Unknowns(len(x)-1), out[len(x)-1])...)
 			return nil

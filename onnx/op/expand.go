@@ -20,6 +20,9 @@ var opExpand = &Def{
 }
 
 func inferExpand(f *Infer) error {
+	if err := f.match("- [?]"); err != nil {
+		return err
+	}
 	s, ok := f.Shape(0)
 	d, ok2 := f.InData(1)
 	if !ok2 {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"onnxopt/onnx/dim"
 	"onnxopt/onnx/tensor"
 )
 
@@ -31,6 +32,9 @@ func inferGridSample(f *Infer) error {
 	}
 	out := Unknowns(rank)
 	if ok2 {
+		if g[rank-1].Conflict(dim.Of(int64(rank - 2))) {
+			return fmt.Errorf("grid %v for %d spatial axes", f.Type(1), rank-2)
+		}
 		copy(out[2:], g[1:rank-1])
 		out[0] = g[0]
 	}

@@ -31,8 +31,8 @@ func inferIf(f *Infer) error {
 	var types [2][]graph.Type
 	for i, name := range []string{"then_branch", "else_branch"} {
 		g := f.Attrs.Graph(name)
-		if g == nil {
-			return fmt.Errorf("no %s", name)
+		if g == nil || len(g.Inputs()) > 0 {
+			return fmt.Errorf("%s is missing or has inputs", name)
 		}
 		var err error
 		if types[i], err = f.Graph(g, nil); err != nil {

@@ -23,6 +23,9 @@ var opImageDecoder = &Def{
 		{Since: 20, Schema: `encoded_stream:T1 -> image:T2 | pixel_format:string="RGB" | T1: uint8; T2: uint8`},
 	},
 	Infer: func(f *Infer) error {
+		if err := f.match("[?]"); err != nil {
+			return err
+		}
 		channels := int64(3)
 		if f.Str("pixel_format") == "Grayscale" {
 			channels = 1

@@ -2,7 +2,8 @@ package op
 
 import (
 	"fmt"
-	"slices"
+	"strconv"
+	"strings"
 
 	"onnxopt/onnx/dim"
 	"onnxopt/onnx/graph"
@@ -125,48 +126,16 @@ func (r Resolved) InferTypes(f *Infer) (err error) {
 	f.Attrs.Since, f.Attrs.Schema = r.Since, r.Schema
 	f.Out, f.Data = make([]graph.Type, len(n.Outputs())), make([][]dim.Dim, len(n.Outputs()))
 	r.bindTypes(f)
-	wrong := r.checkTypes(f)
+	if r.Infer == nil {
+		return nil
+	}
 	defer func() {
-		if p := recover(); p != nil && err == nil {
+		if p := recover(); p != nil {
 			err = fmt.Errorf("node %s: %v", n.Title(), p)
 		}
 	}()
-	if wrong != nil {
-		err = fmt.Errorf("node %s: %w", n.Title(), wrong)
-	}
-	if r.Infer == nil {
-		return err
-	}
-	if e := r.Infer(f); e != nil && err == nil {
-		err = fmt.Errorf("node %s: %w", n.Title(), e)
-	}
-	return err
-}
-
-// checkTypes compares the inputs with what the schema allows.
-func (r Resolved) checkTypes(f *Infer) error {
-	var names [4]string // type variables are few
-	var bound [4]graph.Type
-	n := 0
-	for i, t := range f.In {
-		p := r.Schema.InParam(i)
-		if p == nil || !t.Known() {
-			continue
-		}
-		if !slices.ContainsFunc(p.Allowed, func(a graph.Type) bool { return !a.Conflict(t) }) {
-			return fmt.Errorf("input %s is %v, want one of %v", p.Name, t, p.Allowed)
-		}
-		if p.Heterogeneous {
-			continue
-		}
-		k := slices.Index(names[:n], p.Type)
-		switch {
-		case k >= 0 && bound[k].Conflict(unranked(t)):
-			return fmt.Errorf("input %s is %v, another of the same type is %v", p.Name, t, bound[k])
-		case k < 0 && n < len(names):
-			names[n], bound[n] = p.Type, unranked(t)
-			n++
-		}
+	if err := r.Infer(f); err != nil {
+		return fmt.Errorf("node %s: %w", n.Title(), err)
 	}
 	return nil
 }
@@ -258,4 +227,40 @@ func broadcastDim(a, b dim.Dim) (dim.Dim, error) {
 		return b, nil
 	}
 	return dim.Unknown, nil
+}
+
+// match fails if the known shapes of inputs do not fit a pattern. That has for
+// each input "-" or its sizes, as in "[N,C,*] [C]": a name is one size
+// throughout, a number itself, ? any size, and * at the end any number of them.
+func (f *Infer) match(pattern string) error {
+	bound := map[string]dim.Dim{}
+	for i, p := range strings.Fields(pattern) {
+		s, ok := f.Shape(i)
+		if !ok || p == "-" {
+			continue
+		}
+		names := strings.FieldsFunc(strings.Trim(p, "[]"), func(r rune) bool { return r == ',' })
+		if n := len(names); n > 0 && names[n-1] == "*" {
+			names = names[:n-1]
+			if len(s) > len(names) {
+				s = s[:len(names)]
+			}
+		}
+		if len(s) != len(names) {
+			return fmt.Errorf("input %d has type %v, want sizes %s", i, f.Type(i), p)
+		}
+		for k, name := range names {
+			want := bound[name]
+			if n, err := strconv.Atoi(name); err == nil {
+				want = dim.Of(int64(n))
+			}
+			if s[k].Conflict(want) {
+				return fmt.Errorf("input %d has type %v, want sizes %s with %s = %v", i, f.Type(i), p, name, want)
+			}
+			if _, constant := s[k].Const(); constant && name != "?" {
+				bound[name] = s[k]
+			}
+		}
+	}
+	return nil
 }

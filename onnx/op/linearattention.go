@@ -20,6 +20,12 @@ var opLinearAttention = &Def{
 }
 
 func inferLinearAttention(f *Infer) error {
+	if rule := f.Str("update_rule"); !f.Given(5) && (rule == "delta" || rule == "gated_delta") {
+		return fmt.Errorf("update_rule %s without beta", rule)
+	}
+	if err := f.match("- - - [?,?,?,?]"); err != nil {
+		return err
+	}
 	if len(f.Out) > 1 && f.Out[1].Elem == 0 {
 		f.SetElem(1, f.Type(0).Elem)
 	}

@@ -48,13 +48,23 @@ func inferLoop(f *Infer) error {
 	if err != nil || f.Graph == nil {
 		return err
 	}
+	for i, what := range []string{"trip count", "condition"} {
+		if s, ok := f.Type(i).Static(); ok && volume(s) != 1 {
+			return fmt.Errorf("%s of type %v", what, f.Type(i))
+		}
+	}
 	state := make([]graph.Type, carried)
 	copy(state, f.In[min(2, len(f.In)):])
 	out, err := inferCarried(f, body, []graph.Type{graph.TensorOf(tensor.Int64), graph.TensorOf(tensor.Bool)}, state, nil, 1)
 	if err != nil {
 		return err
 	}
-	copy(f.Out, state)
+	for i, t := range state {
+		if t.Kind != out[1+i].Kind {
+			t = out[1+i]
+		}
+		f.SetType(i, t)
+	}
 	length := loopLength(f, body)
 	for i := carried; i < len(f.Out); i++ {
 		f.SetType(i, stacked(out[i+1], 0, length))

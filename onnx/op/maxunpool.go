@@ -29,6 +29,9 @@ func inferMaxUnpool(f *Infer) error {
 	if f.Given(2) {
 		out, ok := f.InData(2)
 		if !ok {
+			if out, ok = f.unknownData(2); ok && len(out) != len(x) {
+				return fmt.Errorf("output_shape of %d sizes for %v", len(out), f.Type(0))
+			}
 			out = Unknowns(len(x))
 		}
 		if len(out) != len(x) {

@@ -24,6 +24,13 @@ func inferLabelEncoder(f *Infer) error {
 		setOther(f)
 		return sameShape(f)
 	}
+	keys, err := labelList(&f.Attrs, "keys")
+	if err != nil {
+		return err
+	}
+	if t := f.Type(0).Elem; t.Valid() && keys.Type != t {
+		return fmt.Errorf("input of type %v, keys of %v", t, keys.Type)
+	}
 	if v, err := labelList(&f.Attrs, "values"); err == nil {
 		f.SetElem(0, v.Type)
 	}

@@ -19,6 +19,9 @@ var opMlTreeEnsemble = &Def{
 }
 
 func inferTreeEnsemble(f *Infer) error {
+	if err := f.match("[?,?]"); err != nil {
+		return err
+	}
 	targets := dim.Unknown
 	if f.Has("n_targets") {
 		targets = dim.Of(int64(f.Int("n_targets")))

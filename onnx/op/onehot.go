@@ -20,6 +20,9 @@ var opOneHot = &Def{
 }
 
 func inferOneHot(f *Infer) error {
+	if err := f.match("- - [2]"); err != nil {
+		return err
+	}
 	f.SetElem(0, f.Type(2).Elem)
 	s, ok := f.Shape(0)
 	if !ok {

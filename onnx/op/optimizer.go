@@ -66,7 +66,7 @@ func optimizer(d *Def, states int, step func(a *Attrs, r float64, t int64) func(
 // optimized is the number of tensors that an optimizer updates.
 func optimized(in, out, states int) (int, error) {
 	n := (in - 2) / (2 + states)
-	if n < 1 || in != 2+n*(2+states) || out > n*(1+states) {
+	if n < 1 || in != 2+n*(2+states) || out != n*(1+states) {
 		return 0, fmt.Errorf("%d inputs and %d outputs", in, out)
 	}
 	return n, nil

@@ -34,6 +34,14 @@ func resizeSlots(since int64) (roi, scales, sizes int) {
 }
 
 func inferResize(f *Infer) error {
+	if roi, scales, sizes := resizeSlots(f.Since); sizes >= 0 {
+		if !f.Given(scales) && !f.Given(sizes) {
+			return errors.New("neither scales nor sizes")
+		}
+		if f.Given(sizes) && f.Type(sizes).Ranked && len(f.Type(sizes).Shape) != 1 || roi >= 0 && f.Type(scales).Ranked && len(f.Type(scales).Shape) != 1 {
+			return fmt.Errorf("scales %v and sizes %v", f.Type(scales), f.Type(sizes))
+		}
+	}
 	x, ok := f.Shape(0)
 	if !ok {
 		return nil

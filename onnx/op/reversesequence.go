@@ -14,8 +14,13 @@ var opReverseSequence = &Def{
 	},
 	Flags: DataMovement,
 	Check: Exact,
-	Infer: sameShape,
-	Eval:  evalReverseSequence,
+	Infer: func(f *Infer) error {
+		if err := f.match("[?,?,*] [?]"); err != nil {
+			return err
+		}
+		return sameShape(f)
+	},
+	Eval: evalReverseSequence,
 }
 
 func evalReverseSequence(e *Eval) error {

@@ -17,6 +17,9 @@ var opRoiAlign = &Def{
 		{Since: 22, Schema: `X:T1 rois:T1 batch_indices:T2 -> Y:T1 | coordinate_transformation_mode:string="half_pixel" mode:string="avg" output_height:int=1 output_width:int=1 sampling_ratio:int=0 spatial_scale:float=1 | T1: fp bfloat16; T2: int64`},
 	},
 	Infer: func(f *Infer) error {
+		if err := f.match("[?,?,?,?] [R,4] [R]"); err != nil {
+			return err
+		}
 		return inferRoi(f, []int{f.Int("output_height"), f.Int("output_width")})
 	},
 	Eval: evalRoiAlign,

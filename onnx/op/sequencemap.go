@@ -34,6 +34,9 @@ func inferSequenceMap(f *Infer) error {
 	if err != nil {
 		return fmt.Errorf("body: %w", err)
 	}
+	if len(out) != len(f.Out) {
+		return fmt.Errorf("body has %d outputs, the node %d", len(out), len(f.Out))
+	}
 	for i, t := range out {
 		if t.Known() {
 			f.SetType(i, graph.SequenceOf(t))

@@ -51,6 +51,9 @@ func splitSizes(given []int, size, n int, equal bool) ([]int, error) {
 }
 
 func inferSplit(f *Infer) error {
+	if f.Since >= 18 && f.Given(1) == f.Has("num_outputs") {
+		return fmt.Errorf("one of split and num_outputs is wanted")
+	}
 	s, ok := f.Shape(0)
 	if !ok {
 		return nil

@@ -14,8 +14,27 @@ var opTensorScatter = &Def{
 	},
 	Flags: DataMovement,
 	Check: Exact,
-	Infer: sameShape,
+	Infer: inferTensorScatter,
 	Eval:  evalTensorScatter,
+}
+
+func inferTensorScatter(f *Infer) error {
+	if err := f.match("[N,*] [N,*] [N]"); err != nil {
+		return err
+	}
+	cache, ok := f.Shape(0)
+	update, ok2 := f.Shape(1)
+	if ok && ok2 && len(cache) != len(update) {
+		return fmt.Errorf("update %v for %v", f.Type(1), f.Type(0))
+	}
+	if axis, known := Axis(f.Int("axis"), len(cache)); ok && ok2 && known {
+		for i, d := range update {
+			if i != axis && d.Conflict(cache[i]) {
+				return fmt.Errorf("update %v for %v", f.Type(1), f.Type(0))
+			}
+		}
+	}
+	return sameShape(f)
 }
 
 // evalTensorScatter overwrites the cache along axis from the write index of

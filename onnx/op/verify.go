@@ -3,6 +3,7 @@ package op
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"onnxopt/onnx/graph"
 )
@@ -46,7 +47,7 @@ var errUnknownAttr = errors.New("unknown attribute")
 
 func knownDomain(d string) bool {
 	d = graph.CanonicalDomain(d)
-	return d == "" || d == "ai.onnx.ml" || d == "ai.onnx.preview.training"
+	return d == "" || d == "ai.onnx.ml" || d == "ai.onnx.preview" || d == "ai.onnx.preview.training"
 }
 
 func (s *Schema) verify(n *graph.Node) []error {
@@ -71,7 +72,9 @@ func (s *Schema) verify(n *graph.Node) []error {
 func arity(kind string, params []Param, values []*graph.Value) []error {
 	var errs []error
 	for i := range values {
-		if paramAt(params, i) == nil {
+		if p := paramAt(params, i); p != nil && p.Variadic && i >= len(params)-1 && values[i] == nil && kind == "input" {
+			errs = append(errs, fmt.Errorf("%s %s: value %d is missing", kind, p.Name, i))
+		} else if p == nil {
 			return []error{fmt.Errorf("%d %ss, at most %d are allowed", len(values), kind, len(params))}
 		}
 	}
@@ -82,6 +85,40 @@ func arity(kind string, params []Param, values []*graph.Value) []error {
 			errs = append(errs, fmt.Errorf("%s %s needs at least %d values", kind, p.Name, p.Min))
 		case !p.Variadic && !p.Optional && !have && kind == "input":
 			errs = append(errs, fmt.Errorf("%s %s is missing", kind, p.Name))
+		}
+	}
+	return errs
+}
+
+// CheckTypes checks the types of a node's inputs, as far as they are known,
+// against the operator's schema: each is allowed, and those of one type
+// variable agree.
+func CheckTypes(m *graph.Model, n *graph.Node, typeOf func(*graph.Value) graph.Type) []error {
+	if m.Function(n.Domain, n.Op, n.Overload) != nil || !knownDomain(n.Domain) {
+		return nil
+	}
+	r, err := Resolve(n, m.Opset)
+	if err != nil {
+		return nil // Verify says so
+	}
+	var errs []error
+	bound := map[string]graph.Type{}
+	for i, v := range n.Inputs() {
+		p, t := r.Schema.InParam(i), typeOf(v)
+		if v == nil || p == nil || !t.Known() {
+			continue
+		}
+		if !slices.ContainsFunc(p.Allowed, func(a graph.Type) bool { return !a.Conflict(t) }) {
+			errs = append(errs, fmt.Errorf("node %s: input %s has type %v", n.Title(), p.Name, t))
+			continue
+		}
+		if p.Heterogeneous || r.Schema.Types[p.Type] == nil {
+			continue
+		}
+		if first, ok := bound[p.Type]; !ok {
+			bound[p.Type] = unranked(t)
+		} else if first.Conflict(unranked(t)) {
+			errs = append(errs, fmt.Errorf("node %s: input %s has type %v, others %v", n.Title(), p.Name, t, first))
 		}
 	}
 	return errs

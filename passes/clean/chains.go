@@ -22,6 +22,8 @@ var Chains = pass.Pass{
 			{Ops: []string{"Slice"}, Apply: mergeSlices},
 			{Ops: []string{"Pad"}, Apply: mergePads},
 			{Ops: []string{"Concat"}, Apply: gatherPieces},
+			{Ops: []string{"Concat"}, Apply: spaceToDepth},
+			{Ops: []string{"Conv"}, Apply: permuteWeights},
 			{Ops: []string{"Concat"}, Apply: mergeConcats},
 			{Ops: []string{"Relu", "Clip"}, Apply: mergeClips},
 			{Ops: []string{"Squeeze"}, Apply: gatherScalar},

@@ -28,9 +28,9 @@ type Shared struct {
 	Values int  // entries of a codebook beside zero; 0 is 8
 	Init   Init // of the first codebooks
 	Lloyd  int  // steps between Lloyd steps; 0 is 100
-	// GridBits rounds parameters without a codebook to a signed grid of so many
-	// bits, whose step is the largest magnitude over the largest code; 0 leaves
-	// them alone.
+	// GridBits rounds parameters without a codebook to multiples of a power of
+	// two, each tensor of the smallest one that leaves signed codes of so many
+	// bits; 0 leaves them alone.
 	GridBits int
 
 	Books [][]float32 // by parameter; nil without one
@@ -138,20 +138,21 @@ func nonzero(x float32) float32 {
 	return x
 }
 
-// grid rounds latent weights to a symmetric grid of 2^bits - 1 points.
+// grid rounds latent weights to multiples of the smallest power of two for
+// which signed codes of so many bits reach the largest.
 func grid(value, latent []float32, bits int) {
 	top := float32(0)
 	for _, x := range latent {
 		top = max(top, x, -x)
 	}
-	codes := float32(int(1)<<(bits-1) - 1)
-	step := top / codes
-	if step == 0 {
-		copy(value, latent)
+	codes := float64(int(1)<<(bits-1) - 1)
+	if top == 0 || codes == 0 {
+		clear(value)
 		return
 	}
+	step := math.Exp2(math.Ceil(math.Log2(float64(top) / codes)))
 	for k, x := range latent {
-		value[k] = step*float32(math.RoundToEven(float64(x/step))) + 0 // never -0
+		value[k] = float32(step*math.RoundToEven(float64(x)/step)) + 0 // never -0
 	}
 }
 

@@ -27,17 +27,24 @@ type Line struct {
 	Huffman int     `json:"huffman_bytes"` // Huffman codes with their tables, codebook
 }
 
-// Ledger is the lines of all float32 initializers of m, and their sum. before
-// gives the number of elements that each had in the original; tensors that are
-// new or gone count as themselves.
-func Ledger(m *graph.Model) (lines []Line, sum Line) {
+// Ledger is the lines of all float32 initializers of m, and their sum. What a
+// tensor was is what the original has under its name; a tensor that the
+// original lacks counts as it is.
+func Ledger(m, original *graph.Model) (lines []Line, sum Line) {
 	sum.Name = "total"
+	before := map[string]*graph.Value{}
+	for v := range original.Graph.Initializers() {
+		before[v.Name] = v
+	}
 	for v := range m.Graph.Initializers() {
 		t := v.Const()
 		if t == nil || t.Type != tensor.Float32 {
 			continue
 		}
 		l := line(v.Name, t)
+		if b := before[v.Name]; b != nil && b.Const() != nil {
+			l.Shape, l.Weights, l.Float = b.Const().Shape, b.Const().Len(), 4*b.Const().Len()
+		}
 		lines = append(lines, l)
 		sum.Weights += l.Weights
 		sum.Kept += l.Kept

@@ -19,7 +19,7 @@ import (
 // default.
 type Recipe struct {
 	Values     int     // shared values of a layer beside zero; 0 is 8
-	BiasBits   int     // bits of biases and other vectors; 0 is 6
+	BiasBits   int     // bits of biases and other vectors; 0 is 7
 	PruneSteps int     // of the first pruning; 0 is 4000
 	RungSteps  int     // of each further one; 0 is a fifth of PruneSteps
 	ShareSteps int     // of training with shared weights; 0 is 1600
@@ -39,7 +39,7 @@ func (r *Recipe) setDefaults() {
 		}
 	}
 	integer(&r.Values, 8)
-	integer(&r.BiasBits, 6)
+	integer(&r.BiasBits, 7)
 	integer(&r.PruneSteps, 4000)
 	integer(&r.RungSteps, max(r.PruneSteps/5, 1))
 	integer(&r.ShareSteps, 1600)

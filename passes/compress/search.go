@@ -17,9 +17,9 @@ import (
 type Options struct {
 	Recipe
 	MaxDrop    float64 // points that may be lost; see Task.Loss
-	Density    float64 // share of weights of the first rung; 0 is 0.06
-	Step       float64 // factor between rungs; 0 is 0.8
-	Rungs      int     // most rungs; 0 is 8
+	Density    float64 // share of weights of the first rung; 0 is 0.05
+	Step       float64 // factor between rungs; 0 is 0.88
+	Rungs      int     // most rungs; 0 is 10
 	Fixed      bool    // only the first rung, whatever it loses
 	Dense      bool    // train the dense network too, for comparison
 	Checkpoint string  // file to resume from; "" keeps none
@@ -38,12 +38,13 @@ type Candidate struct {
 	Fits    bool    `json:"fits"`            // within the budget
 	Measure Measure `json:"measure"`
 
-	model *graph.Model
+	model, plain *graph.Model // as asked for, and before Finish
 }
 
 // Result is what a search found.
 type Result struct {
-	Model    *graph.Model // the smallest that fits, or the best one
+	Model    *graph.Model `json:"-"` // the smallest that fits, or the best one
+	Plain    *graph.Model `json:"-"` // Model before Options.Finish
 	Chosen   Candidate    `json:"chosen"`
 	Original Measure      `json:"original"`
 	Dense    *Candidate   `json:"dense,omitempty"`
@@ -58,13 +59,13 @@ func (r *Result) DenseModel() *graph.Model { return r.dense }
 func (o *Options) setDefaults() {
 	o.Recipe.setDefaults()
 	if o.Density == 0 {
-		o.Density = 0.06
+		o.Density = 0.05
 	}
 	if o.Step == 0 {
-		o.Step = 0.8
+		o.Step = 0.88
 	}
 	if o.Rungs == 0 {
-		o.Rungs = 8
+		o.Rungs = 10
 	}
 	if o.Fixed {
 		o.Rungs = 1
@@ -164,7 +165,8 @@ func (s *searcher) stage(ctx context.Context, st stage, m *graph.Model) (Candida
 	c.Loss = s.task.Loss(c.Measure, s.result.Original)
 	c.Fits = c.Loss <= s.o.MaxDrop+1e-9
 	var err error
-	if st.share != nil {
+	if c.plain = c.model; st.share != nil {
+		c.model = c.plain.Clone()
 		if _, err = pass.Run(ctx, c.model, s.o.Finish, pass.Options{}); err == nil {
 			c.Bytes, err = s.o.Size(c.model)
 		}
@@ -211,6 +213,6 @@ func (s *searcher) share(ctx context.Context, rungs []Candidate) error {
 			best = c
 		}
 	}
-	s.result.Chosen, s.result.Model = best, best.model
+	s.result.Chosen, s.result.Model, s.result.Plain = best, best.model, best.plain
 	return nil
 }

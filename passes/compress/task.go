@@ -107,3 +107,17 @@ func (t *Task) Original(m *graph.Model) (Measure, error) {
 		return distill.Evaluate(m, d, a, n, view, t.Threads)
 	})
 }
+
+// Distance is the largest difference of two models' outputs on samples,
+// relative to the largest output.
+func Distance(ctx context.Context, a, b *graph.Model, d *distill.Data, threads int) (float64, error) {
+	x, err := distill.Ask(ctx, a, d, threads, nil)
+	if err != nil {
+		return 0, err
+	}
+	y, err := distill.Ask(ctx, b, d, threads, nil)
+	if err != nil {
+		return 0, err
+	}
+	return x.Distance(y), nil
+}

@@ -74,6 +74,18 @@ func Logits(m *graph.Model) *graph.Model {
 	return c
 }
 
+// Distance is the largest difference to b, relative to the largest answer.
+func (a *Answers) Distance(b *Answers) float64 {
+	most, diff := 0.0, 0.0
+	for i, v := range a.out {
+		for k, x := range v {
+			most = max(most, math.Abs(float64(x)))
+			diff = max(diff, math.Abs(float64(x-b.out[i][k])))
+		}
+	}
+	return diff / max(most, 1e-30)
+}
+
 // RestoreOutputs puts back what Logits has left out, as original has it.
 func RestoreOutputs(m, original *graph.Model) {
 	for i, v := range original.Graph.Outputs() {

@@ -80,6 +80,14 @@ func (e *emitter) int32s(v ...int) *graph.Value {
 	return e.constant(t, graph.Typed)
 }
 
+// float32 is a scalar.
+func (e *emitter) float32(v float32) *graph.Value { return e.constant(tensor.Scalar(v), graph.Raw) }
+
+// filled is a vector of n times the one element of v.
+func (e *emitter) filled(v *tensor.Tensor, n int) *graph.Value {
+	return e.add("ConstantOfShape", e.ints(n), graph.TensorAttr("value", v))
+}
+
 func (e *emitter) int32Column(v ...int) *graph.Value {
 	return e.constant(int32sOf(v).Reshaped(len(v), 1), graph.Typed)
 }
@@ -166,7 +174,7 @@ func (e *emitter) step(group []*stepped) {
 		return
 	}
 	codes := e.constant(tensor.Of([]int{len(all)}, all), graph.Raw)
-	scale := e.constant(tensor.Scalar(group[0].step), graph.Raw)
+	scale := e.float32(group[0].step)
 	flat := e.add("Mul", e.add("Cast", codes, graph.Int("to", floatType)), scale)
 	for i, part := range e.split(flat, sizes) {
 		s := group[i]

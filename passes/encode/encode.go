@@ -14,11 +14,10 @@ import (
 
 // Weights replaces float initializers by the smallest exact form.
 //
-// Tensors of few values, most of them zero or not, share one string of bits:
-// which blocks are not empty, which of their elements are not zero, and the
-// value of each as an index into the tensor's codebook. The decoder expands the
-// one by the other: a running sum of the bits numbers what they stand for, and
-// Gather fetches it. Tensors of multiples of a step become int8.
+// Tensors of few values share one string of bits and its decoder, in the form
+// that is shortest: an index into the codebook for every element, or the places
+// of those that are not zero and an index for each. Tensors of multiples of a
+// power of two become int8.
 //
 // Only operators up to opset 13 are used, in types that onnxruntime, OpenVINO
 // and OpenCV take.
@@ -140,6 +139,9 @@ func tableBytes(x *table) int { return tableBits(x)/8 + 4*len(x.book) }
 // index for those that are not zero, or an index for all.
 func tableBits(x *table) int {
 	n := len(x.index)
+	if ones := n - x.zeros; ones < n/16 { // Elias-Fano
+		return ones * (2 + bitsFor(n/max(ones, 1)) + bitsFor(len(x.book)))
+	}
 	return min(n+(n-x.zeros)*bitsFor(len(x.book)), n*bitsFor(len(x.book)+min(x.zeros, 1)))
 }
 

@@ -85,6 +85,8 @@ func TestWeights(t *testing.T) {
 		{"dense", []weight{{[]int{60, 100}, 16, 1}}, 3700},
 		{"two widths", []weight{{[]int{100, 100}, 16, 0.5}, {[]int{200, 100}, 2, 0.5}}, 11000},
 		{"images", []weight{{[]int{10, 5, 3, 3}, 4, 0.9}, {[]int{300}, 4, 0.9}}, 1400},
+		{"scattered", []weight{{[]int{300, 400}, 8, 0.01}, {[]int{40, 60}, 3, 0.01}}, 3000},
+		{"scattered, one value", []weight{{[]int{300, 400}, 1, 0.01}}, 2500},
 		{"empty but for one", []weight{{[]int{100, 100}, 4, 0.0001}}, 1200},
 	} {
 		rng := rand.New(rand.NewPCG(1, 1))

@@ -164,33 +164,55 @@ func (l *linear) inputAxis(rank int) int {
 // eachWeight visits the elements with their output and input channel.
 func (l *linear) eachWeight(f func(i, out, in int, w float64)) {
 	t := l.node.In(1).Const()
-	v := t.Floats()
+	value := reader(t)
 	inner := 1
 	for _, d := range t.Shape[2:] {
 		inner *= d
 	}
-	rows, cols := t.Shape[0], t.Shape[1]
-	for i, w := range v {
-		a, b := i/(inner*cols), i/inner%cols
-		switch {
-		case l.node.Is("Conv"):
-			f(i, a, b+a/(rows/l.groups)*cols, w)
-		case l.node.Is("ConvTranspose"):
-			f(i, b+a/(rows/l.groups)*cols, a, w)
-		case l.axis == 1:
-			f(i, b, a, w)
-		default:
-			f(i, a, b, w)
+	rows, cols, i := t.Shape[0], t.Shape[1], 0
+	for a := range rows {
+		for b := range cols {
+			out, in := a, b
+			switch {
+			case l.node.Is("Conv"):
+				in = b + a/(rows/l.groups)*cols
+			case l.node.Is("ConvTranspose"):
+				out, in = b+a/(rows/l.groups)*cols, a
+			case l.axis == 1:
+				out, in = b, a
+			}
+			for range inner {
+				f(i, out, in, value(i))
+				i++
+			}
 		}
 	}
+}
+
+// reader gives the elements of t, of float32 without a copy.
+func reader(t *tensor.Tensor) func(i int) float64 {
+	if t.Type == tensor.Float32 {
+		v := tensor.View[float32](t)
+		return func(i int) float64 { return float64(v[i]) }
+	}
+	v := t.Floats()
+	return func(i int) float64 { return v[i] }
 }
 
 func (l *linear) mapWeight(f func(out, in int, w float64) float64) {
 	w := l.node.In(1)
 	t := w.Const()
-	v := make([]float64, t.Len())
-	l.eachWeight(func(i, out, in int, x float64) { v[i] = f(out, in, x) })
-	w.Data = &graph.Data{Tensor: tensor.FromFloats(t.Type, t.Shape, v), Doc: w.Data.Doc, Metadata: w.Data.Metadata}
+	var mapped *tensor.Tensor
+	if t.Type == tensor.Float32 {
+		mapped = tensor.New(t.Type, t.Shape...)
+		v := tensor.View[float32](mapped)
+		l.eachWeight(func(i, out, in int, x float64) { v[i] = float32(f(out, in, x)) })
+	} else {
+		v := make([]float64, t.Len())
+		l.eachWeight(func(i, out, in int, x float64) { v[i] = f(out, in, x) })
+		mapped = tensor.FromFloats(t.Type, t.Shape, v)
+	}
+	w.Data = &graph.Data{Tensor: mapped, Doc: w.Data.Doc, Metadata: w.Data.Metadata}
 }
 
 // mapBias changes the bias, and makes one of zeros before where there is none

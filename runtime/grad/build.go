@@ -101,7 +101,7 @@ func (b *builder) trace(example []tensor.Value) error {
 // parameters makes the arrays of the initializers.
 func (b *builder) parameters() {
 	chosen := b.opts.Params
-	if chosen == nil {
+	if chosen == nil && !b.opts.NoGradients {
 		chosen = Weights(b.model)
 	}
 	for v := range b.model.Graph.Initializers() {
@@ -225,7 +225,7 @@ func (b *builder) add(n *graph.Node) error {
 	if d.rule == nil && slices.ContainsFunc(d.out, func(a *array) bool { return a != nil && a.wants }) {
 		return fmt.Errorf("operator %s has no gradient rule", n.Op)
 	}
-	if d.rule != nil && d.rule.moves {
+	if d.rule != nil && d.rule.moves && d.float() {
 		if err := d.planMove(); err != nil {
 			return err
 		}

@@ -20,7 +20,7 @@ type Options struct {
 	// Params are the initializers to differentiate by; nil is every float32
 	// initializer that a gradient reaches.
 	Params []*graph.Value
-	// NoGradients compiles the forward pass only.
+	// NoGradients compiles the forward pass only; there are no parameters then.
 	NoGradients bool
 }
 

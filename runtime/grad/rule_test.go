@@ -100,6 +100,7 @@ var cases = []string{
 	"(float[2,3,2] x) => (float[2,2] y) <int64[2,2] i = {0,2,1,1}> { y = GatherND (x, i) }", "(float[2,3] x) => (float[2,3] y) { y = Dropout (x) }",
 	"(float[4,3] x) => (float[2,2,3] y) <int64[2,2] i = {0,-1,2,0}> { y = Gather (x, i) }", "(float[2,4,2] x) => (float[2,3,2] y) <int64[3] i = {3,3,1}> { y = Gather <axis = 1> (x, i) }",
 	"(float[2,3] x) => (float[2,3] y) { z = Exp (x) y = Cast <to = 1> (z) }",
+	"(float[2,3] x) => (float[3,2] y) <int64[2] s = {3,2}> { k = Cast <to = 7> (x) i = Reshape (k, s) f = Cast <to = 1> (i) r = Reshape (x, s) y = Add (f, r) }",
 	"(float[4,2,3] x, float[1,20,3] w, float[1,20,5] r, float[1,40] b, float[1,2,5] h, float[1,2,5] c) => (float[4,1,2,5] y, float[1,2,5] yh, float[1,2,5] yc) { y, yh, yc = LSTM <hidden_size = 5> (x, w, r, b, \"\", h, c) }",
 	"(float[2,4,3] x, float[2,20,3] w, float[2,20,5] r) => (float[2,4,2,5] y) <int32[2] l = {3,4}> { y = LSTM <hidden_size = 5, direction = \"bidirectional\", layout = 1> (x, w, r, \"\", l) }",
 	"(float[4,2,3] x, float[1,15,3] w, float[1,15,5] r, float[1,30] b, float[1,2,5] h) => (float[4,1,2,5] y, float[1,2,5] yh) { y, yh = GRU <hidden_size = 5> (x, w, r, b, \"\", h) }",

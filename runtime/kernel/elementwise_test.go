@@ -94,10 +94,10 @@ func TestWindow(t *testing.T) {
 				for _, c := range []int{1, 7, 8, 15, 16, 17, 40} {
 					w := Window{Channels: c, Stride: c * (1 + how%2), YStride: c + 3}
 					for tap := range 1 + pixels%5 {
-						w.Taps = append(w.Taps, tap*(c+1))
+						w.Taps = append(w.Taps, Tap{tap * (c + 1), (tap + how) % 5 * (c + 1)})
 					}
 					if how&1 != 0 {
-						w.W, w.WStride = normal(r, len(w.Taps)*(c+1)), c+1
+						w.W = normal(r, 5*(c+1))
 						if how&2 != 0 {
 							w.Bias = normal(r, c)
 						}

@@ -2438,9 +2438,9 @@ TEXT ·depthwiseAVX2_1(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), DX
-	MOVQ 48(AX), BX
-	MOVQ 72(AX), SI
-	MOVQ 64(AX), DI
+	MOVQ 40(AX), BX
+	MOVQ 64(AX), SI
+	MOVQ 56(AX), DI
 
 channels:
 	VXORPS  Y0, Y0, Y0
@@ -2452,21 +2452,20 @@ channels:
 taps:
 	MOVQ 16(AX), R8
 	MOVQ 24(AX), R9
-	MOVQ DX, R10
 
 tap:
-	MOVQ         (R8), R11
-	ADDQ         CX, R11
-	VMOVUPS      (R10), Y1
-	ADDQ         40(AX), R10
-	VFMADD231PS  (R11), Y1, Y0
-	ADDQ         $0x08, R8
+	MOVQ         (R8), R10
+	ADDQ         CX, R10
+	MOVQ         8(R8), R11
+	VMOVUPS      (DX)(R11*1), Y1
+	VFMADD231PS  (R10), Y1, Y0
+	ADDQ         $0x10, R8
 	DECQ         R9
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Y1
-	VBROADCASTSS 92(AX), Y2
+	VBROADCASTSS 80(AX), Y1
+	VBROADCASTSS 84(AX), Y2
 	VMAXPS       Y0, Y1, Y0
 	VMINPS       Y0, Y2, Y0
 
@@ -2488,28 +2487,27 @@ TEXT ·maxPoolAVX2_1(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), DX
-	MOVQ 48(AX), BX
-	MOVQ 72(AX), SI
+	MOVQ 40(AX), BX
 	MOVQ 64(AX), SI
+	MOVQ 56(AX), SI
 
 channels:
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS floatff800000<>+0(SB), Y0
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
-	MOVQ    DX, R9
 
 tap:
 	MOVQ         (DI), R9
 	ADDQ         CX, R9
 	VMAXPS       (R9), Y0, Y0
-	ADDQ         $0x08, DI
+	ADDQ         $0x10, DI
 	DECQ         R8
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Y1
-	VBROADCASTSS 92(AX), Y2
+	VBROADCASTSS 80(AX), Y1
+	VBROADCASTSS 84(AX), Y2
 	VMAXPS       Y0, Y1, Y0
 	VMINPS       Y0, Y2, Y0
 
@@ -2549,9 +2547,9 @@ TEXT ·depthwiseAVX2_2(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 40(AX), SI
+	MOVQ 64(AX), DI
+	MOVQ 56(AX), R8
 
 channels:
 	VXORPS  Y0, Y0, Y0
@@ -2565,22 +2563,21 @@ channels:
 taps:
 	MOVQ 16(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ BX, R11
 
 tap:
-	MOVQ         (R9), R12
-	ADDQ         CX, R12
-	VMOVUPS      (R11), Y2
-	ADDQ         40(AX), R11
-	VFMADD231PS  (R12), Y2, Y0
-	VFMADD231PS  (R12)(DX*1), Y2, Y1
-	ADDQ         $0x08, R9
+	MOVQ         (R9), R11
+	ADDQ         CX, R11
+	MOVQ         8(R9), R12
+	VMOVUPS      (BX)(R12*1), Y2
+	VFMADD231PS  (R11), Y2, Y0
+	VFMADD231PS  (R11)(DX*1), Y2, Y1
+	ADDQ         $0x10, R9
 	DECQ         R10
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Y2
-	VBROADCASTSS 92(AX), Y3
+	VBROADCASTSS 80(AX), Y2
+	VBROADCASTSS 84(AX), Y3
 	VMAXPS       Y0, Y2, Y0
 	VMINPS       Y0, Y3, Y0
 	VMAXPS       Y1, Y2, Y1
@@ -2589,7 +2586,7 @@ tap:
 store:
 	MOVQ    SI, R9
 	VMOVUPS Y0, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y1, (R9)
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, BX
@@ -2606,9 +2603,9 @@ TEXT ·maxPoolAVX2_2(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
+	MOVQ 40(AX), SI
 	MOVQ 64(AX), DI
+	MOVQ 56(AX), DI
 
 channels:
 	VXORPS  Y0, Y0, Y0
@@ -2617,20 +2614,19 @@ channels:
 	VMOVUPS floatff800000<>+0(SB), Y1
 	MOVQ    16(AX), R8
 	MOVQ    24(AX), R9
-	MOVQ    BX, R10
 
 tap:
 	MOVQ         (R8), R10
 	ADDQ         CX, R10
 	VMAXPS       (R10), Y0, Y0
 	VMAXPS       (R10)(DX*1), Y1, Y1
-	ADDQ         $0x08, R8
+	ADDQ         $0x10, R8
 	DECQ         R9
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Y2
-	VBROADCASTSS 92(AX), Y3
+	VBROADCASTSS 80(AX), Y2
+	VBROADCASTSS 84(AX), Y3
 	VMAXPS       Y0, Y2, Y0
 	VMINPS       Y0, Y3, Y0
 	VMAXPS       Y1, Y2, Y1
@@ -2639,7 +2635,7 @@ tap:
 store:
 	MOVQ    SI, R8
 	VMOVUPS Y0, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y1, (R8)
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, BX
@@ -2656,9 +2652,9 @@ TEXT ·depthwiseAVX2_3(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 40(AX), SI
+	MOVQ 64(AX), DI
+	MOVQ 56(AX), R8
 
 channels:
 	VXORPS  Y0, Y0, Y0
@@ -2674,23 +2670,22 @@ channels:
 taps:
 	MOVQ 16(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ BX, R11
 
 tap:
-	MOVQ         (R9), R12
-	ADDQ         CX, R12
-	VMOVUPS      (R11), Y3
-	ADDQ         40(AX), R11
-	VFMADD231PS  (R12), Y3, Y0
-	VFMADD231PS  (R12)(DX*1), Y3, Y1
-	VFMADD231PS  (R12)(DX*2), Y3, Y2
-	ADDQ         $0x08, R9
+	MOVQ         (R9), R11
+	ADDQ         CX, R11
+	MOVQ         8(R9), R12
+	VMOVUPS      (BX)(R12*1), Y3
+	VFMADD231PS  (R11), Y3, Y0
+	VFMADD231PS  (R11)(DX*1), Y3, Y1
+	VFMADD231PS  (R11)(DX*2), Y3, Y2
+	ADDQ         $0x10, R9
 	DECQ         R10
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Y3
-	VBROADCASTSS 92(AX), Y4
+	VBROADCASTSS 80(AX), Y3
+	VBROADCASTSS 84(AX), Y4
 	VMAXPS       Y0, Y3, Y0
 	VMINPS       Y0, Y4, Y0
 	VMAXPS       Y1, Y3, Y1
@@ -2701,9 +2696,9 @@ tap:
 store:
 	MOVQ    SI, R9
 	VMOVUPS Y0, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y1, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y2, (R9)
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, BX
@@ -2720,9 +2715,9 @@ TEXT ·maxPoolAVX2_3(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
+	MOVQ 40(AX), SI
 	MOVQ 64(AX), DI
+	MOVQ 56(AX), DI
 
 channels:
 	VXORPS  Y0, Y0, Y0
@@ -2733,7 +2728,6 @@ channels:
 	VMOVUPS floatff800000<>+0(SB), Y2
 	MOVQ    16(AX), R8
 	MOVQ    24(AX), R9
-	MOVQ    BX, R10
 
 tap:
 	MOVQ         (R8), R10
@@ -2741,13 +2735,13 @@ tap:
 	VMAXPS       (R10), Y0, Y0
 	VMAXPS       (R10)(DX*1), Y1, Y1
 	VMAXPS       (R10)(DX*2), Y2, Y2
-	ADDQ         $0x08, R8
+	ADDQ         $0x10, R8
 	DECQ         R9
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Y3
-	VBROADCASTSS 92(AX), Y4
+	VBROADCASTSS 80(AX), Y3
+	VBROADCASTSS 84(AX), Y4
 	VMAXPS       Y0, Y3, Y0
 	VMINPS       Y0, Y4, Y0
 	VMAXPS       Y1, Y3, Y1
@@ -2758,9 +2752,9 @@ tap:
 store:
 	MOVQ    SI, R8
 	VMOVUPS Y0, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y1, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y2, (R8)
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, BX
@@ -2777,9 +2771,9 @@ TEXT ·depthwiseAVX2_4(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 40(AX), SI
+	MOVQ 64(AX), DI
+	MOVQ 56(AX), R8
 
 channels:
 	VXORPS  Y0, Y0, Y0
@@ -2797,26 +2791,25 @@ channels:
 taps:
 	MOVQ 16(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ BX, R11
 
 tap:
-	MOVQ         (R9), R12
-	ADDQ         CX, R12
-	LEAQ         (DX)(DX*2), R13
-	ADDQ         R12, R13
-	VMOVUPS      (R11), Y4
-	ADDQ         40(AX), R11
-	VFMADD231PS  (R12), Y4, Y0
-	VFMADD231PS  (R12)(DX*1), Y4, Y1
-	VFMADD231PS  (R12)(DX*2), Y4, Y2
-	VFMADD231PS  (R13), Y4, Y3
-	ADDQ         $0x08, R9
+	MOVQ         (R9), R11
+	ADDQ         CX, R11
+	LEAQ         (DX)(DX*2), R12
+	ADDQ         R11, R12
+	MOVQ         8(R9), R13
+	VMOVUPS      (BX)(R13*1), Y4
+	VFMADD231PS  (R11), Y4, Y0
+	VFMADD231PS  (R11)(DX*1), Y4, Y1
+	VFMADD231PS  (R11)(DX*2), Y4, Y2
+	VFMADD231PS  (R12), Y4, Y3
+	ADDQ         $0x10, R9
 	DECQ         R10
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Y4
-	VBROADCASTSS 92(AX), Y5
+	VBROADCASTSS 80(AX), Y4
+	VBROADCASTSS 84(AX), Y5
 	VMAXPS       Y0, Y4, Y0
 	VMINPS       Y0, Y5, Y0
 	VMAXPS       Y1, Y4, Y1
@@ -2829,11 +2822,11 @@ tap:
 store:
 	MOVQ    SI, R9
 	VMOVUPS Y0, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y1, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y2, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y3, (R9)
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, BX
@@ -2850,9 +2843,9 @@ TEXT ·maxPoolAVX2_4(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
+	MOVQ 40(AX), SI
 	MOVQ 64(AX), DI
+	MOVQ 56(AX), DI
 
 channels:
 	VXORPS  Y0, Y0, Y0
@@ -2865,7 +2858,6 @@ channels:
 	VMOVUPS floatff800000<>+0(SB), Y3
 	MOVQ    16(AX), R8
 	MOVQ    24(AX), R9
-	MOVQ    BX, R10
 
 tap:
 	MOVQ         (R8), R10
@@ -2876,13 +2868,13 @@ tap:
 	VMAXPS       (R10)(DX*1), Y1, Y1
 	VMAXPS       (R10)(DX*2), Y2, Y2
 	VMAXPS       (R11), Y3, Y3
-	ADDQ         $0x08, R8
+	ADDQ         $0x10, R8
 	DECQ         R9
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Y4
-	VBROADCASTSS 92(AX), Y5
+	VBROADCASTSS 80(AX), Y4
+	VBROADCASTSS 84(AX), Y5
 	VMAXPS       Y0, Y4, Y0
 	VMINPS       Y0, Y5, Y0
 	VMAXPS       Y1, Y4, Y1
@@ -2895,11 +2887,11 @@ tap:
 store:
 	MOVQ    SI, R8
 	VMOVUPS Y0, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y1, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y2, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y3, (R8)
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, BX
@@ -2916,9 +2908,9 @@ TEXT ·depthwiseAVX2_5(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 40(AX), SI
+	MOVQ 64(AX), DI
+	MOVQ 56(AX), R8
 
 channels:
 	VXORPS  Y0, Y0, Y0
@@ -2938,27 +2930,26 @@ channels:
 taps:
 	MOVQ 16(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ BX, R11
 
 tap:
-	MOVQ         (R9), R12
-	ADDQ         CX, R12
-	LEAQ         (DX)(DX*2), R13
-	ADDQ         R12, R13
-	VMOVUPS      (R11), Y5
-	ADDQ         40(AX), R11
-	VFMADD231PS  (R12), Y5, Y0
-	VFMADD231PS  (R12)(DX*1), Y5, Y1
-	VFMADD231PS  (R12)(DX*2), Y5, Y2
-	VFMADD231PS  (R13), Y5, Y3
-	VFMADD231PS  (R12)(DX*4), Y5, Y4
-	ADDQ         $0x08, R9
+	MOVQ         (R9), R11
+	ADDQ         CX, R11
+	LEAQ         (DX)(DX*2), R12
+	ADDQ         R11, R12
+	MOVQ         8(R9), R13
+	VMOVUPS      (BX)(R13*1), Y5
+	VFMADD231PS  (R11), Y5, Y0
+	VFMADD231PS  (R11)(DX*1), Y5, Y1
+	VFMADD231PS  (R11)(DX*2), Y5, Y2
+	VFMADD231PS  (R12), Y5, Y3
+	VFMADD231PS  (R11)(DX*4), Y5, Y4
+	ADDQ         $0x10, R9
 	DECQ         R10
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Y5
-	VBROADCASTSS 92(AX), Y6
+	VBROADCASTSS 80(AX), Y5
+	VBROADCASTSS 84(AX), Y6
 	VMAXPS       Y0, Y5, Y0
 	VMINPS       Y0, Y6, Y0
 	VMAXPS       Y1, Y5, Y1
@@ -2973,13 +2964,13 @@ tap:
 store:
 	MOVQ    SI, R9
 	VMOVUPS Y0, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y1, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y2, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y3, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y4, (R9)
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, BX
@@ -2996,9 +2987,9 @@ TEXT ·maxPoolAVX2_5(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
+	MOVQ 40(AX), SI
 	MOVQ 64(AX), DI
+	MOVQ 56(AX), DI
 
 channels:
 	VXORPS  Y0, Y0, Y0
@@ -3013,7 +3004,6 @@ channels:
 	VMOVUPS floatff800000<>+0(SB), Y4
 	MOVQ    16(AX), R8
 	MOVQ    24(AX), R9
-	MOVQ    BX, R10
 
 tap:
 	MOVQ         (R8), R10
@@ -3025,13 +3015,13 @@ tap:
 	VMAXPS       (R10)(DX*2), Y2, Y2
 	VMAXPS       (R11), Y3, Y3
 	VMAXPS       (R10)(DX*4), Y4, Y4
-	ADDQ         $0x08, R8
+	ADDQ         $0x10, R8
 	DECQ         R9
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Y5
-	VBROADCASTSS 92(AX), Y6
+	VBROADCASTSS 80(AX), Y5
+	VBROADCASTSS 84(AX), Y6
 	VMAXPS       Y0, Y5, Y0
 	VMINPS       Y0, Y6, Y0
 	VMAXPS       Y1, Y5, Y1
@@ -3046,13 +3036,13 @@ tap:
 store:
 	MOVQ    SI, R8
 	VMOVUPS Y0, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y1, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y2, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y3, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y4, (R8)
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, BX
@@ -3069,9 +3059,9 @@ TEXT ·depthwiseAVX2_6(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 40(AX), SI
+	MOVQ 64(AX), DI
+	MOVQ 56(AX), R8
 
 channels:
 	VXORPS  Y0, Y0, Y0
@@ -3093,28 +3083,27 @@ channels:
 taps:
 	MOVQ 16(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ BX, R11
 
 tap:
-	MOVQ         (R9), R12
-	ADDQ         CX, R12
-	LEAQ         (DX)(DX*2), R13
-	ADDQ         R12, R13
-	VMOVUPS      (R11), Y6
-	ADDQ         40(AX), R11
-	VFMADD231PS  (R12), Y6, Y0
-	VFMADD231PS  (R12)(DX*1), Y6, Y1
-	VFMADD231PS  (R12)(DX*2), Y6, Y2
-	VFMADD231PS  (R13), Y6, Y3
-	VFMADD231PS  (R12)(DX*4), Y6, Y4
-	VFMADD231PS  (R13)(DX*2), Y6, Y5
-	ADDQ         $0x08, R9
+	MOVQ         (R9), R11
+	ADDQ         CX, R11
+	LEAQ         (DX)(DX*2), R12
+	ADDQ         R11, R12
+	MOVQ         8(R9), R13
+	VMOVUPS      (BX)(R13*1), Y6
+	VFMADD231PS  (R11), Y6, Y0
+	VFMADD231PS  (R11)(DX*1), Y6, Y1
+	VFMADD231PS  (R11)(DX*2), Y6, Y2
+	VFMADD231PS  (R12), Y6, Y3
+	VFMADD231PS  (R11)(DX*4), Y6, Y4
+	VFMADD231PS  (R12)(DX*2), Y6, Y5
+	ADDQ         $0x10, R9
 	DECQ         R10
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Y6
-	VBROADCASTSS 92(AX), Y7
+	VBROADCASTSS 80(AX), Y6
+	VBROADCASTSS 84(AX), Y7
 	VMAXPS       Y0, Y6, Y0
 	VMINPS       Y0, Y7, Y0
 	VMAXPS       Y1, Y6, Y1
@@ -3131,15 +3120,15 @@ tap:
 store:
 	MOVQ    SI, R9
 	VMOVUPS Y0, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y1, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y2, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y3, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y4, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y5, (R9)
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, BX
@@ -3156,9 +3145,9 @@ TEXT ·maxPoolAVX2_6(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
+	MOVQ 40(AX), SI
 	MOVQ 64(AX), DI
+	MOVQ 56(AX), DI
 
 channels:
 	VXORPS  Y0, Y0, Y0
@@ -3175,7 +3164,6 @@ channels:
 	VMOVUPS floatff800000<>+0(SB), Y5
 	MOVQ    16(AX), R8
 	MOVQ    24(AX), R9
-	MOVQ    BX, R10
 
 tap:
 	MOVQ         (R8), R10
@@ -3188,13 +3176,13 @@ tap:
 	VMAXPS       (R11), Y3, Y3
 	VMAXPS       (R10)(DX*4), Y4, Y4
 	VMAXPS       (R11)(DX*2), Y5, Y5
-	ADDQ         $0x08, R8
+	ADDQ         $0x10, R8
 	DECQ         R9
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Y6
-	VBROADCASTSS 92(AX), Y7
+	VBROADCASTSS 80(AX), Y6
+	VBROADCASTSS 84(AX), Y7
 	VMAXPS       Y0, Y6, Y0
 	VMINPS       Y0, Y7, Y0
 	VMAXPS       Y1, Y6, Y1
@@ -3211,15 +3199,15 @@ tap:
 store:
 	MOVQ    SI, R8
 	VMOVUPS Y0, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y1, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y2, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y3, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y4, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y5, (R8)
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, BX
@@ -3236,9 +3224,9 @@ TEXT ·depthwiseAVX2_7(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 40(AX), SI
+	MOVQ 64(AX), DI
+	MOVQ 56(AX), R8
 
 channels:
 	VXORPS  Y0, Y0, Y0
@@ -3262,30 +3250,29 @@ channels:
 taps:
 	MOVQ 16(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ BX, R11
 
 tap:
-	MOVQ         (R9), R12
-	ADDQ         CX, R12
-	LEAQ         (DX)(DX*2), R13
-	ADDQ         R12, R13
-	LEAQ         (R13)(DX*2), R14
-	VMOVUPS      (R11), Y7
-	ADDQ         40(AX), R11
-	VFMADD231PS  (R12), Y7, Y0
-	VFMADD231PS  (R12)(DX*1), Y7, Y1
-	VFMADD231PS  (R12)(DX*2), Y7, Y2
-	VFMADD231PS  (R13), Y7, Y3
-	VFMADD231PS  (R12)(DX*4), Y7, Y4
-	VFMADD231PS  (R13)(DX*2), Y7, Y5
-	VFMADD231PS  (R14)(DX*1), Y7, Y6
-	ADDQ         $0x08, R9
+	MOVQ         (R9), R11
+	ADDQ         CX, R11
+	LEAQ         (DX)(DX*2), R12
+	ADDQ         R11, R12
+	LEAQ         (R12)(DX*2), R13
+	MOVQ         8(R9), R14
+	VMOVUPS      (BX)(R14*1), Y7
+	VFMADD231PS  (R11), Y7, Y0
+	VFMADD231PS  (R11)(DX*1), Y7, Y1
+	VFMADD231PS  (R11)(DX*2), Y7, Y2
+	VFMADD231PS  (R12), Y7, Y3
+	VFMADD231PS  (R11)(DX*4), Y7, Y4
+	VFMADD231PS  (R12)(DX*2), Y7, Y5
+	VFMADD231PS  (R13)(DX*1), Y7, Y6
+	ADDQ         $0x10, R9
 	DECQ         R10
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Y7
-	VBROADCASTSS 92(AX), Y8
+	VBROADCASTSS 80(AX), Y7
+	VBROADCASTSS 84(AX), Y8
 	VMAXPS       Y0, Y7, Y0
 	VMINPS       Y0, Y8, Y0
 	VMAXPS       Y1, Y7, Y1
@@ -3304,17 +3291,17 @@ tap:
 store:
 	MOVQ    SI, R9
 	VMOVUPS Y0, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y1, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y2, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y3, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y4, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y5, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y6, (R9)
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, BX
@@ -3331,9 +3318,9 @@ TEXT ·maxPoolAVX2_7(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
+	MOVQ 40(AX), SI
 	MOVQ 64(AX), DI
+	MOVQ 56(AX), DI
 
 channels:
 	VXORPS  Y0, Y0, Y0
@@ -3352,7 +3339,6 @@ channels:
 	VMOVUPS floatff800000<>+0(SB), Y6
 	MOVQ    16(AX), R8
 	MOVQ    24(AX), R9
-	MOVQ    BX, R10
 
 tap:
 	MOVQ         (R8), R10
@@ -3367,13 +3353,13 @@ tap:
 	VMAXPS       (R10)(DX*4), Y4, Y4
 	VMAXPS       (R11)(DX*2), Y5, Y5
 	VMAXPS       (R12)(DX*1), Y6, Y6
-	ADDQ         $0x08, R8
+	ADDQ         $0x10, R8
 	DECQ         R9
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Y7
-	VBROADCASTSS 92(AX), Y8
+	VBROADCASTSS 80(AX), Y7
+	VBROADCASTSS 84(AX), Y8
 	VMAXPS       Y0, Y7, Y0
 	VMINPS       Y0, Y8, Y0
 	VMAXPS       Y1, Y7, Y1
@@ -3392,17 +3378,17 @@ tap:
 store:
 	MOVQ    SI, R8
 	VMOVUPS Y0, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y1, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y2, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y3, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y4, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y5, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y6, (R8)
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, BX
@@ -3419,9 +3405,9 @@ TEXT ·depthwiseAVX2_8(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 40(AX), SI
+	MOVQ 64(AX), DI
+	MOVQ 56(AX), R8
 
 channels:
 	VXORPS  Y0, Y0, Y0
@@ -3447,31 +3433,30 @@ channels:
 taps:
 	MOVQ 16(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ BX, R11
 
 tap:
-	MOVQ         (R9), R12
-	ADDQ         CX, R12
-	LEAQ         (DX)(DX*2), R13
-	ADDQ         R12, R13
-	LEAQ         (R13)(DX*2), R14
-	VMOVUPS      (R11), Y8
-	ADDQ         40(AX), R11
-	VFMADD231PS  (R12), Y8, Y0
-	VFMADD231PS  (R12)(DX*1), Y8, Y1
-	VFMADD231PS  (R12)(DX*2), Y8, Y2
-	VFMADD231PS  (R13), Y8, Y3
-	VFMADD231PS  (R12)(DX*4), Y8, Y4
-	VFMADD231PS  (R13)(DX*2), Y8, Y5
-	VFMADD231PS  (R14)(DX*1), Y8, Y6
-	VFMADD231PS  (R13)(DX*4), Y8, Y7
-	ADDQ         $0x08, R9
+	MOVQ         (R9), R11
+	ADDQ         CX, R11
+	LEAQ         (DX)(DX*2), R12
+	ADDQ         R11, R12
+	LEAQ         (R12)(DX*2), R13
+	MOVQ         8(R9), R14
+	VMOVUPS      (BX)(R14*1), Y8
+	VFMADD231PS  (R11), Y8, Y0
+	VFMADD231PS  (R11)(DX*1), Y8, Y1
+	VFMADD231PS  (R11)(DX*2), Y8, Y2
+	VFMADD231PS  (R12), Y8, Y3
+	VFMADD231PS  (R11)(DX*4), Y8, Y4
+	VFMADD231PS  (R12)(DX*2), Y8, Y5
+	VFMADD231PS  (R13)(DX*1), Y8, Y6
+	VFMADD231PS  (R12)(DX*4), Y8, Y7
+	ADDQ         $0x10, R9
 	DECQ         R10
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Y8
-	VBROADCASTSS 92(AX), Y9
+	VBROADCASTSS 80(AX), Y8
+	VBROADCASTSS 84(AX), Y9
 	VMAXPS       Y0, Y8, Y0
 	VMINPS       Y0, Y9, Y0
 	VMAXPS       Y1, Y8, Y1
@@ -3492,19 +3477,19 @@ tap:
 store:
 	MOVQ    SI, R9
 	VMOVUPS Y0, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y1, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y2, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y3, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y4, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y5, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y6, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Y7, (R9)
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, BX
@@ -3521,9 +3506,9 @@ TEXT ·maxPoolAVX2_8(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
+	MOVQ 40(AX), SI
 	MOVQ 64(AX), DI
+	MOVQ 56(AX), DI
 
 channels:
 	VXORPS  Y0, Y0, Y0
@@ -3544,7 +3529,6 @@ channels:
 	VMOVUPS floatff800000<>+0(SB), Y7
 	MOVQ    16(AX), R8
 	MOVQ    24(AX), R9
-	MOVQ    BX, R10
 
 tap:
 	MOVQ         (R8), R10
@@ -3560,13 +3544,13 @@ tap:
 	VMAXPS       (R11)(DX*2), Y5, Y5
 	VMAXPS       (R12)(DX*1), Y6, Y6
 	VMAXPS       (R11)(DX*4), Y7, Y7
-	ADDQ         $0x08, R8
+	ADDQ         $0x10, R8
 	DECQ         R9
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Y8
-	VBROADCASTSS 92(AX), Y9
+	VBROADCASTSS 80(AX), Y8
+	VBROADCASTSS 84(AX), Y9
 	VMAXPS       Y0, Y8, Y0
 	VMINPS       Y0, Y9, Y0
 	VMAXPS       Y1, Y8, Y1
@@ -3587,19 +3571,19 @@ tap:
 store:
 	MOVQ    SI, R8
 	VMOVUPS Y0, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y1, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y2, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y3, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y4, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y5, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y6, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Y7, (R8)
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, BX
@@ -14594,9 +14578,9 @@ TEXT ·depthwiseAVX512_1(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), DX
-	MOVQ 48(AX), BX
-	MOVQ 72(AX), SI
-	MOVQ 64(AX), DI
+	MOVQ 40(AX), BX
+	MOVQ 64(AX), SI
+	MOVQ 56(AX), DI
 
 channels:
 	VPXORD  Z0, Z0, Z0
@@ -14608,21 +14592,20 @@ channels:
 taps:
 	MOVQ 16(AX), R8
 	MOVQ 24(AX), R9
-	MOVQ DX, R10
 
 tap:
-	MOVQ         (R8), R11
-	ADDQ         CX, R11
-	VMOVUPS      (R10), Z1
-	ADDQ         40(AX), R10
-	VFMADD231PS  (R11), Z1, Z0
-	ADDQ         $0x08, R8
+	MOVQ         (R8), R10
+	ADDQ         CX, R10
+	MOVQ         8(R8), R11
+	VMOVUPS      (DX)(R11*1), Z1
+	VFMADD231PS  (R10), Z1, Z0
+	ADDQ         $0x10, R8
 	DECQ         R9
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Z1
-	VBROADCASTSS 92(AX), Z2
+	VBROADCASTSS 80(AX), Z1
+	VBROADCASTSS 84(AX), Z2
 	VMAXPS       Z0, Z1, Z0
 	VMINPS       Z0, Z2, Z0
 
@@ -14644,28 +14627,27 @@ TEXT ·maxPoolAVX512_1(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), DX
-	MOVQ 48(AX), BX
-	MOVQ 72(AX), SI
+	MOVQ 40(AX), BX
 	MOVQ 64(AX), SI
+	MOVQ 56(AX), SI
 
 channels:
 	VPXORD  Z0, Z0, Z0
 	VMOVUPS floatff800000<>+0(SB), Z0
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
-	MOVQ    DX, R9
 
 tap:
 	MOVQ         (DI), R9
 	ADDQ         CX, R9
 	VMAXPS       (R9), Z0, Z0
-	ADDQ         $0x08, DI
+	ADDQ         $0x10, DI
 	DECQ         R8
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Z1
-	VBROADCASTSS 92(AX), Z2
+	VBROADCASTSS 80(AX), Z1
+	VBROADCASTSS 84(AX), Z2
 	VMAXPS       Z0, Z1, Z0
 	VMINPS       Z0, Z2, Z0
 
@@ -14687,9 +14669,9 @@ TEXT ·depthwiseAVX512_2(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 40(AX), SI
+	MOVQ 64(AX), DI
+	MOVQ 56(AX), R8
 
 channels:
 	VPXORD  Z0, Z0, Z0
@@ -14703,22 +14685,21 @@ channels:
 taps:
 	MOVQ 16(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ BX, R11
 
 tap:
-	MOVQ         (R9), R12
-	ADDQ         CX, R12
-	VMOVUPS      (R11), Z2
-	ADDQ         40(AX), R11
-	VFMADD231PS  (R12), Z2, Z0
-	VFMADD231PS  (R12)(DX*1), Z2, Z1
-	ADDQ         $0x08, R9
+	MOVQ         (R9), R11
+	ADDQ         CX, R11
+	MOVQ         8(R9), R12
+	VMOVUPS      (BX)(R12*1), Z2
+	VFMADD231PS  (R11), Z2, Z0
+	VFMADD231PS  (R11)(DX*1), Z2, Z1
+	ADDQ         $0x10, R9
 	DECQ         R10
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Z2
-	VBROADCASTSS 92(AX), Z3
+	VBROADCASTSS 80(AX), Z2
+	VBROADCASTSS 84(AX), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z2, Z1
@@ -14727,7 +14708,7 @@ tap:
 store:
 	MOVQ    SI, R9
 	VMOVUPS Z0, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z1, (R9)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, BX
@@ -14744,9 +14725,9 @@ TEXT ·maxPoolAVX512_2(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
+	MOVQ 40(AX), SI
 	MOVQ 64(AX), DI
+	MOVQ 56(AX), DI
 
 channels:
 	VPXORD  Z0, Z0, Z0
@@ -14755,20 +14736,19 @@ channels:
 	VMOVUPS floatff800000<>+0(SB), Z1
 	MOVQ    16(AX), R8
 	MOVQ    24(AX), R9
-	MOVQ    BX, R10
 
 tap:
 	MOVQ         (R8), R10
 	ADDQ         CX, R10
 	VMAXPS       (R10), Z0, Z0
 	VMAXPS       (R10)(DX*1), Z1, Z1
-	ADDQ         $0x08, R8
+	ADDQ         $0x10, R8
 	DECQ         R9
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Z2
-	VBROADCASTSS 92(AX), Z3
+	VBROADCASTSS 80(AX), Z2
+	VBROADCASTSS 84(AX), Z3
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z2, Z1
@@ -14777,7 +14757,7 @@ tap:
 store:
 	MOVQ    SI, R8
 	VMOVUPS Z0, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z1, (R8)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, BX
@@ -14794,9 +14774,9 @@ TEXT ·depthwiseAVX512_3(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 40(AX), SI
+	MOVQ 64(AX), DI
+	MOVQ 56(AX), R8
 
 channels:
 	VPXORD  Z0, Z0, Z0
@@ -14812,23 +14792,22 @@ channels:
 taps:
 	MOVQ 16(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ BX, R11
 
 tap:
-	MOVQ         (R9), R12
-	ADDQ         CX, R12
-	VMOVUPS      (R11), Z3
-	ADDQ         40(AX), R11
-	VFMADD231PS  (R12), Z3, Z0
-	VFMADD231PS  (R12)(DX*1), Z3, Z1
-	VFMADD231PS  (R12)(DX*2), Z3, Z2
-	ADDQ         $0x08, R9
+	MOVQ         (R9), R11
+	ADDQ         CX, R11
+	MOVQ         8(R9), R12
+	VMOVUPS      (BX)(R12*1), Z3
+	VFMADD231PS  (R11), Z3, Z0
+	VFMADD231PS  (R11)(DX*1), Z3, Z1
+	VFMADD231PS  (R11)(DX*2), Z3, Z2
+	ADDQ         $0x10, R9
 	DECQ         R10
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Z3
-	VBROADCASTSS 92(AX), Z4
+	VBROADCASTSS 80(AX), Z3
+	VBROADCASTSS 84(AX), Z4
 	VMAXPS       Z0, Z3, Z0
 	VMINPS       Z0, Z4, Z0
 	VMAXPS       Z1, Z3, Z1
@@ -14839,9 +14818,9 @@ tap:
 store:
 	MOVQ    SI, R9
 	VMOVUPS Z0, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z1, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z2, (R9)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, BX
@@ -14858,9 +14837,9 @@ TEXT ·maxPoolAVX512_3(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
+	MOVQ 40(AX), SI
 	MOVQ 64(AX), DI
+	MOVQ 56(AX), DI
 
 channels:
 	VPXORD  Z0, Z0, Z0
@@ -14871,7 +14850,6 @@ channels:
 	VMOVUPS floatff800000<>+0(SB), Z2
 	MOVQ    16(AX), R8
 	MOVQ    24(AX), R9
-	MOVQ    BX, R10
 
 tap:
 	MOVQ         (R8), R10
@@ -14879,13 +14857,13 @@ tap:
 	VMAXPS       (R10), Z0, Z0
 	VMAXPS       (R10)(DX*1), Z1, Z1
 	VMAXPS       (R10)(DX*2), Z2, Z2
-	ADDQ         $0x08, R8
+	ADDQ         $0x10, R8
 	DECQ         R9
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Z3
-	VBROADCASTSS 92(AX), Z4
+	VBROADCASTSS 80(AX), Z3
+	VBROADCASTSS 84(AX), Z4
 	VMAXPS       Z0, Z3, Z0
 	VMINPS       Z0, Z4, Z0
 	VMAXPS       Z1, Z3, Z1
@@ -14896,9 +14874,9 @@ tap:
 store:
 	MOVQ    SI, R8
 	VMOVUPS Z0, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z1, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z2, (R8)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, BX
@@ -14915,9 +14893,9 @@ TEXT ·depthwiseAVX512_4(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 40(AX), SI
+	MOVQ 64(AX), DI
+	MOVQ 56(AX), R8
 
 channels:
 	VPXORD  Z0, Z0, Z0
@@ -14935,26 +14913,25 @@ channels:
 taps:
 	MOVQ 16(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ BX, R11
 
 tap:
-	MOVQ         (R9), R12
-	ADDQ         CX, R12
-	LEAQ         (DX)(DX*2), R13
-	ADDQ         R12, R13
-	VMOVUPS      (R11), Z4
-	ADDQ         40(AX), R11
-	VFMADD231PS  (R12), Z4, Z0
-	VFMADD231PS  (R12)(DX*1), Z4, Z1
-	VFMADD231PS  (R12)(DX*2), Z4, Z2
-	VFMADD231PS  (R13), Z4, Z3
-	ADDQ         $0x08, R9
+	MOVQ         (R9), R11
+	ADDQ         CX, R11
+	LEAQ         (DX)(DX*2), R12
+	ADDQ         R11, R12
+	MOVQ         8(R9), R13
+	VMOVUPS      (BX)(R13*1), Z4
+	VFMADD231PS  (R11), Z4, Z0
+	VFMADD231PS  (R11)(DX*1), Z4, Z1
+	VFMADD231PS  (R11)(DX*2), Z4, Z2
+	VFMADD231PS  (R12), Z4, Z3
+	ADDQ         $0x10, R9
 	DECQ         R10
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Z4
-	VBROADCASTSS 92(AX), Z5
+	VBROADCASTSS 80(AX), Z4
+	VBROADCASTSS 84(AX), Z5
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
 	VMAXPS       Z1, Z4, Z1
@@ -14967,11 +14944,11 @@ tap:
 store:
 	MOVQ    SI, R9
 	VMOVUPS Z0, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z1, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z2, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z3, (R9)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, BX
@@ -14988,9 +14965,9 @@ TEXT ·maxPoolAVX512_4(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
+	MOVQ 40(AX), SI
 	MOVQ 64(AX), DI
+	MOVQ 56(AX), DI
 
 channels:
 	VPXORD  Z0, Z0, Z0
@@ -15003,7 +14980,6 @@ channels:
 	VMOVUPS floatff800000<>+0(SB), Z3
 	MOVQ    16(AX), R8
 	MOVQ    24(AX), R9
-	MOVQ    BX, R10
 
 tap:
 	MOVQ         (R8), R10
@@ -15014,13 +14990,13 @@ tap:
 	VMAXPS       (R10)(DX*1), Z1, Z1
 	VMAXPS       (R10)(DX*2), Z2, Z2
 	VMAXPS       (R11), Z3, Z3
-	ADDQ         $0x08, R8
+	ADDQ         $0x10, R8
 	DECQ         R9
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Z4
-	VBROADCASTSS 92(AX), Z5
+	VBROADCASTSS 80(AX), Z4
+	VBROADCASTSS 84(AX), Z5
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
 	VMAXPS       Z1, Z4, Z1
@@ -15033,11 +15009,11 @@ tap:
 store:
 	MOVQ    SI, R8
 	VMOVUPS Z0, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z1, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z2, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z3, (R8)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, BX
@@ -15054,9 +15030,9 @@ TEXT ·depthwiseAVX512_5(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 40(AX), SI
+	MOVQ 64(AX), DI
+	MOVQ 56(AX), R8
 
 channels:
 	VPXORD  Z0, Z0, Z0
@@ -15076,27 +15052,26 @@ channels:
 taps:
 	MOVQ 16(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ BX, R11
 
 tap:
-	MOVQ         (R9), R12
-	ADDQ         CX, R12
-	LEAQ         (DX)(DX*2), R13
-	ADDQ         R12, R13
-	VMOVUPS      (R11), Z5
-	ADDQ         40(AX), R11
-	VFMADD231PS  (R12), Z5, Z0
-	VFMADD231PS  (R12)(DX*1), Z5, Z1
-	VFMADD231PS  (R12)(DX*2), Z5, Z2
-	VFMADD231PS  (R13), Z5, Z3
-	VFMADD231PS  (R12)(DX*4), Z5, Z4
-	ADDQ         $0x08, R9
+	MOVQ         (R9), R11
+	ADDQ         CX, R11
+	LEAQ         (DX)(DX*2), R12
+	ADDQ         R11, R12
+	MOVQ         8(R9), R13
+	VMOVUPS      (BX)(R13*1), Z5
+	VFMADD231PS  (R11), Z5, Z0
+	VFMADD231PS  (R11)(DX*1), Z5, Z1
+	VFMADD231PS  (R11)(DX*2), Z5, Z2
+	VFMADD231PS  (R12), Z5, Z3
+	VFMADD231PS  (R11)(DX*4), Z5, Z4
+	ADDQ         $0x10, R9
 	DECQ         R10
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Z5
-	VBROADCASTSS 92(AX), Z6
+	VBROADCASTSS 80(AX), Z5
+	VBROADCASTSS 84(AX), Z6
 	VMAXPS       Z0, Z5, Z0
 	VMINPS       Z0, Z6, Z0
 	VMAXPS       Z1, Z5, Z1
@@ -15111,13 +15086,13 @@ tap:
 store:
 	MOVQ    SI, R9
 	VMOVUPS Z0, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z1, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z2, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z3, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z4, (R9)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, BX
@@ -15134,9 +15109,9 @@ TEXT ·maxPoolAVX512_5(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
+	MOVQ 40(AX), SI
 	MOVQ 64(AX), DI
+	MOVQ 56(AX), DI
 
 channels:
 	VPXORD  Z0, Z0, Z0
@@ -15151,7 +15126,6 @@ channels:
 	VMOVUPS floatff800000<>+0(SB), Z4
 	MOVQ    16(AX), R8
 	MOVQ    24(AX), R9
-	MOVQ    BX, R10
 
 tap:
 	MOVQ         (R8), R10
@@ -15163,13 +15137,13 @@ tap:
 	VMAXPS       (R10)(DX*2), Z2, Z2
 	VMAXPS       (R11), Z3, Z3
 	VMAXPS       (R10)(DX*4), Z4, Z4
-	ADDQ         $0x08, R8
+	ADDQ         $0x10, R8
 	DECQ         R9
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Z5
-	VBROADCASTSS 92(AX), Z6
+	VBROADCASTSS 80(AX), Z5
+	VBROADCASTSS 84(AX), Z6
 	VMAXPS       Z0, Z5, Z0
 	VMINPS       Z0, Z6, Z0
 	VMAXPS       Z1, Z5, Z1
@@ -15184,13 +15158,13 @@ tap:
 store:
 	MOVQ    SI, R8
 	VMOVUPS Z0, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z1, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z2, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z3, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z4, (R8)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, BX
@@ -15207,9 +15181,9 @@ TEXT ·depthwiseAVX512_6(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 40(AX), SI
+	MOVQ 64(AX), DI
+	MOVQ 56(AX), R8
 
 channels:
 	VPXORD  Z0, Z0, Z0
@@ -15231,28 +15205,27 @@ channels:
 taps:
 	MOVQ 16(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ BX, R11
 
 tap:
-	MOVQ         (R9), R12
-	ADDQ         CX, R12
-	LEAQ         (DX)(DX*2), R13
-	ADDQ         R12, R13
-	VMOVUPS      (R11), Z6
-	ADDQ         40(AX), R11
-	VFMADD231PS  (R12), Z6, Z0
-	VFMADD231PS  (R12)(DX*1), Z6, Z1
-	VFMADD231PS  (R12)(DX*2), Z6, Z2
-	VFMADD231PS  (R13), Z6, Z3
-	VFMADD231PS  (R12)(DX*4), Z6, Z4
-	VFMADD231PS  (R13)(DX*2), Z6, Z5
-	ADDQ         $0x08, R9
+	MOVQ         (R9), R11
+	ADDQ         CX, R11
+	LEAQ         (DX)(DX*2), R12
+	ADDQ         R11, R12
+	MOVQ         8(R9), R13
+	VMOVUPS      (BX)(R13*1), Z6
+	VFMADD231PS  (R11), Z6, Z0
+	VFMADD231PS  (R11)(DX*1), Z6, Z1
+	VFMADD231PS  (R11)(DX*2), Z6, Z2
+	VFMADD231PS  (R12), Z6, Z3
+	VFMADD231PS  (R11)(DX*4), Z6, Z4
+	VFMADD231PS  (R12)(DX*2), Z6, Z5
+	ADDQ         $0x10, R9
 	DECQ         R10
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Z6
-	VBROADCASTSS 92(AX), Z7
+	VBROADCASTSS 80(AX), Z6
+	VBROADCASTSS 84(AX), Z7
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
 	VMAXPS       Z1, Z6, Z1
@@ -15269,15 +15242,15 @@ tap:
 store:
 	MOVQ    SI, R9
 	VMOVUPS Z0, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z1, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z2, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z3, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z4, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z5, (R9)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, BX
@@ -15294,9 +15267,9 @@ TEXT ·maxPoolAVX512_6(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
+	MOVQ 40(AX), SI
 	MOVQ 64(AX), DI
+	MOVQ 56(AX), DI
 
 channels:
 	VPXORD  Z0, Z0, Z0
@@ -15313,7 +15286,6 @@ channels:
 	VMOVUPS floatff800000<>+0(SB), Z5
 	MOVQ    16(AX), R8
 	MOVQ    24(AX), R9
-	MOVQ    BX, R10
 
 tap:
 	MOVQ         (R8), R10
@@ -15326,13 +15298,13 @@ tap:
 	VMAXPS       (R11), Z3, Z3
 	VMAXPS       (R10)(DX*4), Z4, Z4
 	VMAXPS       (R11)(DX*2), Z5, Z5
-	ADDQ         $0x08, R8
+	ADDQ         $0x10, R8
 	DECQ         R9
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Z6
-	VBROADCASTSS 92(AX), Z7
+	VBROADCASTSS 80(AX), Z6
+	VBROADCASTSS 84(AX), Z7
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
 	VMAXPS       Z1, Z6, Z1
@@ -15349,15 +15321,15 @@ tap:
 store:
 	MOVQ    SI, R8
 	VMOVUPS Z0, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z1, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z2, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z3, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z4, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z5, (R8)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, BX
@@ -15374,9 +15346,9 @@ TEXT ·depthwiseAVX512_7(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 40(AX), SI
+	MOVQ 64(AX), DI
+	MOVQ 56(AX), R8
 
 channels:
 	VPXORD  Z0, Z0, Z0
@@ -15400,30 +15372,29 @@ channels:
 taps:
 	MOVQ 16(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ BX, R11
 
 tap:
-	MOVQ         (R9), R12
-	ADDQ         CX, R12
-	LEAQ         (DX)(DX*2), R13
-	ADDQ         R12, R13
-	LEAQ         (R13)(DX*2), R14
-	VMOVUPS      (R11), Z7
-	ADDQ         40(AX), R11
-	VFMADD231PS  (R12), Z7, Z0
-	VFMADD231PS  (R12)(DX*1), Z7, Z1
-	VFMADD231PS  (R12)(DX*2), Z7, Z2
-	VFMADD231PS  (R13), Z7, Z3
-	VFMADD231PS  (R12)(DX*4), Z7, Z4
-	VFMADD231PS  (R13)(DX*2), Z7, Z5
-	VFMADD231PS  (R14)(DX*1), Z7, Z6
-	ADDQ         $0x08, R9
+	MOVQ         (R9), R11
+	ADDQ         CX, R11
+	LEAQ         (DX)(DX*2), R12
+	ADDQ         R11, R12
+	LEAQ         (R12)(DX*2), R13
+	MOVQ         8(R9), R14
+	VMOVUPS      (BX)(R14*1), Z7
+	VFMADD231PS  (R11), Z7, Z0
+	VFMADD231PS  (R11)(DX*1), Z7, Z1
+	VFMADD231PS  (R11)(DX*2), Z7, Z2
+	VFMADD231PS  (R12), Z7, Z3
+	VFMADD231PS  (R11)(DX*4), Z7, Z4
+	VFMADD231PS  (R12)(DX*2), Z7, Z5
+	VFMADD231PS  (R13)(DX*1), Z7, Z6
+	ADDQ         $0x10, R9
 	DECQ         R10
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Z7
-	VBROADCASTSS 92(AX), Z8
+	VBROADCASTSS 80(AX), Z7
+	VBROADCASTSS 84(AX), Z8
 	VMAXPS       Z0, Z7, Z0
 	VMINPS       Z0, Z8, Z0
 	VMAXPS       Z1, Z7, Z1
@@ -15442,17 +15413,17 @@ tap:
 store:
 	MOVQ    SI, R9
 	VMOVUPS Z0, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z1, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z2, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z3, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z4, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z5, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z6, (R9)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, BX
@@ -15469,9 +15440,9 @@ TEXT ·maxPoolAVX512_7(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
+	MOVQ 40(AX), SI
 	MOVQ 64(AX), DI
+	MOVQ 56(AX), DI
 
 channels:
 	VPXORD  Z0, Z0, Z0
@@ -15490,7 +15461,6 @@ channels:
 	VMOVUPS floatff800000<>+0(SB), Z6
 	MOVQ    16(AX), R8
 	MOVQ    24(AX), R9
-	MOVQ    BX, R10
 
 tap:
 	MOVQ         (R8), R10
@@ -15505,13 +15475,13 @@ tap:
 	VMAXPS       (R10)(DX*4), Z4, Z4
 	VMAXPS       (R11)(DX*2), Z5, Z5
 	VMAXPS       (R12)(DX*1), Z6, Z6
-	ADDQ         $0x08, R8
+	ADDQ         $0x10, R8
 	DECQ         R9
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Z7
-	VBROADCASTSS 92(AX), Z8
+	VBROADCASTSS 80(AX), Z7
+	VBROADCASTSS 84(AX), Z8
 	VMAXPS       Z0, Z7, Z0
 	VMINPS       Z0, Z8, Z0
 	VMAXPS       Z1, Z7, Z1
@@ -15530,17 +15500,17 @@ tap:
 store:
 	MOVQ    SI, R8
 	VMOVUPS Z0, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z1, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z2, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z3, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z4, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z5, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z6, (R8)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, BX
@@ -15557,9 +15527,9 @@ TEXT ·depthwiseAVX512_8(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 40(AX), SI
+	MOVQ 64(AX), DI
+	MOVQ 56(AX), R8
 
 channels:
 	VPXORD  Z0, Z0, Z0
@@ -15585,31 +15555,30 @@ channels:
 taps:
 	MOVQ 16(AX), R9
 	MOVQ 24(AX), R10
-	MOVQ BX, R11
 
 tap:
-	MOVQ         (R9), R12
-	ADDQ         CX, R12
-	LEAQ         (DX)(DX*2), R13
-	ADDQ         R12, R13
-	LEAQ         (R13)(DX*2), R14
-	VMOVUPS      (R11), Z8
-	ADDQ         40(AX), R11
-	VFMADD231PS  (R12), Z8, Z0
-	VFMADD231PS  (R12)(DX*1), Z8, Z1
-	VFMADD231PS  (R12)(DX*2), Z8, Z2
-	VFMADD231PS  (R13), Z8, Z3
-	VFMADD231PS  (R12)(DX*4), Z8, Z4
-	VFMADD231PS  (R13)(DX*2), Z8, Z5
-	VFMADD231PS  (R14)(DX*1), Z8, Z6
-	VFMADD231PS  (R13)(DX*4), Z8, Z7
-	ADDQ         $0x08, R9
+	MOVQ         (R9), R11
+	ADDQ         CX, R11
+	LEAQ         (DX)(DX*2), R12
+	ADDQ         R11, R12
+	LEAQ         (R12)(DX*2), R13
+	MOVQ         8(R9), R14
+	VMOVUPS      (BX)(R14*1), Z8
+	VFMADD231PS  (R11), Z8, Z0
+	VFMADD231PS  (R11)(DX*1), Z8, Z1
+	VFMADD231PS  (R11)(DX*2), Z8, Z2
+	VFMADD231PS  (R12), Z8, Z3
+	VFMADD231PS  (R11)(DX*4), Z8, Z4
+	VFMADD231PS  (R12)(DX*2), Z8, Z5
+	VFMADD231PS  (R13)(DX*1), Z8, Z6
+	VFMADD231PS  (R12)(DX*4), Z8, Z7
+	ADDQ         $0x10, R9
 	DECQ         R10
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Z8
-	VBROADCASTSS 92(AX), Z9
+	VBROADCASTSS 80(AX), Z8
+	VBROADCASTSS 84(AX), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMAXPS       Z1, Z8, Z1
@@ -15630,19 +15599,19 @@ tap:
 store:
 	MOVQ    SI, R9
 	VMOVUPS Z0, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z1, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z2, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z3, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z4, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z5, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z6, (R9)
-	ADDQ    56(AX), R9
+	ADDQ    48(AX), R9
 	VMOVUPS Z7, (R9)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, BX
@@ -15659,9 +15628,9 @@ TEXT ·maxPoolAVX512_8(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 8(AX), DX
 	MOVQ 32(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 72(AX), DI
+	MOVQ 40(AX), SI
 	MOVQ 64(AX), DI
+	MOVQ 56(AX), DI
 
 channels:
 	VPXORD  Z0, Z0, Z0
@@ -15682,7 +15651,6 @@ channels:
 	VMOVUPS floatff800000<>+0(SB), Z7
 	MOVQ    16(AX), R8
 	MOVQ    24(AX), R9
-	MOVQ    BX, R10
 
 tap:
 	MOVQ         (R8), R10
@@ -15698,13 +15666,13 @@ tap:
 	VMAXPS       (R11)(DX*2), Z5, Z5
 	VMAXPS       (R12)(DX*1), Z6, Z6
 	VMAXPS       (R11)(DX*4), Z7, Z7
-	ADDQ         $0x08, R8
+	ADDQ         $0x10, R8
 	DECQ         R9
 	JNZ          tap
-	CMPQ         80(AX), $0x00
+	CMPQ         72(AX), $0x00
 	JE           store
-	VBROADCASTSS 88(AX), Z8
-	VBROADCASTSS 92(AX), Z9
+	VBROADCASTSS 80(AX), Z8
+	VBROADCASTSS 84(AX), Z9
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
 	VMAXPS       Z1, Z8, Z1
@@ -15725,19 +15693,19 @@ tap:
 store:
 	MOVQ    SI, R8
 	VMOVUPS Z0, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z1, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z2, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z3, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z4, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z5, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z6, (R8)
-	ADDQ    56(AX), R8
+	ADDQ    48(AX), R8
 	VMOVUPS Z7, (R8)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, BX

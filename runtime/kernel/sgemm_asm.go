@@ -2,7 +2,10 @@
 
 package kernel
 
-import "unsafe"
+import (
+	"sync"
+	"unsafe"
+)
 
 // blockBytes is what a block of rows of A may take, so that it stays in the
 // second-level cache while all panels of B pass over it.
@@ -28,11 +31,15 @@ func (g *Gemm) tiles(g0, g1, r0, r1, n0, n1 int) {
 		args.clamp = 1
 	}
 	// The rows of neighbouring groups can overlap, as those of a convolution do.
-	perGroup := (r1 - r0) * depth
-	if g1-g0 > 1 && g.GroupStride > 0 {
+	wide := depth
+	if g.Act.Kind != Copy { // applied while the block of C is in the cache
+		wide += min(n1-n0, actColumns)
+	}
+	perGroup := (r1 - r0) * wide
+	if g1-g0 > 1 && g.GroupStride > 0 && g.Act.Kind == Copy {
 		perGroup = min(perGroup, g.GroupStride)
 	}
-	if rows := max(blockBytes/4/max(depth, 1), 14); perGroup*4 > blockBytes || g1-g0 == 1 {
+	if rows := max(blockBytes/4/max(wide, 1), 14); perGroup*4 > blockBytes || g1-g0 == 1 {
 		rows = (rows + 13) / 14 * 14
 		for gr := g0; gr < g1; gr++ {
 			for r := r0; r < r1; r += rows {
@@ -47,8 +54,28 @@ func (g *Gemm) tiles(g0, g1, r0, r1, n0, n1 int) {
 	}
 }
 
+// packed holds blocks of A.
+var packed = sync.Pool{New: func() any { return new([]float32) }}
+
+// conflicts reports that the rows of a tile share so few sets of a first-level
+// cache of 4 KiB ways that they evict each other.
+func (g *Gemm) conflicts() bool { return len(g.Taps) == 1 && g.Lda%512 == 0 && g.K >= 256 }
+
+// actColumns is after how many columns of a block Act is applied.
+const actColumns = 512
+
 // panels runs all columns over one block of rows.
 func (g *Gemm) panels(set *tileRows, args *tileArgs, g0, g1, r0, r1, n0, n1 int) {
+	a := rows{g.A, g.Lda, g.GroupStride, 0, 0}
+	if g.conflicts() && (g1-g0)*(r1-r0) >= 8 && n1-n0 >= 64 {
+		buf := packed.Get().(*[]float32)
+		defer packed.Put(buf)
+		a = g.copyRows(buf, g0, g1, r0, r1)
+		own := *args
+		own.taps, own.lda = unsafe.Pointer(&oneTap[0]), 4*a.stride
+		args = &own
+	}
+	done := n0 // columns that Act has been applied to
 	for n := n0; n < n1; {
 		width := set.width(r1-r0, n1-n)
 		most := set[width/8]
@@ -62,12 +89,12 @@ func (g *Gemm) panels(set *tileRows, args *tileArgs, g0, g1, r0, r1, n0, n1 int)
 		for gr := g0; gr < g1; gr++ {
 			for t := range count { // tiles of even size
 				from, to := r0+(r1-r0)*t/count, r0+(r1-r0)*(t+1)/count
-				args.a = unsafe.Pointer(unsafe.SliceData(g.A[gr*g.GroupStride+from*g.Lda:]))
+				args.a = unsafe.Pointer(unsafe.SliceData(a.of[(gr-a.group)*a.groupStride+(from-a.row)*a.stride:]))
+				row := gr*g.Rows + from
 				if cols < width {
-					g.edge(args, gr*g.Rows+from, to-from, n, cols, width)
+					g.edge(args, row, to-from, n, cols, width)
 					continue
 				}
-				row := gr*g.Rows + from
 				args.c = unsafe.Pointer(&g.C[row*g.Ldc+n])
 				if g.Residual != nil {
 					args.residual = unsafe.Pointer(&g.Residual[row*g.Ldr+n])
@@ -76,10 +103,33 @@ func (g *Gemm) panels(set *tileRows, args *tileArgs, g0, g1, r0, r1, n0, n1 int)
 			}
 		}
 		n += width
+		if end := min(n, n1); end-done >= actColumns || end == n1 {
+			for gr := g0; gr < g1; gr++ {
+				g.act(gr*g.Rows+r0, gr*g.Rows+r1, done, end)
+			}
+			done = end
+		}
 	}
+}
+
+// rows is where rows of A are: group and row are the first.
+type rows struct {
+	of                  []float32
+	stride, groupStride int
+	group, row          int
+}
+
+// copyRows copies a block of rows to buf, a cache line more apart.
+func (g *Gemm) copyRows(buf *[]float32, g0, g1, r0, r1 int) rows {
+	a := rows{stride: g.K + Lanes, groupStride: (r1 - r0) * (g.K + Lanes), group: g0, row: r0}
+	*buf = resize(*buf, (g1-g0)*a.groupStride)
+	a.of = *buf
 	for gr := g0; gr < g1; gr++ {
-		g.act(gr*g.Rows+r0, gr*g.Rows+r1, n0, n1)
+		for r := r0; r < r1; r++ {
+			copy(a.of[(gr-g0)*a.groupStride+(r-r0)*a.stride:][:g.K], g.A[gr*g.GroupStride+r*g.Lda+g.Taps[0]:])
+		}
 	}
+	return a
 }
 
 func runTile(rows, width int, args *tileArgs) {

@@ -19,6 +19,14 @@ func words[T any](b []byte) []T {
 
 // transposeStrided works in blocks of 16 rows, a cache line of dst.
 func transposeStrided[T any](dst, src []T, rows, cols, to, from int) {
+	if rows == 3 && to == 3 { // the channels of an image
+		a, b, c := src[:cols], src[from:from+cols], src[2*from:2*from+cols]
+		for i := range a {
+			d := dst[3*i : 3*i+3]
+			d[0], d[1], d[2] = a[i], b[i], c[i]
+		}
+		return
+	}
 	for r0 := 0; r0 < rows; r0 += 16 {
 		r1 := min(r0+16, rows)
 		for c := range cols {

@@ -10,43 +10,43 @@ import (
 // for every channel alone, the sum of the taps times weights, plus a bias, or
 // the maximum of the taps.
 //
-// Output pixel i reads, for tap t, the channels from X[i*Stride+Taps[t]] on,
+// Output pixel i reads, for tap t, the channels from X[i*Stride+Taps[t].X] on,
 // and writes from Y[i*YStride] on.
 type Window struct {
 	Channels, Stride, YStride int
-	Taps                      []int
-	// W has the weights of tap t from t*WStride on; nil takes the maximum.
-	W       []float32
-	WStride int
-	Bias    []float32 // or nil
-	Clamp   bool      // bounds the results by Lo and Hi
-	Lo, Hi  float32
-	offsets []int
+	Taps                      []Tap
+	W                         []float32 // nil takes the maximum
+	Bias                      []float32 // or nil
+	Clamp                     bool      // bounds the results by Lo and Hi
+	Lo, Hi                    float32
+	offsets                   []int
 }
 
-// Prepare must be called once the fields are set, before Run.
+// Tap is where a tap's values and its weights start.
+type Tap struct{ X, W int }
+
+// Prepare must be called once Taps is set, before Run.
 func (w *Window) Prepare() {
 	w.offsets = w.offsets[:0]
 	for _, t := range w.Taps {
-		w.offsets = append(w.offsets, 4*t)
+		w.offsets = append(w.offsets, 4*t.X, 4*t.W)
 	}
 }
 
 // Run computes pixels outputs. It panics if a slice is too short.
 func (w *Window) Run(y, x []float32, pixels int) {
-	if pixels <= 0 || w.Channels == 0 || len(w.Taps) == 0 {
+	if pixels <= 0 || w.Channels == 0 {
 		return
 	}
-	low, high := w.Taps[0], w.Taps[0]
+	bad := w.Stride < 0 || (pixels-1)*w.YStride+w.Channels > len(y) || w.Bias != nil && len(w.Bias) < w.Channels || len(w.offsets) != 2*len(w.Taps)
 	for _, t := range w.Taps {
-		low, high = min(low, t), max(high, t)
+		bad = bad || t.X < 0 || (pixels-1)*w.Stride+t.X+w.Channels > len(x) || w.W != nil && (t.W < 0 || t.W+w.Channels > len(w.W))
 	}
-	if low < 0 || w.Stride < 0 || (pixels-1)*w.Stride+high+w.Channels > len(x) || (pixels-1)*w.YStride+w.Channels > len(y) ||
-		w.W != nil && (len(w.Taps)-1)*w.WStride+w.Channels > len(w.W) || w.Bias != nil && len(w.Bias) < w.Channels {
+	if bad {
 		panic(fmt.Sprintf("kernel: window of %d taps over %d pixels of %d channels out of range", len(w.Taps), pixels, w.Channels))
 	}
 	done := 0
-	if useAVX2 {
+	if useAVX2 && len(w.Taps) > 0 {
 		done = w.vectors(y, x, pixels)
 	}
 	if done < w.Channels {
@@ -65,10 +65,10 @@ func (w *Window) generic(y, x []float32, pixels, first int) {
 					v = w.Bias[c]
 				}
 			}
-			for t, at := range w.Taps {
-				p := x[i*w.Stride+at+c]
+			for _, t := range w.Taps {
+				p := x[i*w.Stride+t.X+c]
 				if w.W != nil {
-					v += p * w.W[t*w.WStride+c]
+					v += p * w.W[t.W+c]
 				} else {
 					v = max(v, p)
 				}
@@ -89,7 +89,6 @@ type windowArgs struct {
 	taps    unsafe.Pointer
 	count   int
 	w       unsafe.Pointer
-	wStride int
 	y       unsafe.Pointer
 	yStride int
 	vectors int

@@ -7,7 +7,7 @@ import "unsafe"
 // vectors computes all channels that fill vectors and says how many.
 func (w *Window) vectors(y, x []float32, pixels int) int {
 	n := lanes()
-	args := windowArgs{stride: 4 * w.Stride, taps: unsafe.Pointer(&w.offsets[0]), count: len(w.offsets), wStride: 4 * w.WStride,
+	args := windowArgs{stride: 4 * w.Stride, taps: unsafe.Pointer(&w.offsets[0]), count: len(w.Taps),
 		yStride: 4 * w.YStride, vectors: w.Channels / n, lo: w.Lo, hi: w.Hi}
 	if args.vectors == 0 {
 		return 0

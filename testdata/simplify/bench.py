@@ -25,7 +25,7 @@ import onnxruntime as ort
 
 PEERS = ["onnxsim", "onnxslim", "onnxoptimizer", "onnxscript", "ort-basic", "ort-extended"]
 OURS = ["onnxopt", "onnxopt-latest"]
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).resolve().parent
 TIMEOUT = 600
 
 
@@ -130,12 +130,13 @@ def interface(path):
 
 def simplify(tool, onnxopt, src, dst):
     """Runs a tool: seconds, processor seconds, peak kilobytes, why it failed."""
+    onnxopt, src, dst = map(os.path.abspath, (onnxopt, src, dst))
     if tool in OURS:
         cmd = [onnxopt, "simplify", src, "-o", dst, "--quiet"] + (["--opset", "latest"] if tool == "onnxopt-latest" else [])
     else:
         cmd = [sys.executable, str(HERE / "peer.py"), tool, src, dst]
     with open(dst + ".log", "w+b") as log:
-        subprocess.run([sys.executable, "-S", str(HERE / "measure.py"), dst + ".use", str(TIMEOUT)] + cmd, stdout=log, stderr=log, check=True)
+        subprocess.run([sys.executable, "-S", str(HERE / "measure.py"), dst + ".use", str(TIMEOUT)] + cmd, cwd=os.path.dirname(dst), stdout=log, stderr=log, check=True)
         log.seek(0)
         tail = log.read()[-300:].decode(errors="replace").strip().splitlines()
     r = json.loads(pathlib.Path(dst + ".use").read_text())

@@ -12,10 +12,9 @@ import (
 const (
 	windowX        = 8 * iota
 	windowStride   // bytes between pixels
-	windowTaps     // offsets in bytes
+	windowTaps     // pairs of offsets into x and w, in bytes
 	windowTapCount //
-	windowW        // weights, those of a tap consecutive
-	windowWStride  // bytes between taps
+	windowW        //
 	windowY        //
 	windowYStride  // bytes between pixels
 	windowVectors  // of channels
@@ -58,8 +57,6 @@ func window(v isa, name string, pixels int, maximum bool) {
 	}
 	Label("taps")
 	taps, count := load(p, windowTaps), load(p, windowTapCount)
-	wt := GP64()
-	MOVQ(w, wt)
 	base := map[int]reg.GPVirtual{}
 	for i := range pixels {
 		if r := rowAddress[i][0]; base[r] == nil {
@@ -78,8 +75,9 @@ func window(v isa, name string, pixels int, maximum bool) {
 	}
 	weight := v.reg()
 	if !maximum {
-		VMOVUPS(Mem{Base: wt}, weight)
-		ADDQ(field(p, windowWStride), wt)
+		at := GP64()
+		MOVQ(Mem{Base: taps, Disp: 8}, at)
+		VMOVUPS(Mem{Base: w, Index: at, Scale: 1}, weight)
 	}
 	for i := range pixels {
 		m := Mem{Base: base[rowAddress[i][0]]}
@@ -92,7 +90,7 @@ func window(v isa, name string, pixels int, maximum bool) {
 			VFMADD231PS(m, weight, acc[i])
 		}
 	}
-	ADDQ(Imm(8), taps)
+	ADDQ(Imm(16), taps)
 	DECQ(count)
 	JNZ(LabelRef("tap"))
 	CMPQ(field(p, windowClamp), Imm(0))
