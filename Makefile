@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance zoo bench-simplify bench-compress generate fuzz clean
+.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance agree zoo bench-simplify bench-compress generate fuzz clean
 
 all: build
 
@@ -56,6 +56,10 @@ test-peers: build build/conformance
 # Broken and adversarial files: one line, exit code 1, no hang, little memory. PEERS=--peers asks other tools, too.
 test-hostile: build $(VENV)/installed
 	$(PYTHON) testdata/hostile.py bin/onnxopt build/hostile $(PEERS)
+
+# Quantized operators and models, bit for bit against onnxruntime, and against onnxruntime without VNNI if qemu-x86_64 is there.
+agree: build build/conformance
+	$(PYTHON) testdata/agree.py bin/onnxopt build/agree
 
 # Run ONNX's own tests and write what passes into runtime/CONFORMANCE.md.
 conformance: build/conformance

@@ -37,6 +37,7 @@ var Table = []pass.Pass{
 	fuse.Affine,
 	fuse.Activations,
 	fuse.Norms,
+	fuse.Attention,
 	clean.Duplicates,
 	prune.Channels,
 	prune.Magnitude,
@@ -102,7 +103,7 @@ var Order = []Before{
 type Before struct{ First, Then, Why string }
 
 var simplify = []string{"fix-shapes", "inline-functions", "repair", "target-opset", "identity", "constant-folding", "shape-computation", "reshape-targets", "control-flow",
-	"merge-chains", "move-transposes", "zero-states", "fuse-batchnorm", "fuse-affine", "fuse-activations", "fuse-normalization", "common-subexpressions", "dead-code"}
+	"merge-chains", "move-transposes", "zero-states", "fuse-batchnorm", "fuse-affine", "fuse-activations", "fuse-normalization", "fuse-attention", "common-subexpressions", "dead-code"}
 
 var int8Passes = []string{"freeze-defaults", "raise-opset", "prepare-quantization", "calibrate", "round-weights", "mixed-precision", "quantize", "quantize-weights"}
 

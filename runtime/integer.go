@@ -258,6 +258,9 @@ func (p *products) setBias(l *lowerer, v *graph.Value, m int) bool {
 	return true
 }
 
+// saturates reports that products are to saturate as on Options.Device.
+func (l *lowerer) saturates() bool { return l.s.opts.Device == AVX2Saturating }
+
 // bytesIn is input i of a step as a tensor of the type that was planned.
 func bytesIn(in []tensor.Value, i int, a *affine) (*tensor.Tensor, error) {
 	t, ok := in[i].(*tensor.Tensor)

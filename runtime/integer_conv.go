@@ -22,6 +22,8 @@ type integerConv struct {
 	packed    []*kernel.Weights8 // of each group
 	depthwise *kernel.Depthwise8
 	shift     []float32 // zeros, for a float result
+	saturate  bool      // see Options.Device
+	gather    bool      // windows are copied to rows of all their taps
 	window    windows
 }
 
@@ -66,7 +68,7 @@ func (c *integerConv) match(l *lowerer) bool {
 	if c.attrs, ok = l.attrs(c.node); !ok || len(c.shape) < 3 || len(c.shape) > 4 || c.w.consts.Len() == 0 {
 		return false
 	}
-	c.group = c.attrs.Int("group")
+	c.group, c.saturate = c.attrs.Int("group"), l.saturates() && c.y != nil
 	return c.group > 0 && c.shape[0]%c.group == 0 && c.weights(0, c.shape[0])
 }
 
@@ -101,6 +103,9 @@ func (c *integerConv) pack() error {
 	if c.merged() {
 		taps, run = kh, kw
 	}
+	if c.gather = c.saturate && run*cg%2 == 1 && taps > 1; c.gather {
+		taps, run = 1, kh*kw // the order of pairs is that of all taps
+	}
 	for g := range c.packed {
 		var bias []int32
 		if c.bias != nil {
@@ -109,7 +114,7 @@ func (c *integerConv) pack() error {
 		c.packed[g] = kernel.Pack8(taps, run*cg, mg, func(tap, k, n int) int32 {
 			ch := g*mg + n
 			return w(((ch*cg+k%cg)*kh*kw)+tap*run+k/cg, ch)
-		}, zero, signed, bias, c.scale[g*mg:(g+1)*mg])
+		}, zero, signed, bias, c.scale[g*mg:(g+1)*mg], c.saturate)
 		if err := packed(c.packed[g] != nil); err != nil {
 			return err
 		}
@@ -206,9 +211,25 @@ func (c *integerConv) eachGroup(f *frame, x *tensor.Tensor, zero int32, product 
 	f.parts(len(c.window.offsets), elem*im.c*im.sh*im.sw, func(from, to int) {
 		for g := range c.packed {
 			a := kernel.Rows8{Base: unsafe.Add(base, g*c.shape[1]*elem), Offsets: c.window.offsets[from:to], Taps: c.window.taps}
+			if c.gather {
+				a = gathered(a, c.packed[g].K/len(a.Taps), elem)
+			}
 			product(g, a, from)
 		}
 	})
+}
+
+// gathered is a with the runs of each row copied side by side.
+func gathered(a kernel.Rows8, run, elem int) kernel.Rows8 {
+	row := run * len(a.Taps)
+	buffer := make([]byte, len(a.Offsets)*row*elem+64)
+	for i, offset := range a.Offsets {
+		for t, tap := range a.Taps {
+			src := unsafe.Slice((*byte)(unsafe.Add(a.Base, (int(offset)+tap)*elem)), run*elem)
+			copy(buffer[(i*row+t*run)*elem:], src)
+		}
+	}
+	return kernel.Rows8{Base: unsafe.Pointer(&buffer[0]), Offsets: offsets(nil, len(a.Offsets), row), Taps: noTap}
 }
 
 // plan works the geometry out for the shape of x, channels last.

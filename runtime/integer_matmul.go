@@ -12,13 +12,14 @@ import (
 // integerMatMul is Gemm, or MatMul by a constant matrix, on bytes.
 type integerMatMul struct {
 	products
-	node    *graph.Node
-	k, n    int
-	transB  bool
-	raw     bool      // the result is the int32 sums
-	shift   []float32 // added to a float result
-	packed  *kernel.Weights8
-	offsets []int32
+	node     *graph.Node
+	k, n     int
+	transB   bool
+	raw      bool      // the result is the int32 sums
+	shift    []float32 // added to a float result
+	saturate bool      // see Options.Device
+	packed   *kernel.Weights8
+	offsets  []int32
 }
 
 func matchIntegerMatMul(l *lowerer, n *graph.Node) *lowered {
@@ -91,6 +92,7 @@ func (m *integerMatMul) match(l *lowerer) (ok bool) {
 
 // matrix checks the form of the product and of its right operand.
 func (m *integerMatMul) matrix(l *lowerer) bool {
+	m.saturate = l.saturates()
 	if m.w.consts == nil || m.w.consts.Rank() != 2 || m.w.consts.Len() == 0 {
 		return false
 	}
@@ -120,7 +122,7 @@ func (m *integerMatMul) pack() error {
 			return w(n*m.k+k, n)
 		}
 		return w(k*m.n+n, n)
-	}, int32(m.x.zero[0]), m.x.signed(), m.bias, m.scale)
+	}, int32(m.x.zero[0]), m.x.signed(), m.bias, m.scale, m.saturate)
 	return packed(m.packed != nil)
 }
 

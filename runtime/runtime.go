@@ -19,6 +19,9 @@ type Options struct {
 	// Threads is the number of threads of fast paths, 0 is 1. Results do not
 	// depend on it.
 	Threads int
+	// Device, if not "", is another processor whose integers are computed bit
+	// for bit: AVX2Saturating.
+	Device string
 	// MaxBytes bounds one tensor; 0 is op.DefaultMaxBytes.
 	MaxBytes int
 	// MaxSteps bounds the iterations of one loop; 0 is DefaultMaxSteps.
@@ -48,6 +51,14 @@ type Step struct {
 // DefaultMaxSteps bounds the iterations of one loop.
 const DefaultMaxSteps = 1 << 20
 
+// AVX2Saturating is a Device: onnxruntime on an x86 processor with AVX2 and
+// without VNNI. Products of uint8 (or int8, as uint8 with its zero point moved)
+// and constant int8 weights without zero point are added in pairs along the sum
+// (kernel row, column, input channel, or rows of a matrix) in int16, with
+// saturation. Depthwise convolutions, uint8 weights, products of two
+// activations and convolutions with a float result are exact there too.
+const AVX2Saturating = "avx2-saturating"
+
 // Session is a model ready to run. It must not be used by two goroutines at
 // once.
 type Session struct {
@@ -70,6 +81,12 @@ const maxDepth = 64
 // while the session is in use. It fails on nodes that cannot run, naming node,
 // operator and opset.
 func Compile(m *graph.Model, opts Options) (*Session, error) {
+	if opts.Device != "" && opts.Device != AVX2Saturating {
+		return nil, fmt.Errorf("device %q is not known; there is %s", opts.Device, AVX2Saturating)
+	}
+	if opts.Device != "" && opts.Reference {
+		return nil, fmt.Errorf("device %s has no reference evaluation", opts.Device)
+	}
 	s := &Session{model: m, opts: opts, subs: map[*graph.Graph]*program{}, workers: newWorkers(opts.Threads)}
 	var err error
 	s.main, err = s.compile(m.Graph, m.Opset)

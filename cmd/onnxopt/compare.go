@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"onnxopt/runtime"
 	"onnxopt/runtime/compare"
 	"onnxopt/runtime/samples"
 )
@@ -19,12 +20,15 @@ var compareVerb = verb{
 		d.declare(f)
 		n := f.Int("samples", 0, "samples to compare on, 0 for all")
 		threads := f.Int("threads", 1, "threads")
+		device := f.String("device", "", deviceUsage)
 		asJSON := f.Bool("json", false, "print as JSON")
-		return func(c *call) error { return compareModels(c, d, *n, *threads, *asJSON) }
+		return func(c *call) error { return compareModels(c, d, *n, *threads, *device, *asJSON) }
 	},
 }
 
-func compareModels(c *call, d *dataFlags, n, threads int, asJSON bool) error {
+const deviceUsage = "compute integers as another processor does: " + runtime.AVX2Saturating + " is onnxruntime on x86 without VNNI"
+
+func compareModels(c *call, d *dataFlags, n, threads int, device string, asJSON bool) error {
 	a, err := loadModel(c.args[0])
 	if err != nil {
 		return err
@@ -52,7 +56,7 @@ func compareModels(c *call, d *dataFlags, n, threads int, asJSON bool) error {
 		labels = labels[:min(n, len(labels))]
 	}
 	p := &progress{c: c}
-	r, err := compare.Run(c, a, b, first(set, n), compare.Options{Threads: threads, Labels: labels,
+	r, err := compare.Run(c, a, b, first(set, n), compare.Options{Threads: threads, Device: device, Labels: labels,
 		Progress: func(done, total int) { p.update("compare", done, total) }})
 	if err != nil {
 		return err

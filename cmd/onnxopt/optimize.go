@@ -33,7 +33,7 @@ var optimizeVerb = verb{
 // optimizer is one run of the verb optimize.
 type optimizer struct {
 	dataFlags
-	out, preset, calibration                   string
+	out, preset, calibration, device           string
 	passes, debug, printAfter                  []string
 	maxDrop                                    float64
 	calibrationSamples, samples, threads       int
@@ -75,6 +75,7 @@ func (o *optimizer) declare(f *pflag.FlagSet) {
 	f.BoolVar(&o.force, "force", false, "write the file even if it is larger or misses --max-drop")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, no list of nodes")
 	f.BoolVar(&o.verbose, "verbose", false, "one line for every node that a pass changed or kept")
+	f.StringVar(&o.device, "device", "", deviceUsage)
 	f.IntVar(&o.threads, "threads", 1, "threads; results do not depend on it")
 }
 
@@ -172,7 +173,7 @@ func (o *optimizer) evaluation() (*samples.Set, []int, error) {
 func (o *optimizer) optimize(list []pass.Pass) error {
 	p := &progress{c: o.c, off: o.quiet}
 	opts := pass.Options{Settings: o.settings, Off: o.off, Progress: p.update}
-	opts.Settings.Threads = o.threads
+	opts.Settings.Threads, opts.Settings.Device = o.threads, o.device
 	if slices.ContainsFunc(list, func(p pass.Pass) bool { return p.Gives&pass.Calibrated != 0 && !o.off[p.Name] }) {
 		d := o.dataFlags
 		if o.calibration != "" {
@@ -246,7 +247,7 @@ func (o *optimizer) verifier() (func(*pass.Pass, *graph.Model) error, error) {
 		if lossy = lossy || p.Effect == pass.Lossy; lossy {
 			return nil
 		}
-		r, err := compare.Run(o.c, before, m, probe, compare.Options{Threads: o.threads, Latency: -1, Tensors: -1})
+		r, err := compare.Run(o.c, before, m, probe, compare.Options{Threads: o.threads, Device: o.device, Latency: -1, Tensors: -1})
 		if err != nil {
 			return err
 		}
@@ -287,12 +288,12 @@ func (o *optimizer) measure(original *graph.Model, eval *samples.Set, labels []i
 		labels = labels[:min(o.samples, len(labels))]
 	}
 	p := &progress{c: o.c, off: o.quiet}
-	o.result.Compare, err = compare.Run(o.c, original, again, first(eval, o.samples), compare.Options{Threads: o.threads, Labels: labels, Tensors: -1,
+	o.result.Compare, err = compare.Run(o.c, original, again, first(eval, o.samples), compare.Options{Threads: o.threads, Device: o.device, Labels: labels, Tensors: -1,
 		Progress: func(done, total int) { p.update("compare", done, total) }})
 	if err != nil {
 		return err
 	}
-	inner, err := compare.Run(o.c, o.float, again, first(eval, min(200, eval.Len())), compare.Options{Threads: o.threads, Latency: -1})
+	inner, err := compare.Run(o.c, o.float, again, first(eval, min(200, eval.Len())), compare.Options{Threads: o.threads, Device: o.device, Latency: -1})
 	if err != nil {
 		return err
 	}

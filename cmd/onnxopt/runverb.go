@@ -23,6 +23,7 @@ var runVerb = verb{
 		f.IntVar(&r.n, "samples", 0, "samples to run, 0 for all")
 		f.IntVar(&r.batch, "batch", 50, "samples at once")
 		f.IntVar(&r.threads, "threads", 1, "threads")
+		f.StringVar(&r.device, "device", "", deviceUsage)
 		f.BoolVar(&r.reference, "reference", false, "use the reference evaluation only")
 		f.BoolVar(&r.json, "json", false, "print what was written as JSON")
 		return r.run
@@ -31,7 +32,7 @@ var runVerb = verb{
 
 type runner struct {
 	dataFlags
-	out               string
+	out, device       string
 	n, batch, threads int
 	reference, json   bool
 }
@@ -49,7 +50,7 @@ func (r *runner) run(c *call) error {
 		return err
 	}
 	defer set.Close()
-	s, err := runtime.Compile(m, runtime.Options{Reference: r.reference, Threads: r.threads})
+	s, err := runtime.Compile(m, runtime.Options{Reference: r.reference, Threads: r.threads, Device: r.device})
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.args[0], err)
 	}

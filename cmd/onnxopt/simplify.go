@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +16,7 @@ import (
 	"onnxopt/onnx/graph"
 	"onnxopt/passes"
 	"onnxopt/passes/pass"
+	"onnxopt/passes/trace"
 	"onnxopt/runtime/compare"
 	"onnxopt/runtime/samples"
 )
@@ -134,6 +138,11 @@ func (s *simplifier) run(c *call) error {
 			return fmt.Errorf("%s: %w", c.args[0], err)
 		}
 	}
+	page := &trace.Trace{Title: filepath.Base(c.args[0]) + " simplified"}
+	if s.html != "" {
+		page.Add("original", m)
+		o.After = func(p *pass.Pass, m *graph.Model) error { page.Add(p.Name, m); return nil }
+	}
 	r.Ledger, err = pass.Run(c, m, list, o)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.args[0], err)
@@ -152,7 +161,20 @@ func (s *simplifier) run(c *call) error {
 		return err
 	}
 	r.Written = true
+	if s.html != "" {
+		if err := writePage(s.html, page); err != nil {
+			return err
+		}
+	}
 	return s.show(c, &r)
+}
+
+func writePage(path string, t *trace.Trace) error {
+	var b bytes.Buffer
+	if err := t.WriteHTML(&b); err != nil {
+		return err
+	}
+	return os.WriteFile(path, b.Bytes(), 0o666)
 }
 
 func (s *simplifier) show(c *call, r *report) error {

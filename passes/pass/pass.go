@@ -173,7 +173,8 @@ type Settings struct {
 	Prune       PruneSettings
 	Cluster     ClusterSettings
 	Seed        uint64
-	Threads     int // 0 is 1
+	Threads     int    // 0 is 1
+	Device      string // runtime.Options.Device, for trials of quantized models
 }
 
 // QuantSettings are the choices of quantization.

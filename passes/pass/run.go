@@ -3,6 +3,7 @@ package pass
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"onnxopt/onnx"
@@ -201,8 +202,10 @@ func (c *Context) runVerified(p *Pass, verify func(*graph.Model) error) error {
 		c.warnings = append(c.warnings, fmt.Sprintf("rejected a rewrite: %v (%v)", cause, culprit))
 		err = c.try(p, start)
 	}
-	for _, w := range c.warnings {
-		c.Warn("%s", w)
+	for _, w := range c.warnings { // a later round may try the same again
+		if e := (Entry{c.pass, "", "", Warning, w}); !slices.Contains(c.Ledger.Entries, e) {
+			c.Ledger.add(e)
+		}
 	}
 	c.warnings = nil
 	return err

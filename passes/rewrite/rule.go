@@ -16,7 +16,8 @@ import (
 // constants of that value (all elements equal) whatever their element type.
 // Attributes that the pattern gives must be equal, defaults included; others
 // are Check's matter. Inputs whose name starts with opt_ may be absent.
-// Commutative operators match in both orders. Inner results must have no other
+// Commutative operators match in both orders; an Identity matches the absence
+// of a node. Inner results must have no other
 // reader. The pattern's first output is what is replaced.
 type Rule struct {
 	Name     string
@@ -145,6 +146,10 @@ func (e *Editor) value(m *Match, p, v *graph.Value) bool {
 		t := v.Const()
 		got, ok := Uniform(t)
 		if !ok || !Near(t.Type, got, p.Data.Tensor.Floats()[0]) {
+			return false
+		}
+	case p.Def() != nil && p.Def().Op == "Identity":
+		if !e.value(m, p.Def().In(0), v) {
 			return false
 		}
 	case p.Def() != nil:

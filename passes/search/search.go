@@ -154,7 +154,7 @@ func (t *trial) sqnr(skip []string) (float64, error) {
 			return 0, fmt.Errorf("trial: %w", err)
 		}
 	}
-	s, err := runtime.Compile(m, runtime.Options{Threads: settings.Threads})
+	s, err := runtime.Compile(m, runtime.Options{Threads: settings.Threads, Device: settings.Device})
 	if err != nil {
 		return 0, fmt.Errorf("trial: %w", err)
 	}

@@ -28,10 +28,11 @@ type Source interface {
 // Options of Run. The zero value is right for most uses.
 type Options struct {
 	Threads  int
-	Batch    int   // samples run at once; 0 is 50
-	Labels   []int // the right class of each sample, or nil
-	Tensors  int   // samples on which inner tensors are compared; 0 is 200
-	Latency  int   // timed runs of one sample of each model; 0 is 30, negative none
+	Device   string // runtime.Options.Device of outputs and inner tensors
+	Batch    int    // samples run at once; 0 is 50
+	Labels   []int  // the right class of each sample, or nil
+	Tensors  int    // samples on which inner tensors are compared; 0 is 200
+	Latency  int    // timed runs of one sample of each model; 0 is 30, negative none
 	Progress func(done, total int)
 }
 
@@ -256,14 +257,14 @@ func (r *runner) inner() error {
 			got[side][name] = t
 		}
 	}
-	sa, err := runtime.Compile(r.a, runtime.Options{Threads: r.o.Threads, Watch: watchA, Observe: func(v *graph.Value, t tensor.Value) {
+	sa, err := runtime.Compile(r.a, runtime.Options{Threads: r.o.Threads, Device: r.o.Device, Watch: watchA, Observe: func(v *graph.Value, t tensor.Value) {
 		opOf[v.Name] = v.Def().Op
 		keep(0, v.Name, t)
 	}})
 	if err != nil {
 		return err
 	}
-	sb, err := runtime.Compile(r.b, runtime.Options{Threads: r.o.Threads, Watch: watchB,
+	sb, err := runtime.Compile(r.b, runtime.Options{Threads: r.o.Threads, Device: r.o.Device, Watch: watchB,
 		Observe: func(v *graph.Value, t tensor.Value) { keep(1, namesB[v], t) }})
 	if err != nil {
 		return err
@@ -306,11 +307,11 @@ func (r *runner) inner() error {
 
 // outputs compares the graph outputs on all samples.
 func (r *runner) outputs() error {
-	sa, err := runtime.Compile(r.a, runtime.Options{Threads: r.o.Threads})
+	sa, err := runtime.Compile(r.a, runtime.Options{Threads: r.o.Threads, Device: r.o.Device})
 	if err != nil {
 		return err
 	}
-	sb, err := runtime.Compile(r.b, runtime.Options{Threads: r.o.Threads})
+	sb, err := runtime.Compile(r.b, runtime.Options{Threads: r.o.Threads, Device: r.o.Device})
 	if err != nil {
 		return err
 	}

@@ -22,13 +22,16 @@ type Weights8 struct {
 	// them.
 	Wide   bool
 	signed bool
-	data   []byte // [panels][Taps][steps][16 columns][4 bytes]
-	start  []int32
-	sums   []int32 // of the weights of each column, in order of start
-	zero   int32   // that start is for
-	scale  []float32
-	dot    dotFunc // nil: pure Go
-	panels int     // most that dot takes
+	// saturate says that pairs of products along K are added in int16 with
+	// saturation, as VPMADDUBSW does.
+	saturate bool
+	data     []byte // [panels][Taps][steps][16 columns][4 bytes]
+	start    []int32
+	sums     []int32 // of the weights of each column, in order of start
+	zero     int32   // that start is for
+	scale    []float32
+	dot      dotFunc // nil: pure Go
+	panels   int     // most that dot takes
 }
 
 // Rows8 is a left-hand matrix: row i has its runs at Base + Offsets[i] + Taps[t],
@@ -98,13 +101,15 @@ const maxSum = math.MaxInt32 / (255 * 255)
 
 // Pack8 packs weights less their zero point: w(tap, k, n). bias can be nil, scale
 // has one value for each column. zero is the zero point of the left-hand
-// matrix, which is int8 if signed. It returns nil if the sums could pass int32.
-func Pack8(taps, k, n int, w func(tap, k, n int) int32, zero int32, signed bool, bias []int32, scale []float32) *Weights8 {
+// matrix, which is int8 if signed. With saturate, pairs of products are added
+// in int16 with saturation where weights fit int8. It returns nil if the sums
+// could pass int32.
+func Pack8(taps, k, n int, w func(tap, k, n int) int32, zero int32, signed bool, bias []int32, scale []float32, saturate bool) *Weights8 {
 	if taps == 0 || k == 0 || n == 0 || taps*k > maxSum {
 		return nil
 	}
 	p := &Weights8{Taps: taps, K: k, N: n, signed: signed}
-	p.choose(w)
+	p.choose(w, saturate)
 	panels := Panels(n)
 	p.start, p.sums, p.scale = make([]int32, panels*Lanes), make([]int32, panels*Lanes), make([]float32, panels*Lanes)
 	p.data = make([]byte, panels*p.panel())
@@ -187,7 +192,7 @@ func pack[T int8 | int16](p *Weights8, dst []T, group int, w func(tap, k, n int)
 }
 
 // choose picks the kernel: bytes where their products are exact.
-func (p *Weights8) choose(w func(tap, k, n int) int32) {
+func (p *Weights8) choose(w func(tap, k, n int) int32, saturate bool) {
 	fits, pairsFit := true, true
 	for n := range p.N {
 		for t := range p.Taps {
@@ -203,6 +208,10 @@ func (p *Weights8) choose(w func(tap, k, n int) int32) {
 				pairsFit = pairsFit && max(before, 0)+max(v, 0) <= 128 && min(before, 0)+min(v, 0) >= -128
 			}
 		}
+	}
+	if saturate && fits && !pairsFit {
+		p.saturate, p.panels, p.dot = true, 1, saturatingDot()
+		return
 	}
 	p.dot, p.Wide, p.panels = chooseDot(fits, pairsFit)
 }
@@ -345,6 +354,7 @@ func (p *Weights8) run(base unsafe.Pointer, a, b int) (sum int32) {
 	if p.signed {
 		flip = 0x80
 	}
+	var before int32
 	for k := range p.K {
 		if p.Wide {
 			x := *(*int16)(unsafe.Add(base, 2*(a+k)))
@@ -352,7 +362,12 @@ func (p *Weights8) run(base unsafe.Pointer, a, b int) (sum int32) {
 			sum += int32(x) * int32(w)
 		} else {
 			x := *(*uint8)(unsafe.Add(base, a+k)) ^ flip
-			sum += int32(x) * int32(int8(p.data[b+k/4*4*Lanes+k%4]))
+			v := int32(x) * int32(int8(p.data[b+k/4*4*Lanes+k%4]))
+			if p.saturate && k%2 == 1 {
+				v = min(max(before+v, math.MinInt16), math.MaxInt16) - before
+			}
+			before = v
+			sum += v
 		}
 	}
 	return sum

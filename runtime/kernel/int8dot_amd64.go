@@ -20,6 +20,14 @@ func chooseDot(fits, pairsFit bool) (dot dotFunc, wide bool, panels int) {
 	return nil, !fits, 1
 }
 
+// saturatingDot adds pairs of products in int16; nil is pure Go.
+func saturatingDot() dotFunc {
+	if useAVX2 {
+		return ubsDot
+	}
+	return nil
+}
+
 func vnniDot(rows, panels int, t *dotTile) {
 	p := (*byte)(unsafe.Pointer(t))
 	switch rows*8 + panels {

@@ -4,6 +4,8 @@ package kernel
 
 func chooseDot(fits, pairsFit bool) (dot dotFunc, wide bool, panels int) { return nil, !fits, 1 }
 
+func saturatingDot() dotFunc { return nil }
+
 func chooseDepthwise(fits bool) (run func(width int, t *channelTile), step, widest int) {
 	return nil, 1, 0
 }

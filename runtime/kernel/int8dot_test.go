@@ -57,7 +57,7 @@ func testDot(t *testing.T, r *rand.Rand, m, taps, k, n int, limit int32) {
 	if rq.Signed {
 		rq.Lo, rq.Hi, rq.Zero = rq.Lo-128, rq.Hi-128, rq.Zero-128
 	}
-	p := Pack8(taps, k, n, w, zero, signed, bias, scale)
+	p := Pack8(taps, k, n, w, zero, signed, bias, scale, false)
 	wide := make([]int16, len(a))
 	if p.Wide {
 		Widen8(wide, a, zero, signed)
@@ -109,7 +109,7 @@ func BenchmarkDot(b *testing.B) {
 		b.Run(s.name, func(b *testing.B) {
 			r := rand.New(rand.NewPCG(1, 2))
 			a, rows, w, bias, scale := dotCase(r, s.m, s.taps, s.k, s.n, 64)
-			p := Pack8(s.taps, s.k, s.n, w, 0, false, bias, scale)
+			p := Pack8(s.taps, s.k, s.n, w, 0, false, bias, scale, false)
 			wide := make([]int16, len(a))
 			if p.Wide {
 				rows.Base = unsafe.Pointer(&wide[0])
@@ -162,6 +162,51 @@ func TestProduct8(t *testing.T) {
 					t.Fatalf("m %d k %d n %d: sum %d is %d, want %d", m, k, n, i, got[i], want)
 				}
 			}
+		}
+	})
+}
+
+// TestSaturatingDot: pairs (k, k+1) saturate in int16, then all is int32.
+func TestSaturatingDot(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(11, 12))
+		saturated := 0
+		for range 40 {
+			m, k, n := 1+r.IntN(14), 1+r.IntN(30), 1+r.IntN(40)
+			a, rows, w, bias, scale := dotCase(r, m, 1, k, n, 128)
+			for i := range rows.Offsets {
+				rows.Offsets[i] = int32(i * k)
+			}
+			rows.Taps = []int{0}
+			zero := r.Int32N(256)
+			p := Pack8(1, k, n, w, zero, false, bias, scale, true)
+			if p.Wide { // no pair saturates
+				continue
+			}
+			got := make([]int32, m*n)
+			p.Sums(rows, got, n)
+			for i := range got {
+				row, c := i/n, i%n
+				want, columns := bias[c], int32(0)
+				for kk := 0; kk < k; kk += 2 {
+					pair := int32(a[row*k+kk]) * w(0, kk, c)
+					columns += w(0, kk, c)
+					if kk+1 < k {
+						pair += int32(a[row*k+kk+1]) * w(0, kk+1, c)
+						columns += w(0, kk+1, c)
+					}
+					if pair > 32767 || pair < -32768 {
+						saturated++
+					}
+					want += min(max(pair, -32768), 32767)
+				}
+				if want -= zero * columns; got[i] != want {
+					t.Fatalf("m %d k %d n %d: sum %d is %d, want %d", m, k, n, i, got[i], want)
+				}
+			}
+		}
+		if saturated == 0 {
+			t.Error("nothing saturated")
 		}
 	})
 }

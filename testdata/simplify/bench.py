@@ -24,7 +24,7 @@ import onnx
 import onnxruntime as ort
 
 PEERS = ["onnxsim", "onnxslim", "onnxoptimizer", "onnxscript", "ort-basic", "ort-extended"]
-OURS = ["onnxopt", "onnxopt-latest"]
+OURS = ["onnxopt", "onnxopt-opset20"]
 HERE = pathlib.Path(__file__).resolve().parent
 TIMEOUT = 600
 
@@ -132,7 +132,7 @@ def simplify(tool, onnxopt, src, dst):
     """Runs a tool: seconds, processor seconds, peak kilobytes, why it failed."""
     onnxopt, src, dst = map(os.path.abspath, (onnxopt, src, dst))
     if tool in OURS:
-        cmd = [onnxopt, "simplify", src, "-o", dst, "--quiet"] + (["--opset", "latest"] if tool == "onnxopt-latest" else [])
+        cmd = [onnxopt, "simplify", src, "-o", dst, "--quiet"] + (["--opset", "20"] if tool == "onnxopt-opset20" else [])
     else:
         cmd = [sys.executable, str(HERE / "peer.py"), tool, src, dst]
     with open(dst + ".log", "w+b") as log:
