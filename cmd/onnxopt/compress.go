@@ -36,9 +36,8 @@ type compressor struct {
 	training
 	o                             compress.Options
 	out, target, test, testLabels string
-	noLabels, json, quiet         bool
+	json, quiet                   bool
 	force                         bool
-	seed                          uint64
 	pattern                       []int
 
 	c      *call
