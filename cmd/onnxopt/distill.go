@@ -12,7 +12,7 @@ import (
 	"onnxopt/passes/compress"
 	"onnxopt/passes/distill"
 	"onnxopt/passes/pass"
-	"onnxopt/passes/report"
+	htmlreport "onnxopt/passes/report"
 	"onnxopt/runtime/samples"
 )
 
@@ -48,8 +48,8 @@ type distiller struct {
 type distillReport struct {
 	Input       string         `json:"input"`
 	Output      string         `json:"output"`
-	Before      report.Figures `json:"before"`
-	After       report.Figures `json:"after"`
+	Before      htmlreport.Figures `json:"before"`
+	After       htmlreport.Figures `json:"after"`
 	Untrained   distill.Scores `json:"untrained"` // of the student, on held-out samples
 	Trained     distill.Scores `json:"trained"`
 	Teacher     *float64       `json:"teacher_accuracy,omitempty"`
@@ -124,8 +124,8 @@ func (d *distiller) run(c *call) error {
 	return d.show(time.Since(start))
 }
 
-func (d *distiller) figures(m *graph.Model) report.Figures {
-	return report.Figures{Bytes: int64(onnx.Size(m)), Parameters: parameters(m.Graph), Nodes: nodes(m.Graph)}
+func (d *distiller) figures(m *graph.Model) htmlreport.Figures {
+	return htmlreport.Figures{Bytes: int64(onnx.Size(m)), Parameters: parameters(m.Graph), Nodes: nodes(m.Graph)}
 }
 
 // makeStudent is the network to teach: simplified, so that training sees plain
