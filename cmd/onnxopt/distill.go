@@ -46,17 +46,17 @@ type distiller struct {
 // distillReport is what the verb prints. Without labels the loss is the share
 // of samples that are answered otherwise than by the teacher.
 type distillReport struct {
-	Input       string         `json:"input"`
-	Output      string         `json:"output"`
+	Input       string             `json:"input"`
+	Output      string             `json:"output"`
 	Before      htmlreport.Figures `json:"before"`
 	After       htmlreport.Figures `json:"after"`
-	Untrained   distill.Scores `json:"untrained"` // of the student, on held-out samples
-	Trained     distill.Scores `json:"trained"`
-	Teacher     *float64       `json:"teacher_accuracy,omitempty"`
-	Lost        float64        `json:"lost_points"`
-	Test        *testErrors    `json:"test,omitempty"`
-	Written     bool           `json:"written"`
-	Nanoseconds time.Duration  `json:"nanoseconds"`
+	Untrained   distill.Scores     `json:"untrained"` // of the student, on held-out samples
+	Trained     distill.Scores     `json:"trained"`
+	Teacher     *float64           `json:"teacher_accuracy,omitempty"`
+	Lost        float64            `json:"lost_points"`
+	Test        *testErrors        `json:"test,omitempty"`
+	Written     bool               `json:"written"`
+	Nanoseconds time.Duration      `json:"nanoseconds"`
 }
 
 func (d *distiller) declare(f *pflag.FlagSet) {
