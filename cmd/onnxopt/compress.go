@@ -33,11 +33,12 @@ var compressVerb = verb{
 // compressor is one run of the verb compress.
 type compressor struct {
 	dataFlags
-	training
 	o                             compress.Options
 	out, target, test, testLabels string
-	json, quiet                   bool
+	noLabels, json, quiet         bool
 	force                         bool
+	seed                          uint64
+	samples, threads              int
 	pattern                       []int
 
 	c      *call
@@ -72,6 +73,8 @@ type testErrors struct {
 func (o *compressor) declare(f *pflag.FlagSet) {
 	f.StringVarP(&o.out, "output", "o", "", "file to write")
 	o.dataFlags.declare(f)
+	f.BoolVar(&o.noLabels, "no-labels", false, "take no labels, also where --data has them beside it")
+	f.IntVar(&o.samples, "samples", 0, "samples to train on, 0 for all")
 	f.Float64Var(&o.o.MaxDrop, "max-drop", 0, "points of accuracy that may be lost, as estimated without test data")
 	f.StringVar(&o.target, "for", "", "what is to be small: container, or file, a model as it is (default container where OUT ends in "+pack.Extension+")")
 	f.BoolVar(&o.force, "force", false, "write the file even if it misses --max-drop")
@@ -82,14 +85,22 @@ func (o *compressor) declare(f *pflag.FlagSet) {
 	f.IntVar(&o.o.Values, "values", 0, "shared values of a layer beside zero (default 8)")
 	f.IntVar(&o.o.BiasBits, "bias-bits", 0, "bits of biases (default 7)")
 	f.IntVar(&o.o.PruneSteps, "steps", 0, "training steps of the first rung (default 6000); the others take a sixth of it")
-	o.training.declare(f)
 	f.IntVar(&o.o.ShareSteps, "share-steps", 0, "training steps with shared weights (default 2000)")
+	f.Float64Var(&o.o.Rate, "rate", 0, "peak learning rate (default 0.002)")
 	f.IntSliceVar(&o.pattern, "pattern", nil, "N,M keeps N of every M consecutive weights")
 	f.BoolVar(&o.o.Pattern.PerLayer, "per-layer", false, "the same density in every layer instead of over all")
 	f.IntVar(&o.o.Pattern.Block, "block", 0, "keep or drop so many consecutive weights together")
+	f.IntVar(&o.o.Augment.Shift, "shift", 1, "largest shift of training pictures in pixels")
+	f.BoolVar(&o.o.Augment.Flip, "flip", false, "mirror half of the training pictures")
+	f.Float64Var(&o.o.Augment.Mixup, "mixup", 0, "largest share of another sample mixed in")
+	f.Float64Var(&o.o.Augment.Noise, "noise", 0, "standard deviation of noise added to training samples")
+	f.Float64Var(&o.o.Targets.Temperature, "temperature", 2, "temperature of soft targets")
+	f.Float64Var(&o.o.Targets.LabelWeight, "label-weight", 0.7, "weight of labels in the loss, where there are labels")
 	f.BoolVar(&o.o.Dense, "dense", false, "train the dense network the same way, for comparison")
 	f.StringVar(&o.test, "test", "", "test samples, looked at once, at the end")
 	f.StringVar(&o.testLabels, "test-labels", "", "their labels, if not beside them")
+	f.Uint64Var(&o.seed, "seed", 1, "seed; the same seed gives the same file")
+	f.IntVar(&o.threads, "threads", 1, "threads; results do not depend on it")
 	f.StringVar(&o.o.Checkpoint, "checkpoint", "", "file to resume from after an interruption (default OUT.checkpoint)")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress")
@@ -119,8 +130,6 @@ func (o *compressor) run(c *call) error {
 	default:
 		return fmt.Errorf("compress: --pattern %v: want N,M", o.pattern)
 	}
-	t := &o.recipe
-	o.o.Batch, o.o.Rate, o.o.Augment, o.o.Targets = t.Batch, t.Rate, t.Augment, t.Targets
 	if o.o.Checkpoint == "" {
 		o.o.Checkpoint = o.out + ".checkpoint"
 	}
@@ -196,7 +205,17 @@ func (o *compressor) search(m *graph.Model) error {
 		return err
 	}
 	defer set.Close()
-	data, err := o.read(&o.dataFlags, set)
+	var labels []int
+	if !o.noLabels {
+		if labels, err = o.truth(set); err != nil {
+			return err
+		}
+	}
+	use := first(set, o.samples)
+	if labels != nil {
+		labels = labels[:use.Len()]
+	}
+	data, err := distill.Load(use, labels)
 	if err != nil {
 		return err
 	}

@@ -115,18 +115,6 @@ func Search(ctx context.Context, m *graph.Model, task *Task, o Options) (*Result
 	return s.result, nil
 }
 
-// Distill trains student, which it changes, to give the answers of the task's
-// teacher, for PruneSteps of the recipe.
-func Distill(ctx context.Context, student *graph.Model, task *Task, r Recipe) (Measure, error) {
-	r.setDefaults()
-	j, err := openJournal("", "")
-	if err != nil {
-		return Measure{}, err
-	}
-	st := r.dense(task)
-	return st.run(ctx, student, task, j)
-}
-
 // Steps is the training steps that a search takes at most.
 func (o Options) Steps() int {
 	o.setDefaults()
