@@ -40,6 +40,7 @@ cross:
 test-go: build/conformance build/schemas.json build/contrib
 	$(ONNX_TESTS) go test ./...
 	$(ONNX_TESTS) go test -tags noasm ./runtime/...
+	ONNXOPT_CPU=avx2 $(ONNX_TESTS) go test -count 1 ./runtime ./runtime/kernel -skip TestConvert
 
 # Int8 files of the shipped models in this tool, onnxruntime and OpenVINO; every form of encoded weights in these and OpenCV.
 test-deploy: build $(VENV)/installed
