@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-simplify bench-compress generate fuzz clean
+.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-runtime bench-simplify bench-compress generate fuzz clean
 
 all: build
 
@@ -87,6 +87,12 @@ zoo: build $(VENV)/installed build/venv-torch build/venv-keras
 # How many shapes of the zoo's models are known here, to onnx and to onnxruntime.
 shapes: build $(VENV)/installed
 	$(PYTHON) testdata/shapes.py bin/onnxopt build/zoo
+
+# Speed and memory beside onnxruntime and OpenVINO on the zoo, interleaved; see the script for what a ratio is.
+bench-runtime: build $(VENV)/installed
+	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --threads 1,2 --engines onnxruntime,openvino \
+		$(addprefix build/zoo/,$(addsuffix .onnx,resnet18 resnet50 mobilenetv2 efficientnet_b0 vit_b_16 encoder minilm lstm gru))
+	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --threads 1,2 --engines onnxruntime,openvino --batch 64 models/lenet5.onnx
 
 build/venv-torch: models/gen/zoo-requirements.txt
 build/venv-keras: models/gen/zoo-keras-requirements.txt

@@ -48,6 +48,8 @@ type optimizer struct {
 	qoperator                                  bool
 	settings                                   pass.Settings
 
+	dropGiven func() bool
+
 	c      *call
 	off    map[string]bool
 	model  *graph.Model // being changed
@@ -59,13 +61,14 @@ type optimizer struct {
 }
 
 func (o *optimizer) declare(f *pflag.FlagSet) {
+	o.dropGiven = func() bool { return f.Changed("max-drop") }
 	f.StringVarP(&o.out, "output", "o", "", "file to write")
 	f.StringVar(&o.preset, "preset", "", "simplify, int8, weights, dynamic, float16 or small (default int8 with --data, else simplify)")
 	o.dataFlags.declare(f)
 	f.StringVar(&o.calibration, "calibration", "", "samples for calibration, if others than --data")
 	f.IntVar(&o.calibrationSamples, "calibration-samples", 1000, "samples to calibrate on, 0 for all")
 	f.IntVar(&o.samples, "samples", 0, "samples to compare on, 0 for all")
-	f.Float64Var(&o.maxDrop, "max-drop", 0.5, "largest loss of top-1 in points, or of agreement without labels; beyond it nothing is written")
+	f.Float64Var(&o.maxDrop, "max-drop", 0.5, "largest loss of top-1 in points, beyond which nothing is written; without labels, if given, of agreement with the original")
 	f.StringSliceVar(&o.passes, "passes", nil, "exactly these passes instead of a preset")
 	f.StringSliceVarP(&o.debug, "debug", "d", nil, "pass/off turns a pass off")
 	o.declareQuant(f)
@@ -362,7 +365,7 @@ func (o *optimizer) judge(list []pass.Pass) error {
 		drop, what = 100*(t.A-t.B), "top-1"
 	} else if err := o.judgeSQNR(); err != nil {
 		return err
-	} else if len(r.Compare.Outputs) == 0 || r.Compare.Agreement == 0 {
+	} else if !o.dropGiven() || len(r.Compare.Outputs) == 0 || r.Compare.Agreement == 0 {
 		return nil
 	}
 	if drop > o.maxDrop+1e-9 {
