@@ -240,9 +240,11 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 			o.job.Data = d.preparation()
 		}
 	}
-	check, err := o.verifier()
-	if err != nil {
-		return err
+	var err error
+	if o.verify {
+		if opts.Verify, err = o.verifier(o.c, o.model, compare.Options{Threads: o.threads, Device: o.device}); err != nil {
+			return err
+		}
 	}
 	opts.Before = func(p *pass.Pass, m *graph.Model) {
 		if p.Effect == pass.Lossy && o.float == nil {
@@ -252,9 +254,6 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 	opts.After = func(p *pass.Pass, m *graph.Model) error {
 		if slices.Contains(o.printAfter, p.Name) || slices.Contains(o.printAfter, "all") {
 			fmt.Fprintf(o.c.out, "# after %s\n%s\n", p.Name, graph.Text(m))
-		}
-		if check != nil {
-			return check(p, m)
 		}
 		return nil
 	}
@@ -266,41 +265,6 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 		o.float = o.model
 	}
 	return nil
-}
-
-// verifier compares the outputs after every exact or close pass with those of
-// the original, on one batch of samples or of random inputs.
-func (o *optimizer) verifier() (func(*pass.Pass, *graph.Model) error, error) {
-	if !o.verify {
-		return nil, nil
-	}
-	set, err := o.open(o.model, samples.Evaluation)
-	if err != nil {
-		return nil, err
-	}
-	if set == nil {
-		if set, err = samples.Random(inputsOf(o.model.Graph.Inputs()), 4, 1); err != nil {
-			return nil, err
-		}
-	}
-	probe := first(set, max(set.BatchSize(), min(4, set.Len())))
-	before := o.model.Clone()
-	lossy := false
-	return func(p *pass.Pass, m *graph.Model) error {
-		if lossy = lossy || p.Effect == pass.Lossy; lossy {
-			return nil
-		}
-		r, err := compare.Run(o.c, before, m, probe, compare.Options{Threads: o.threads, Device: o.device, Latency: -1, Tensors: -1})
-		if err != nil {
-			return err
-		}
-		for _, t := range r.Outputs {
-			if t.SQNR < 90 {
-				return fmt.Errorf("pass %s changed output %s: SQNR %.1f dB", p.Name, t.Name, t.SQNR)
-			}
-		}
-		return nil
-	}, nil
 }
 
 // measure checks that the written form loads and runs, and compares it with
