@@ -17,7 +17,7 @@ import sys
 MODELS = pathlib.Path(__file__).resolve().parent.parent / "models"
 RECIPES = {  # chosen on training images
     "lenet300": [],
-    "lenet5": ["--density", "0.015", "--rungs", "5", "--steps", "3000", "--share-steps", "1200"],
+    "lenet5": ["--density-step", "0.75", "--steps", "3000"],
 }
 
 
