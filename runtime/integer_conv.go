@@ -92,11 +92,12 @@ func (c *integerConv) pack() error {
 	if len(c.shape) == 4 {
 		kh = c.shape[2]
 	}
-	w, zero, signed := c.at(), int32(c.x.zero[0]), c.x.signed()
+	w, zero, signed := c.flat(m, cg*kh*kw, false), int32(c.x.zero[0]), c.x.signed()
 	if c.isDepthwise() {
-		c.depthwise = kernel.PackDepthwise8(kh*kw, m, func(tap, ch int) int32 { return w(ch*kh*kw+tap, ch) }, zero, signed, c.bias, c.scale)
+		c.depthwise = kernel.PackDepthwise8(kh*kw, m, func(tap, ch int) int32 { return int32(w[ch*kh*kw+tap]) }, zero, signed, c.bias, c.scale)
 		return packed(c.depthwise != nil)
 	}
+	w = channelsInside(w, m, cg, kh*kw)
 	c.packed = make([]*kernel.Weights8, c.group)
 	mg := m / c.group
 	taps, run := kh*kw, 1
@@ -111,15 +112,29 @@ func (c *integerConv) pack() error {
 		if c.bias != nil {
 			bias = c.bias[g*mg : (g+1)*mg]
 		}
-		c.packed[g] = kernel.Pack8(taps, run*cg, mg, func(tap, k, n int) int32 {
-			ch := g*mg + n
-			return w(((ch*cg+k%cg)*kh*kw)+tap*run+k/cg, ch)
-		}, zero, signed, bias, c.scale[g*mg:(g+1)*mg], c.saturate)
+		c.packed[g] = kernel.Pack8(taps, run*cg, mg, w[g*mg*cg*kh*kw:(g+1)*mg*cg*kh*kw], zero, signed, bias, c.scale[g*mg:(g+1)*mg], c.saturate)
 		if err := packed(c.packed[g] != nil); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// channelsInside is [m][c][taps] as [m][taps][c].
+func channelsInside(w []int16, m, c, taps int) []int16 {
+	if taps == 1 || c == 1 {
+		return w
+	}
+	out := make([]int16, len(w))
+	for i := range m {
+		src, dst := w[i*c*taps:(i+1)*c*taps], out[i*c*taps:(i+1)*c*taps]
+		for ch := range c {
+			for t, v := range src[ch*taps : (ch+1)*taps] {
+				dst[t*c+ch] = v
+			}
+		}
+	}
+	return out
 }
 
 // merged reports that a kernel row is one run of bytes.
