@@ -160,7 +160,7 @@ func TestTrained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(b) != 1067212 || r.Container > 5390 {
+	if len(b) != 1067212 || r.Container > 5375 {
 		t.Errorf("%d bytes in %d", len(b), r.Container)
 	}
 	for _, x := range r.Tensors {

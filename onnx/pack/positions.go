@@ -31,7 +31,7 @@ const (
 func codePositions(c *coder, s shape, flags []uint8, prior []uint8, share int) {
 	p := &positions{c: c, s: s, set: flags, cols: make([]int32, s.cols), prior: prior}
 	p.mix = newMixer(positionInputs, positionSets, 0.15, 3, 1000)
-	p.mix.start(0.1, 0.3, 0.4, 0.15, 0.15, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0)
+	p.mix.start(0, 0.2, 0.35, 0.12, 0.12, 0.25, 0.12, 0.03, 0.06, -0.02, 0.12, 0, 0.08)
 	start := tables.squash[max(0, stretchMax-share*stretchOne/4)]
 	fresh := func(n int) []slot { return freshSlots(n, start) }
 	p.local, p.counts, p.density = fresh(1<<12), fresh(1<<10), fresh(1<<10)

@@ -22,6 +22,7 @@ type signed = int32
 
 func codeValues(c *coder, s shape, width int, v []signed, unsigned bool) {
 	m := &values{c: c, s: s, width: width, mix: newMixer(valueContexts+1, 2*valueSets, 0.2, 4, 200)}
+	m.mix.start(0.5, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12, 0)
 	size := uint(12)
 	if len(v) > 1<<16 {
 		size = 16
