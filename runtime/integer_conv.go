@@ -24,6 +24,7 @@ type integerConv struct {
 	shift     []float32 // zeros, for a float result
 	saturate  bool      // see Options.Device
 	gather    bool      // windows are copied to rows of all their taps
+	transpose bool      // see integer_transpose.go
 	window    windows
 }
 
@@ -92,12 +93,20 @@ func (c *integerConv) pack() error {
 	if len(c.shape) == 4 {
 		kh = c.shape[2]
 	}
-	w, zero, signed := c.flat(m, cg*kh*kw, false), int32(c.x.zero[0]), c.x.signed()
+	zero, signed := int32(c.x.zero[0]), c.x.signed()
+	var w []int16
+	if !c.transpose {
+		w = c.flat(m, cg*kh*kw, false)
+	}
 	if c.isDepthwise() {
 		c.depthwise = kernel.PackDepthwise8(kh*kw, m, func(tap, ch int) int32 { return int32(w[ch*kh*kw+tap]) }, zero, signed, c.bias, c.scale)
 		return packed(c.depthwise != nil)
 	}
-	w = channelsInside(w, m, cg, kh*kw)
+	if c.transpose {
+		w = c.turned()
+	} else {
+		w = channelsInside(w, m, cg, kh*kw)
+	}
 	c.packed = make([]*kernel.Weights8, c.group)
 	mg := m / c.group
 	taps, run := kh*kw, 1
@@ -252,7 +261,7 @@ func (c *integerConv) plan(x *tensor.Tensor) error {
 	if slices.Equal(c.window.shape, x.Shape) {
 		return nil
 	}
-	im, ok := newImage(c.attrs, plainShape(x.Shape), c.shape)
+	im, stuff, ok := c.image(x)
 	if !ok || im.c != c.shape[1]*c.group {
 		return errFallback
 	}
@@ -264,7 +273,18 @@ func (c *integerConv) plan(x *tensor.Tensor) error {
 			need = 2
 		}
 	}
+	c.window = windows{stuff: stuff}
 	return c.window.plan(x.Shape, im, c.merged() && c.depthwise == nil, need, wide)
+}
+
+// image is the geometry of the convolution of x, and how far apart the pixels
+// of x are in it.
+func (c *integerConv) image(x *tensor.Tensor) (im image, stuff [2]int, ok bool) {
+	if c.transpose {
+		return c.stuffed(x)
+	}
+	im, ok = newImage(c.attrs, plainShape(x.Shape), c.shape)
+	return im, [2]int{1, 1}, ok
 }
 
 // windows is how the kernel finds the pixels of a window, for one shape.
@@ -278,17 +298,20 @@ type windows struct {
 	copied bool
 	ph, pw int
 	padded []byte // a row of padding
+	// stuff is the distance of the pixels of the input in each direction, which
+	// padding fills; 0 is 1.
+	stuff [2]int
 }
 
 func (w *windows) plan(shape []int, im image, merged bool, need int, wide bool) error {
-	*w = windows{shape: slices.Clone(shape), im: im}
+	*w = windows{shape: slices.Clone(shape), im: im, stuff: [2]int{max(w.stuff[0], 1), max(w.stuff[1], 1)}}
 	w.ph = max((im.oh-1)*im.sh+(im.kh-1)*im.dh+1, im.top+im.h)
 	w.pw = max((im.ow-1)*im.sw+(im.kw-1)*im.dw+1, im.left+im.w)
 	run := im.c / im.group
 	if merged {
 		run *= im.kw
 	}
-	w.copied = wide || w.ph > im.h || w.pw > im.w || run%need != 0
+	w.copied = wide || w.stuff != [2]int{1, 1} || w.ph > im.h || w.pw > im.w || run%need != 0
 	if !w.copied {
 		w.ph, w.pw = im.h, im.w
 	}
@@ -333,14 +356,9 @@ func (w *windows) bytes(f *frame, x *tensor.Tensor, zero byte, wide bool) unsafe
 		}
 		out := f.new(tensor.Int16, im.n*w.ph*row+32)
 		dst := tensor.View[int16](out)
-		f.s.workers.run(im.n*w.ph, func(_, i int) {
-			d := dst[i*row : (i+1)*row]
-			clear(d)
-			if y := i%w.ph - im.top; y >= 0 && y < im.h {
-				at := (i/w.ph*im.h + y) * im.w * im.c
-				kernel.Widen8(d[im.left*im.c:(im.left+im.w)*im.c], src[at:at+im.w*im.c], z, signed)
-			}
-		})
+		w.eachRow(f, func(i, at, n int) {
+			clear(dst[i : i+row])
+		}, func(to, at, n int) { kernel.Widen8(dst[to:to+n], src[at:at+n], z, signed) })
 		return unsafe.Pointer(&dst[0])
 	}
 	if len(w.padded) != row || w.padded[0] != zero {
@@ -348,21 +366,37 @@ func (w *windows) bytes(f *frame, x *tensor.Tensor, zero byte, wide bool) unsafe
 	}
 	out := f.new(tensor.Uint8, im.n*w.ph*row+64)
 	dst := out.Bytes()
+	w.eachRow(f, func(i, at, n int) {
+		copy(dst[i:i+at], w.padded)
+		copy(dst[i+at+n:i+row], w.padded)
+	}, func(to, at, n int) { copy(dst[to:to+n], src[at:at+n]) })
+	return unsafe.Pointer(&dst[0])
+}
+
+// eachRow visits the rows of the copy: pad is to fill the row from i on but for
+// n elements from i+at on, then move is to bring n elements of the input.
+func (w *windows) eachRow(f *frame, pad func(i, at, n int), move func(to, at, n int)) {
+	im, row := &w.im, w.pw*w.im.c
+	h, width := (im.h-1)/w.stuff[0]+1, (im.w-1)/w.stuff[1]+1
 	f.s.workers.run(im.n, func(_, n int) {
-		for i := n * w.ph; i < (n+1)*w.ph; i++ {
-			d := dst[i*row : (i+1)*row]
-			y := i%w.ph - im.top
-			if y < 0 || y >= im.h {
-				copy(d, w.padded)
+		for i := range w.ph {
+			to, y := (n*w.ph+i)*row, i-im.top
+			if y < 0 || y >= im.h || y%w.stuff[0] != 0 {
+				pad(to, row, 0)
 				continue
 			}
-			at := (n*im.h + y) * im.w * im.c
-			copy(d[:im.left*im.c], w.padded)
-			copy(d[im.left*im.c:], src[at:at+im.w*im.c])
-			copy(d[(im.left+im.w)*im.c:], w.padded)
+			at := (n*h + y/w.stuff[0]) * width * im.c
+			if w.stuff[1] == 1 {
+				pad(to, im.left*im.c, im.w*im.c)
+				move(to+im.left*im.c, at, im.w*im.c)
+				continue
+			}
+			pad(to, row, 0)
+			for x := range width {
+				move(to+(im.left+x*w.stuff[1])*im.c, at+x*im.c, im.c)
+			}
 		}
 	})
-	return unsafe.Pointer(&dst[0])
 }
 
 // plainShape is the shape of a channels-last tensor with its channels second.
