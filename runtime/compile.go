@@ -17,6 +17,8 @@ type builder struct {
 	l    *lowerer
 	slot map[*graph.Value]int
 	last map[*graph.Value]lastSlot
+	// shapes is the values computed from shapes and constants alone.
+	shapes map[*graph.Value]bool
 }
 
 // compile makes the program of g and of the subgraphs below it. opset gives
@@ -28,7 +30,7 @@ func (s *Session) compile(g *graph.Graph, opset func(string) int64) (*program, e
 	}
 	defer func() { s.depth-- }()
 	l := &lowerer{s: s, graph: g, opset: opset, folded: map[*graph.Value]*tensor.Tensor{}}
-	b := &builder{&program{graph: g, opset: opset}, l, map[*graph.Value]int{}, map[*graph.Value]lastSlot{}}
+	b := &builder{&program{graph: g, opset: opset}, l, map[*graph.Value]int{}, map[*graph.Value]lastSlot{}, map[*graph.Value]bool{}}
 	for v := range g.Initializers() {
 		t, err := stored(v.Data)
 		if err != nil {
@@ -117,15 +119,40 @@ func (b *builder) node(n *graph.Node, f *lowered, needed map[*graph.Value]bool) 
 	if b.constant(n) {
 		return nil
 	}
-	if f != nil {
+	shapes := (f == nil || slices.Equal(f.in, n.Inputs())) && b.ofShapes(n)
+	if f != nil && !shapes {
 		return b.fastStep(n, f)
 	}
 	st, err := b.l.s.compileNode(b, n)
 	if err != nil {
 		return err
 	}
+	if shapes {
+		st.memo, st.path = &memo{}, "shape"
+		for _, v := range n.Outputs() {
+			b.shapes[v] = true
+		}
+	}
 	b.add(st, n.Outputs())
 	return nil
+}
+
+// ofShapes reports that n computes with nothing but constants and shapes.
+func (b *builder) ofShapes(n *graph.Node) bool {
+	r, err := op.Resolve(n, b.opset)
+	if err != nil || b.l.s.opts.Reference || !b.main() || r.Flags&(op.Random|op.Control) != 0 || !b.l.tensorsOnly(n) ||
+		b.l.s.model.Function(n.Domain, n.Op, n.Overload) != nil || n.Domain != "" || len(n.Inputs()) == 0 {
+		return false
+	}
+	if n.Is("Shape", "Size") {
+		return true
+	}
+	for _, v := range n.Inputs() {
+		if v != nil && !b.shapes[v] && b.l.constant(v) == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // constant binds the outputs of n if they are known. A watched one stays a

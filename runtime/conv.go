@@ -20,17 +20,19 @@ type conv struct {
 	bias     bool // input 2
 	residual int  // its input, 0 if none
 
-	w, b   *tensor.Tensor // constants that are packed, if they are
-	packed []float32      // for each group: panels; or, depthwise, [taps][C]
-	shift  []float32      // the bias with what is folded into it
+	fixed  [2]*tensor.Tensor // weights and bias, if they are constant
+	ready  bool              // the fixed ones are packed, as winograd says
+	packed []float32         // for each group: panels; or, depthwise, [taps][C]
+	shift  []float32         // the bias with what is folded into it
 
 	in, weight []int // the shapes that the following hold for
 	im         image
 	taps       []int
 	rowStride  int // of a padded input row, in elements
 	padded     bool
-	strip      int      // output rows whose padded input is made at a time
-	windows    *sliding // depthwise
+	strip      int       // output rows whose padded input is made at a time
+	windows    *sliding  // depthwise
+	winograd   *winograd // where that is faster
 }
 
 func matchConv(l *lowerer, n *graph.Node) *lowered {
@@ -57,10 +59,12 @@ func matchConv(l *lowerer, n *graph.Node) *lowered {
 		f.in, f.inLast = append(f.in, ch.residual), append(f.inLast, rank)
 	}
 	if w, b := l.fixed(root.In(1)), l.fixed(root.In(2)); w != nil && (b != nil || !c.bias) {
+		c.fixed = [2]*tensor.Tensor{w, b}
 		f.prepare = func() error {
-			if attrs.Int("group") >= 1 && w.Rank() == rank && w.Shape[0]%attrs.Int("group") == 0 {
+			// Where the choice depends on the size of the image, the first run packs.
+			if attrs.Int("group") >= 1 && w.Rank() == rank && w.Shape[0]%attrs.Int("group") == 0 && !slices.Equal(w.Shape[2:], []int{3, 3}) {
 				c.pack(w, b)
-				c.w, c.b = w, b
+				c.ready = true
 			}
 			return nil
 		}
@@ -85,10 +89,14 @@ func (c *conv) pack(w, bias *tensor.Tensor) {
 			v[i] *= scale[i/per]
 		}
 	}
-	c.w, c.b, c.shift = nil, nil, shift
+	c.ready, c.shift = false, shift
 	if c.depthwise(w) {
 		c.packed = make([]float32, len(v))
 		kernel.TransposeFloats(c.packed, v, m, taps)
+		return
+	}
+	if c.winograd != nil {
+		c.packed = kernel.PackWinograd(v, m, cg)
 		return
 	}
 	mg := m / group
@@ -138,6 +146,11 @@ func (c *conv) shape(x, w []int) bool {
 	if dw {
 		c.windows = im.sliding()
 	}
+	if w := newWinograd(&im); (w != nil) != (c.winograd != nil) {
+		c.winograd, c.ready = w, false
+	} else {
+		c.winograd = w
+	}
 	return true
 }
 
@@ -156,8 +169,13 @@ func (c *conv) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 			return nil, errFallback
 		}
 	}
-	if c.w == nil || c.w != t[1] || c.b != bias {
+	fixed := c.fixed[0] == t[1] && c.fixed[1] == bias
+	if !c.ready || !fixed {
+		if !fixed {
+			c.winograd = nil
+		}
 		c.pack(t[1], bias)
+		c.ready = fixed
 	}
 	shape := []int{im.n, im.oh, im.ow, im.m}
 	if c.rank == 3 {
@@ -181,6 +199,8 @@ func (c *conv) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	defer func() { f.work = work }()
 	switch {
 	case len(y) == 0:
+	case c.winograd != nil:
+		c.runWinograd(f, x, y, residual)
 	case c.depthwise(t[1]):
 		c.runDepthwise(f, x, y, residual)
 	case !c.padded && im.group == 1 && im.kh*im.kw == 1 && im.sh == 1 && im.sw == 1:

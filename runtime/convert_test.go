@@ -1,3 +1,7 @@
+//go:build !noasm
+
+// The reference path is the same without assembly.
+
 package runtime
 
 import (

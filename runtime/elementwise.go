@@ -24,7 +24,7 @@ func (f *frame) chunks(n int, body func(from, to int)) {
 func keepLayout(f *lowered) {
 	f.place = func(b *builder) {
 		if rank, ok := b.isLast(f.in[0]); ok {
-			f.inLast, f.outLast = []int{rank}, rank
+			f.inLast, f.outLast = []int{rank}, rank // the other inputs are as they are
 		}
 	}
 }
@@ -116,9 +116,14 @@ func (o *binary) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	if len(y) == 0 {
 		return f.one(out)
 	}
-	br := newBroadcast(shape, a.Shape, b.Shape)
-	f.rows(br.rows, len(y), func(from, to int) { o.rows(br, y, x, w, from, to) })
+	o.broadcast(f, y, x, w, shape, a.Shape, b.Shape)
 	return f.one(out)
+}
+
+// broadcast computes y, of the shape that x and w of other shapes broadcast to.
+func (o *binary) broadcast(f *frame, y, x, w []float32, shape, xs, ws []int) {
+	br := newBroadcast(shape, xs, ws)
+	f.rows(br.rows, len(y), func(from, to int) { o.rows(br, y, x, w, from, to) })
 }
 
 // broadcast is two operands of a common shape as rows of a fixed length, in

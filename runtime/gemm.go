@@ -189,13 +189,24 @@ func (m *matrix) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	if err != nil {
 		return nil, errFallback
 	}
-	out, y := f.floats(append(slices.Clone(batch), rows, n)...)
+	shape := append(slices.Clone(batch), rows, n)
+	addLater := false // a residual that repeats along some axes
+	if m.residual > 0 && !slices.Equal(t[m.residual].Shape, shape) {
+		if s, err := tensor.Broadcast(shape, t[m.residual].Shape); err != nil || !slices.Equal(s, shape) {
+			return nil, errFallback
+		}
+		addLater = true
+	}
+	out, y := f.floats(shape...)
 	g := kernel.Gemm{Groups: 1, Rows: rows, N: n, K: k, A: a.Float32s(), Lda: k, C: y, Ldc: n, Ldr: n, Bias: m.bias, Act: m.act}
 	if g.Bias != nil && len(g.Bias) != n {
 		return nil, errFallback
 	}
-	if err := m.addends(&g, t, out.Shape); err != nil {
+	if err := m.addends(&g, t, shape, addLater); err != nil {
 		return nil, err
+	}
+	if addLater {
+		g.Act = kernel.Function{}
 	}
 	switch {
 	case len(y) == 0:
@@ -208,15 +219,16 @@ func (m *matrix) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	default:
 		m.batched(f, &g, batch, as, bs, b.Float32s(), rowStride, colStride)
 	}
+	if addLater && len(y) > 0 {
+		add := binary{kernel.Add, m.act}
+		add.broadcast(f, y, y, t[m.residual].Float32s(), shape, shape, t[m.residual].Shape)
+	}
 	return f.one(out)
 }
 
 // addends sets bias and residual from C and the residual.
-func (m *matrix) addends(g *kernel.Gemm, t []*tensor.Tensor, shape []int) error {
-	if m.residual > 0 {
-		if !slices.Equal(t[m.residual].Shape, shape) {
-			return errFallback
-		}
+func (m *matrix) addends(g *kernel.Gemm, t []*tensor.Tensor, shape []int, addLater bool) error {
+	if m.residual > 0 && !addLater {
 		g.Residual = t[m.residual].Float32s()
 	}
 	if m.c == 0 || t[m.c] == nil {

@@ -322,60 +322,29 @@ func matchSplit(l *lowerer, n *graph.Node) *lowered {
 	return f
 }
 
-// matchSlice covers Slice with constant bounds and positive steps, in either
-// layout.
+// matchSlice covers Slice with positive steps, in either layout.
 func matchSlice(l *lowerer, n *graph.Node) *lowered {
 	rank := l.rankOf(n.In(0))
 	attrs, ok := l.attrs(n)
 	if !n.Is("Slice") || !ok || rank < 1 || attrs.Since < 10 {
 		return nil
 	}
-	var p [4][]int64 // starts, ends, axes, steps
-	for i := range p {
-		v := n.In(i + 1)
-		if v == nil {
-			continue
-		}
-		c := l.constant(v)
-		if c == nil || !c.Type.IsInt() {
-			return nil
-		}
-		p[i] = c.Ints()
-	}
-	if p[2] == nil {
-		for i := range p[0] {
-			p[2] = append(p[2], int64(i))
-		}
-	}
-	if p[3] == nil {
-		p[3] = slices.Repeat([]int64{1}, len(p[0]))
-	}
-	if len(p[0]) != len(p[1]) || len(p[0]) != len(p[2]) || len(p[0]) != len(p[3]) {
-		return nil
-	}
-	axes := make([]int, len(p[2]))
-	for i, a := range p[2] {
-		axis, ok := op.Axis(int(a), rank)
-		if !ok || p[3][i] < 1 || slices.Contains(axes[:i], axis) {
-			return nil
-		}
-		axes[i] = axis
-	}
-	f := &lowered{in: n.Inputs()[:1], out: n.Outputs(), nodes: []*graph.Node{n}}
+	f := &lowered{in: n.Inputs(), out: n.Outputs()}
 	if l.float32Rank(n.In(0)) == rank {
 		keepLayout(f)
 	}
 	f.run = func(fr *frame, in []tensor.Value) ([]tensor.Value, error) {
-		if _, ok := in[0].(*tensor.Tensor); !ok {
+		x, ok := in[0].(*tensor.Tensor)
+		if !ok || x.Type == tensor.String || x.Type.Bits() < 8 || x.Rank() != rank {
 			return nil, errFallback
 		}
-		t, ok := wholeBytes(in)
-		if !ok || t[0].Rank() != rank {
+		p, ok := sliceBounds(in, rank)
+		if !ok {
 			return nil, errFallback
 		}
-		x := t[0]
 		shape, strides, first := slices.Clone(x.Shape), tensor.Strides(x.Shape), 0
-		for i, axis := range axes {
+		for i := range p[0] {
+			axis, _ := op.Axis(int(p[2][i]), rank)
 			if f.outLast > 0 {
 				axis = lastAxis(axis, rank)
 			}
@@ -387,9 +356,10 @@ func matchSlice(l *lowerer, n *graph.Node) *lowered {
 				return min(max(v, 0), size)
 			}
 			start, end := clamp(p[0][i]), clamp(p[1][i])
-			shape[axis] = int(max(0, (end-start+p[3][i]-1)/p[3][i]))
+			step := min(p[3][i], size+1)
+			shape[axis] = int(max(0, (end-start+step-1)/step))
 			first += int(start) * strides[axis]
-			strides[axis] *= int(p[3][i])
+			strides[axis] *= int(step)
 		}
 		out := fr.new(x.Type, shape...)
 		size := x.Type.Bits() / 8
@@ -399,6 +369,41 @@ func matchSlice(l *lowerer, n *graph.Node) *lowered {
 		return fr.one(out)
 	}
 	return f
+}
+
+// sliceBounds is starts, ends, axes and steps; false unless they are complete,
+// the steps positive and the axes distinct.
+func sliceBounds(in []tensor.Value, rank int) (p [4][]int64, ok bool) {
+	for i := range p {
+		if i+1 >= len(in) || in[i+1] == nil {
+			continue
+		}
+		t, ok := in[i+1].(*tensor.Tensor)
+		if !ok || t.Type != tensor.Int64 && t.Type != tensor.Int32 {
+			return p, false
+		}
+		p[i] = t.Ints()
+	}
+	if p[2] == nil {
+		for i := range p[0] {
+			p[2] = append(p[2], int64(i))
+		}
+	}
+	if p[3] == nil {
+		p[3] = slices.Repeat([]int64{1}, len(p[0]))
+	}
+	if len(p[0]) != len(p[1]) || len(p[0]) != len(p[2]) || len(p[0]) != len(p[3]) {
+		return p, false
+	}
+	seen := make([]bool, rank)
+	for i, a := range p[2] {
+		axis, ok := op.Axis(int(a), rank)
+		if !ok || p[3][i] < 1 || seen[axis] {
+			return p, false
+		}
+		seen[axis] = true
+	}
+	return p, true
 }
 
 // matchGather covers Gather.

@@ -306,7 +306,8 @@ var reductions = map[string]func(x []float32) float32{
 	"ReduceL2":   func(x []float32) float32 { return float32(math.Sqrt(float64(kernel.Dot(x, x)))) },
 }
 
-// matchReduce covers reductions over the last axes.
+// matchReduce covers reductions over neighbouring axes: any of them over the
+// last ones, sums and means over others.
 func matchReduce(l *lowerer, n *graph.Node) *lowered {
 	reduce := reductions[n.Op]
 	rank := l.float32Rank(n.In(0))
@@ -315,27 +316,35 @@ func matchReduce(l *lowerer, n *graph.Node) *lowered {
 		return nil
 	}
 	axes, ok := l.axes(n, attrs, rank)
-	if !ok || axes[0] != rank-len(axes) {
+	if !ok || axes[len(axes)-1]-axes[0] != len(axes)-1 {
 		return nil
 	}
-	keep := attrs.Int("keepdims") != 0
-	return &lowered{in: n.Inputs()[:1], out: n.Outputs(), run: func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
+	first, end := axes[0], axes[0]+len(axes)
+	if end < rank && !n.Is("ReduceSum", "ReduceMean") {
+		return nil
+	}
+	keep, mean := attrs.Int("keepdims") != 0, n.Is("ReduceMean")
+	return &lowered{in: n.Inputs()[:1], out: n.Outputs(), nodes: []*graph.Node{n}, run: func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 		t, ok := in[0].(*tensor.Tensor)
 		if !ok || t.Type != tensor.Float32 || t.Rank() != rank || t.Len() == 0 {
 			return nil, errFallback
 		}
-		shape := slices.Clone(t.Shape[:axes[0]])
+		shape := slices.Clone(t.Shape[:first])
 		for range axes {
 			if keep {
 				shape = append(shape, 1)
 			}
 		}
-		out, y := f.floats(shape...)
-		x := t.Float32s()
-		n := len(x) / len(y)
-		f.rows(len(y), len(x), func(from, to int) {
+		out, y := f.floats(append(shape, t.Shape[end:]...)...)
+		x, outer, inner := t.Float32s(), volume(t.Shape[:first]), volume(t.Shape[end:])
+		n := len(x) / outer
+		f.rows(outer, len(x), func(from, to int) {
 			for i := from; i < to; i++ {
-				y[i] = reduce(x[i*n : (i+1)*n])
+				if inner == 1 {
+					y[i] = reduce(x[i*n : (i+1)*n])
+					continue
+				}
+				sumRows(y[i*inner:(i+1)*inner], x[i*n:(i+1)*n], mean)
 			}
 		})
 		return f.one(out)

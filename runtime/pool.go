@@ -165,7 +165,7 @@ func matchGlobalPool(l *lowerer, n *graph.Node) *lowered {
 		v := x.Float32s()
 		for i := range x.Shape[0] {
 			if last {
-				meanRows(y[i*c:(i+1)*c], v[i*c*pixels:(i+1)*c*pixels])
+				sumRows(y[i*c:(i+1)*c], v[i*c*pixels:(i+1)*c*pixels], true)
 				continue
 			}
 			for j := i * c; j < (i+1)*c; j++ {
@@ -177,15 +177,17 @@ func matchGlobalPool(l *lowerer, n *graph.Node) *lowered {
 	return f
 }
 
-// meanRows is the mean of the rows of x, each as long as y.
-func meanRows(y, x []float32) {
+// sumRows is the sum or the mean of the rows of x, each as long as y.
+func sumRows(y, x []float32, mean bool) {
 	c := len(y)
 	copy(y, x[:c])
 	rows := len(x) / c
 	for r := 1; r < rows; r++ {
 		kernel.Add.Apply(y, y, x[r*c:(r+1)*c])
 	}
-	kernel.Function{Kind: kernel.Line, A: 1 / float32(rows), Lo: negInf, Hi: -negInf}.Apply(y, y)
+	if mean {
+		kernel.Function{Kind: kernel.Line, A: 1 / float32(rows), Lo: negInf, Hi: -negInf}.Apply(y, y)
+	}
 }
 
 // axes is the sorted axes of a reduction, from its attribute or a constant.

@@ -164,6 +164,15 @@ type step struct {
 	free     []int
 	observe  []observed
 	retains  bool // the evaluation may keep its inputs beyond the step
+	memo     *memo
+}
+
+// memo is the last inputs and outputs of a step that computes with shapes
+// alone: with the same again, it is not run. What it reads is constant, the
+// output of another such step, or, for Shape and Size, only a shape.
+type memo struct {
+	shape   []int // of the input of Shape and Size
+	in, out []tensor.Value
 }
 
 // observed is a watched value: output i of a step.

@@ -11,6 +11,7 @@ func (m *Model) Clone() *Model {
 	c.Functions = make([]*Function, len(m.Functions))
 	for i, f := range m.Functions {
 		g := *f
+		g.Opsets, g.Attrs = slices.Clone(f.Opsets), slices.Clone(f.Attrs)
 		g.Body = f.Body.cloneInto(&nameSet{cloneMap(f.Body.names.taken)}, map[*Value]*Value{})
 		c.Functions[i] = &g
 	}

@@ -18,6 +18,9 @@ var Chains = pass.Pass{
 		rewrite.Run(c, m, []rewrite.Local{
 			{Ops: []string{"Transpose"}, Apply: mergeTransposes},
 			{Ops: []string{"Reshape", "Flatten", "Squeeze", "Unsqueeze"}, Apply: mergeReshapes},
+			{Ops: []string{"Reshape", "Flatten", "Squeeze", "Unsqueeze"}, Apply: mergeAroundTranspose},
+			{Ops: []string{"Reshape", "Flatten", "Squeeze"}, Apply: dropReduced},
+			{Ops: broadcasting, Apply: dropExpand},
 			{Ops: []string{"Cast"}, Apply: mergeCasts},
 			{Ops: []string{"Slice"}, Apply: mergeSlices},
 			{Ops: []string{"Pad"}, Apply: mergePads},

@@ -27,6 +27,7 @@ var Affine = pass.Pass{
 		rewrite.Run(c, m, []rewrite.Local{
 			{Ops: []string{"Add"}, Apply: matMulToGemm},
 			{Ops: []string{"Add", "Sub", "Mul", "Div"}, Apply: joinConstants},
+			{Ops: []string{"MatMul"}, Apply: joinFactors},
 			{Ops: []string{"Add", "Sub", "Mul", "Div"}, Apply: intoBefore},
 			{Ops: []string{"Add", "Sub", "Mul", "Div"}, Apply: intoBehind},
 		})
@@ -245,6 +246,30 @@ func joinConstants(e *rewrite.Editor, n *graph.Node) {
 	if v != nil {
 		e.Replace(n, n.Out(0), v, "merged with %s", b.x.Def().Title())
 	}
+}
+
+// joinFactors makes MatMul(a*x, b*y) of single values a and b
+// MatMul((a*b)*x, y): exporters scale queries and keys each by a root.
+func joinFactors(e *rewrite.Editor, n *graph.Node) {
+	var factors [2]affine
+	for i := range factors {
+		d := n.In(i).Def()
+		if d == nil || n.In(i).Only() == nil || !d.Is("Mul", "Div") {
+			return
+		}
+		var ok bool
+		if factors[i], ok = affineAt(d); !ok || factors[i].scale.Len() != 1 || e.Rank(factors[i].x) != e.Rank(n.In(i)) {
+			return
+		}
+	}
+	elem := e.Type(n.Out(0)).Elem
+	t := combined(elem, factors[0].scale, factors[1].scale, func(p, q float64) float64 { return p * q })
+	if t == nil || elem.Bits() < 32 || !e.Allow() {
+		return
+	}
+	x := e.Add(n, "Mul", []*graph.Value{factors[0].x, e.Const(n, t.Reshaped())})
+	y := e.Add(n, "MatMul", []*graph.Value{x, factors[1].x})
+	e.Replace(n, n.Out(0), y, "factors of both sides joined")
 }
 
 // combined is f of two constants, broadcast; nil if that is larger than both

@@ -106,13 +106,27 @@ func attentionScale(e *rewrite.Editor, m *rewrite.Match) (float32, bool) {
 
 func attention(e *rewrite.Editor, m *rewrite.Match) *graph.Value {
 	scale, _ := attentionScale(e, m)
+	q := m.Value("q")
+	if a, ok := scaledQuery(e, q); ok { // (c*q)*k^T = c*(q*k^T)
+		scale *= float32(a.scale.Floats()[0])
+		q = a.x
+	}
 	n := keys(m)
 	k := n.In(0)
 	if n.Ints("perm")[1] == 2 {
 		k = e.Add(m.Root, "Transpose", []*graph.Value{k}, graph.Ints("perm", 0, 2, 1, 3))
 	}
-	in := []*graph.Value{m.Value("q"), k, m.Value("v"), m.Value("mask")}
+	in := []*graph.Value{q, k, m.Value("v"), m.Value("mask")}
 	return e.Add(m.Root, "Attention", in, graph.Float("scale", scale))
+}
+
+// scaledQuery is a factor of the query that can become part of the scale.
+func scaledQuery(e *rewrite.Editor, q *graph.Value) (affine, bool) {
+	if q.Def() == nil || q.Only() == nil || !q.Def().Is("Mul", "Div") {
+		return affine{}, false
+	}
+	a, ok := affineAt(q.Def())
+	return a, ok && a.scale.Len() == 1 && a.scale.Floats()[0] > 0 && e.Rank(a.x) == 4
 }
 
 // splitsHeads declines reshapes that do more than split and merge the heads.

@@ -194,6 +194,12 @@ func spreadAVX2(partial *float32, src *float32, center *float32, n int)
 func expSumAVX2(partial *float32, dst *float32, src *float32, center *float32, n int)
 
 //go:noescape
+func winogradInputAVX2(p *byte)
+
+//go:noescape
+func winogradOutputAVX2(p *byte)
+
+//go:noescape
 func tileAVX512_1x8(p *byte)
 
 //go:noescape
@@ -501,3 +507,9 @@ func spreadAVX512(partial *float32, src *float32, center *float32, n int)
 
 //go:noescape
 func expSumAVX512(partial *float32, dst *float32, src *float32, center *float32, n int)
+
+//go:noescape
+func winogradInputAVX512(p *byte)
+
+//go:noescape
+func winogradOutputAVX512(p *byte)

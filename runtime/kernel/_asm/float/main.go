@@ -13,6 +13,7 @@ func main() {
 		tiles(v)
 		depthwise(v)
 		elementwise(v)
+		winograd(v)
 	}
 	Generate()
 }
