@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance agree zoo bench-simplify bench-compress generate fuzz clean
+.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance agree zoo bench-runtime bench-simplify bench-compress generate fuzz clean
 
 all: build
 
@@ -111,6 +111,13 @@ bench-simplify: build build/venv-simplify
 # Pruning, sharing and distilling of shipped models; DATA holds MNIST's four idx.gz files (models/README.md).
 bench-compress: build $(VENV)/installed
 	$(PYTHON) testdata/bench_compress.py bin/onnxopt $(DATA) build/compress
+
+# Speed and memory beside onnxruntime, interleaved, of float files and of the same quantized (build/zoo: make zoo).
+BENCH ?= resnet18 resnet50 mobilenetv2 efficientnet_b0 vit_b_16 encoder minilm
+bench-runtime: build $(VENV)/installed
+	$(PYTHON) testdata/bench_runtime.py bin/onnxopt $(BENCH:%=build/zoo/%.onnx)
+	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --int8 build/int8 $(BENCH:%=build/zoo/%.onnx)
+	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --int8 build/int8 --batch 64 models/lenet5.onnx
 
 # Protobuf code and assembly, from onnx.proto (needs protoc and protoc-gen-go) and runtime/kernel/_asm.
 generate:

@@ -7,6 +7,7 @@ the machine counts little, and of the processor time spent, which it does not to
 import argparse
 import glob
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,22 @@ import numpy as np
 import onnx
 
 RUNS = 25
+
+
+def quantized(tool, path, folder):
+    """The model as the tool quantizes it, made once, with the sample of the original beside it."""
+    os.makedirs(folder, exist_ok=True)
+    out = os.path.join(folder, os.path.basename(path))
+    sample = path[:-5] + ".npz"
+    if not os.path.exists(out):
+        data = ["--data", sample] if os.path.exists(sample) else []
+        done = subprocess.run([tool, "optimize", path, "-o", out, "--preset", "int8", "--calibration-samples", "2", "--samples", "1", "--max-drop", "100",
+                               "--force", "-q"] + data, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip().split("\n")[-1])
+    if os.path.exists(sample) and not os.path.exists(out[:-5] + ".npz"):
+        shutil.copy(sample, out[:-5] + ".npz")
+    return out
 
 
 def inputs(path, batch):
@@ -136,6 +153,7 @@ def main():
     p.add_argument("--engines", default="onnxruntime")
     p.add_argument("--threads", default="1")
     p.add_argument("--batch", type=int, default=1)
+    p.add_argument("--int8", metavar="FOLDER", help="quantize the models into FOLDER and compare on those files")
     p.add_argument("--runs", type=int, default=RUNS)
     a = p.parse_args()
     print("| network | threads | engine | ours ms | theirs ms | ratio | processor time, median | least | our MB | their MB | our start s | their start s |")
@@ -143,6 +161,8 @@ def main():
     for path in a.models:
         for threads in a.threads.split(","):
             try:
+                if a.int8:
+                    path = quantized(a.tool, path, a.int8)
                 compare(a.tool, path, a.engines.split(","), int(threads), a.batch, a.runs)
             except (RuntimeError, ValueError, OSError) as e:
                 print(f"| {os.path.basename(path)} | {threads} | {e} |", flush=True)
