@@ -7,7 +7,6 @@ the machine counts little, and of the processor time spent, which it does not to
 import argparse
 import glob
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,19 +18,17 @@ import onnx
 RUNS = 25
 
 
-def quantized(tool, path, folder):
-    """The model as the tool quantizes it, made once, with the sample of the original beside it."""
+def quantized(tool, path, folder, batch):
+    """The model as the tool quantizes it, made once, with the inputs of the original beside it."""
     os.makedirs(folder, exist_ok=True)
     out = os.path.join(folder, os.path.basename(path))
-    sample = path[:-5] + ".npz"
+    sample = out[:-5] + ".npz"
     if not os.path.exists(out):
-        data = ["--data", sample] if os.path.exists(sample) else []
-        done = subprocess.run([tool, "optimize", path, "-o", out, "--preset", "int8", "--calibration-samples", "2", "--samples", "1", "--max-drop", "100",
-                               "--force", "-q"] + data, capture_output=True, text=True)
+        np.savez(sample, **inputs(path, batch))
+        done = subprocess.run([tool, "optimize", path, "-o", out, "--preset", "int8", "--data", sample, "--calibration-samples", "2", "--samples", "1",
+                               "--max-drop", "100", "--force", "-q"], capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(done.stderr.strip().split("\n")[-1])
-    if os.path.exists(sample) and not os.path.exists(out[:-5] + ".npz"):
-        shutil.copy(sample, out[:-5] + ".npz")
     return out
 
 
@@ -162,7 +159,7 @@ def main():
         for threads in a.threads.split(","):
             try:
                 if a.int8:
-                    path = quantized(a.tool, path, a.int8)
+                    path = quantized(a.tool, path, a.int8, a.batch)
                 compare(a.tool, path, a.engines.split(","), int(threads), a.batch, a.runs)
             except (RuntimeError, ValueError, OSError) as e:
                 print(f"| {os.path.basename(path)} | {threads} | {e} |", flush=True)
