@@ -315,7 +315,7 @@ func (w *windows) plan(shape []int, im image, merged bool, need int, wide bool) 
 	if !w.copied {
 		w.ph, w.pw = im.h, im.w
 	}
-	if im.n*w.ph*w.pw*im.c > math.MaxInt32/2 {
+	if im.n*w.ph*w.pw*im.c > math.MaxInt32/2 || im.n*im.oh*im.ow > math.MaxInt32/8 {
 		*w = windows{}
 		return errFallback
 	}
