@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance agree zoo bench-runtime bench-simplify bench-compress generate fuzz clean
+.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance agree zoo bench-runtime bench-quantize bench-simplify bench-compress generate fuzz clean
 
 all: build
 
@@ -56,6 +56,16 @@ test-peers: build build/conformance
 # Broken and adversarial files: one line, exit code 1, no hang, little memory. PEERS=--peers asks other tools, too.
 test-hostile: build $(VENV)/installed
 	$(PYTHON) testdata/hostile.py bin/onnxopt build/hostile $(PEERS)
+
+# Quantize the real models of build/zoo with this tool and its peers; hours. BENCH="a.onnx b.onnx" and FLAGS choose.
+BENCH ?= $(wildcard build/zoo/*.onnx)
+bench-quantize: build build/peers/installed
+	$(PYTHON) testdata/bench_quantize.py bin/onnxopt build/bench-quantize $(BENCH) --json build/bench-quantize.json $(FLAGS)
+
+build/peers/installed: testdata/peers.txt $(VENV)/installed
+	python3 -m venv build/peers
+	build/peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 # Quantized operators and models, bit for bit against onnxruntime, and against onnxruntime without VNNI if qemu-x86_64 is there.
 agree: build build/conformance

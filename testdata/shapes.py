@@ -102,7 +102,7 @@ def infer(tool, path):
 def theirs(tool, path):
     """Sizes by name, in a process of its own that may take TIME_LIMIT seconds; or what went wrong."""
     try:
-        r = subprocess.run([sys.executable, __file__, "--infer", tool, path], capture_output=True, text=True, timeout=TIME_LIMIT)
+        r = subprocess.run([sys.executable, os.path.abspath(__file__), "--infer", tool, path], capture_output=True, text=True, timeout=TIME_LIMIT, cwd=os.path.dirname(path))
     except subprocess.TimeoutExpired:
         return "too slow"
     if r.returncode:

@@ -84,8 +84,8 @@ func (o *compressor) declare(f *pflag.FlagSet) {
 	f.BoolVar(&o.o.Fixed, "fixed", false, "no search: exactly --density, whatever it loses")
 	f.IntVar(&o.o.Values, "values", 0, "shared values of a layer beside zero (default 8)")
 	f.IntVar(&o.o.BiasBits, "bias-bits", 0, "bits of biases (default 7)")
-	f.IntVar(&o.o.PruneSteps, "steps", 0, "training steps of the first rung (default 4000); the others take a fifth of it")
-	f.IntVar(&o.o.ShareSteps, "share-steps", 0, "training steps with shared weights (default 1600)")
+	f.IntVar(&o.o.PruneSteps, "steps", 0, "training steps of the first rung (default 6000); the others take a sixth of it")
+	f.IntVar(&o.o.ShareSteps, "share-steps", 0, "training steps with shared weights (default 2000)")
 	f.Float64Var(&o.o.Rate, "rate", 0, "peak learning rate (default 0.002)")
 	f.IntSliceVar(&o.pattern, "pattern", nil, "N,M keeps N of every M consecutive weights")
 	f.BoolVar(&o.o.Pattern.PerLayer, "per-layer", false, "the same density in every layer instead of over all")
@@ -331,13 +331,13 @@ func (o *compressor) show(took time.Duration) error {
 
 func (r *compressReport) print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "stage\tkept\tbytes\tlost points\tfits\t\n")
+	fmt.Fprintf(t, "stage\tkept\tbytes\theld agreement\tlost points\tfits\t\n")
 	for _, c := range r.Search.Seen {
 		size := ""
 		if c.Bytes > 0 {
 			size = fmt.Sprint(c.Bytes)
 		}
-		fmt.Fprintf(t, "%s\t%.2f %%\t%s\t%.2f\t%v\t\n", c.Stage, 100*c.Density, size, c.Loss, c.Fits)
+		fmt.Fprintf(t, "%s\t%.2f %%\t%s\t%.2f %%\t%.2f\t%v\t\n", c.Stage, 100*c.Density, size, 100*c.Measure.Held.Agreement, c.Loss, c.Fits)
 	}
 	t.Flush()
 	fmt.Fprintln(w)

@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -14,6 +17,8 @@ import (
 	"onnxopt/passes"
 	"onnxopt/passes/pass"
 	"onnxopt/passes/quant"
+	htmlreport "onnxopt/passes/report"
+	"onnxopt/passes/search"
 	"onnxopt/runtime"
 	"onnxopt/runtime/compare"
 	"onnxopt/runtime/samples"
@@ -39,6 +44,7 @@ type optimizer struct {
 	calibrationSamples, samples, threads       int
 	json, stats, verify, force, quiet, verbose bool
 	ranges                                     string // calibration file to read
+	page, recipe, recipeOut                    string
 	qoperator                                  bool
 	settings                                   pass.Settings
 
@@ -48,6 +54,7 @@ type optimizer struct {
 	float  *graph.Model // the float model with the same structure, for comparison
 	result report
 	ledger *pass.Ledger
+	list   []pass.Pass
 	job    *pass.Calibration // nil unless calibration is sharded
 }
 
@@ -68,6 +75,9 @@ func (o *optimizer) declare(f *pflag.FlagSet) {
 	f.Float64Var(&o.settings.Prune.Channels, "prune-channels", 0, "remove this share of the channels, neurons and heads")
 	f.IntVar(&o.settings.Cluster.Values, "cluster", 0, "share weights: size of a codebook, 2 to 256")
 	f.IntVar(&o.settings.MaxFold, "max-fold", 0, "bytes that constant folding may add for one tensor")
+	f.StringVar(&o.page, "report", "", "write a page with plots of what was done and what it did")
+	f.StringVar(&o.recipeOut, "save-recipe", "", "write what was chosen to this file")
+	f.StringVar(&o.recipe, "recipe", "", "do what --save-recipe wrote: the same file from the same model and samples")
 	f.StringSliceVar(&o.printAfter, "print-after", nil, "print the graph as text after these passes, or all")
 	f.BoolVar(&o.stats, "stats", false, "print time and changes of every pass")
 	f.BoolVar(&o.verify, "verify", false, "run the model before and after every pass that promises equal outputs")
@@ -107,13 +117,39 @@ func (o *optimizer) run(c *call) error {
 	}
 	if err := o.judge(list); err != nil && !o.force {
 		o.show()
-		return err
+		return errors.Join(err, o.writePage(err))
 	}
 	if err := onnx.Save(o.model, o.out, onnx.SaveOptions{}); err != nil {
 		return err
 	}
 	o.result.Written = true
+	if err := errors.Join(o.writePage(nil), o.saveRecipe()); err != nil {
+		return err
+	}
 	return o.show()
+}
+
+// writePage writes the page of --report.
+func (o *optimizer) writePage(refusal error) error {
+	if o.page == "" {
+		return nil
+	}
+	r := o.result
+	p := htmlreport.Report{Input: r.Input, Output: r.Output, Preset: r.Preset, Written: r.Written, Before: r.Before, After: r.After,
+		Compare: r.Compare, Ledger: o.ledger, Model: o.model, Recipe: o.recipeText()}
+	if refusal != nil {
+		p.Refusal = refusal.Error()
+	}
+	for _, e := range o.ledger.Entries {
+		if e.Action == pass.Warning {
+			p.Warnings = append(p.Warnings, e.Detail)
+		}
+	}
+	var b bytes.Buffer
+	if err := p.Write(&b); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return os.WriteFile(o.page, b.Bytes(), 0o666)
 }
 
 // pipeline resolves the preset, the flags that ask for a lossy pass, and -d.
@@ -128,6 +164,9 @@ func (o *optimizer) pipeline() ([]pass.Pass, error) {
 			return nil, fmt.Errorf("optimize: -d %s: want PASS/off with a pass of onnxopt passes", d)
 		}
 		o.off[name] = true
+	}
+	if o.recipe != "" {
+		return o.readRecipe()
 	}
 	if len(o.passes) > 0 {
 		return passes.Select(o.passes)
@@ -171,6 +210,7 @@ func (o *optimizer) evaluation() (*samples.Set, []int, error) {
 // optimize runs the passes. The model as it is before the first lossy pass is
 // kept for the comparison of inner tensors.
 func (o *optimizer) optimize(list []pass.Pass) error {
+	o.list = list
 	p := &progress{c: o.c, off: o.quiet}
 	opts := pass.Options{Settings: o.settings, Off: o.off, Progress: p.update}
 	opts.Settings.Threads, opts.Settings.Device = o.threads, o.device
@@ -276,8 +316,8 @@ func (o *optimizer) measure(original *graph.Model, eval *samples.Set, labels []i
 		return err
 	}
 	o.result = report{Input: o.c.args[0], Output: o.out, Preset: o.preset, Ledger: o.ledger,
-		Before: figures{int64(len(before)), parameters(original.Graph), nodes(original.Graph)},
-		After:  figures{int64(len(b)), parameters(again.Graph), nodes(again.Graph)}}
+		Before: htmlreport.Figures{Bytes: int64(len(before)), Parameters: parameters(original.Graph), Nodes: nodes(original.Graph)},
+		After:  htmlreport.Figures{Bytes: int64(len(b)), Parameters: parameters(again.Graph), Nodes: nodes(again.Graph)}}
 	if eval == nil {
 		if _, err := runtime.Compile(again, runtime.Options{}); err != nil {
 			o.result.Warnings = append(o.result.Warnings, fmt.Sprintf("not run: %v", err))
@@ -320,11 +360,35 @@ func (o *optimizer) judge(list []pass.Pass) error {
 	drop, what := 100*(1-r.Compare.Agreement), "agreement with the original"
 	if t := r.Compare.Top1; t != nil {
 		drop, what = 100*(t.A-t.B), "top-1"
+	} else if err := o.judgeSQNR(); err != nil {
+		return err
 	} else if len(r.Compare.Outputs) == 0 || r.Compare.Agreement == 0 {
 		return nil
 	}
 	if drop > o.maxDrop+1e-9 {
 		return refuse("%s fell by %.2f points, more than --max-drop %.2f; not written (--force writes it)", what, drop, o.maxDrop)
+	}
+	return nil
+}
+
+// judgeSQNR refuses a quantized model without labels whose outputs are too noisy,
+// naming the worst values inside.
+func (o *optimizer) judgeSQNR() error {
+	want := cmp.Or(o.settings.Quant.MinSQNR, search.DefaultMinSQNR)
+	if o.ledger.Changes("quantize")+o.ledger.Changes("quantize-weights")+o.ledger.Changes("quantize-dynamic") == 0 {
+		return nil
+	}
+	for _, t := range o.result.Compare.Outputs {
+		if t.SQNR >= want {
+			continue
+		}
+		inner := slices.Clone(o.result.Compare.Tensors)
+		slices.SortStableFunc(inner, func(a, b compare.Tensor) int { return cmp.Compare(a.SQNR, b.SQNR) })
+		var worst []string
+		for _, w := range inner[:min(3, len(inner))] {
+			worst = append(worst, fmt.Sprintf("%s %s %.1f dB", w.Op, w.Name, w.SQNR))
+		}
+		return refuse("output %s has an SQNR of %.1f dB, less than --min-sqnr %.0f; worst inside: %s; not written (--force writes it)", t.Name, t.SQNR, want, strings.Join(worst, ", "))
 	}
 	return nil
 }

@@ -9,27 +9,21 @@ import (
 	"text/tabwriter"
 
 	"onnxopt/passes/pass"
+	htmlreport "onnxopt/passes/report"
 	"onnxopt/runtime/compare"
 )
 
-// figures are the size of a model.
-type figures struct {
-	Bytes      int64 `json:"bytes"`
-	Parameters int   `json:"parameters"`
-	Nodes      int   `json:"nodes"`
-}
-
 // report is the result of optimize, as --json prints it.
 type report struct {
-	Input    string          `json:"input"`
-	Output   string          `json:"output"`
-	Preset   string          `json:"preset,omitempty"`
-	Written  bool            `json:"written"`
-	Before   figures         `json:"before"`
-	After    figures         `json:"after"`
-	Compare  *compare.Result `json:"compare,omitempty"`
-	Warnings []string        `json:"warnings,omitempty"`
-	Ledger   *pass.Ledger    `json:"ledger"`
+	Input    string             `json:"input"`
+	Output   string             `json:"output"`
+	Preset   string             `json:"preset,omitempty"`
+	Written  bool               `json:"written"`
+	Before   htmlreport.Figures `json:"before"`
+	After    htmlreport.Figures `json:"after"`
+	Compare  *compare.Result    `json:"compare,omitempty"`
+	Warnings []string           `json:"warnings,omitempty"`
+	Ledger   *pass.Ledger       `json:"ledger"`
 }
 
 func (r *report) print(w io.Writer, stats, quiet, verbose bool) {

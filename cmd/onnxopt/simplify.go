@@ -16,6 +16,7 @@ import (
 	"onnxopt/onnx/graph"
 	"onnxopt/passes"
 	"onnxopt/passes/pass"
+	htmlreport "onnxopt/passes/report"
 	"onnxopt/passes/trace"
 	"onnxopt/runtime/compare"
 	"onnxopt/runtime/samples"
@@ -185,8 +186,8 @@ func (s *simplifier) show(c *call, r *report) error {
 	return nil
 }
 
-func figuresOf(m *graph.Model) figures {
-	return figures{int64(onnx.Size(m)), parameters(m.Graph), nodes(m.Graph)}
+func figuresOf(m *graph.Model) htmlreport.Figures {
+	return htmlreport.Figures{Bytes: int64(onnx.Size(m)), Parameters: parameters(m.Graph), Nodes: nodes(m.Graph)}
 }
 
 // leastSQNR is the signal to noise in dB that rewrites must keep: about 1e-5 of

@@ -230,7 +230,7 @@ func (s *step) fitInputs(n *graph.Node, old, new *op.Schema) error {
 			return fmt.Errorf("input %d (%s) has no counterpart", i, v)
 		case v == nil && !p.Optional && !p.Variadic:
 			return fmt.Errorf("input %s is missing", p.Name)
-		case v != nil && !s.allowed(v, old, old.InParam(i), new, p):
+		case v != nil && !s.allowed(v, old.InParam(i), p):
 			return fmt.Errorf("input %s has type %v", p.Name, s.info.Type(v))
 		}
 	}
@@ -250,7 +250,7 @@ func (s *step) fitOutputs(n *graph.Node, old, new *op.Schema) error {
 				return fmt.Errorf("output %s has no counterpart", v.Name)
 			}
 			n.DropOut(i)
-		} else if v != nil && !s.allowed(v, old, old.OutParam(i), new, p) {
+		} else if v != nil && !s.allowed(v, old.OutParam(i), p) {
 			return fmt.Errorf("output %s has type %v", p.Name, s.info.Type(v))
 		}
 	}
@@ -259,16 +259,16 @@ func (s *step) fitOutputs(n *graph.Node, old, new *op.Schema) error {
 
 // allowed reports that the type of v, where it is known and fits the old
 // schema, fits the new one.
-func (s *step) allowed(v *graph.Value, old *op.Schema, was *op.Param, new *op.Schema, is *op.Param) bool {
+func (s *step) allowed(v *graph.Value, was, is *op.Param) bool {
 	t := s.info.Type(v)
-	if !t.Known() || was == nil || !accepts(old, *was, t) {
+	if !t.Known() || was == nil || !accepts(*was, t) {
 		return true
 	}
-	return accepts(new, *is, t)
+	return accepts(*is, t)
 }
 
-func accepts(s *op.Schema, p op.Param, t graph.Type) bool {
-	return slices.ContainsFunc(s.Allowed(p), func(a graph.Type) bool { return !a.Conflict(t) })
+func accepts(p op.Param, t graph.Type) bool {
+	return slices.ContainsFunc(p.Allowed, func(a graph.Type) bool { return !a.Conflict(t) })
 }
 
 // isDefault reports that an attribute says what its absence says.

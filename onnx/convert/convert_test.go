@@ -175,8 +175,8 @@ func narrower(older, newer *op.Schema) string {
 		if q == nil {
 			return "input " + p.Name
 		}
-		for _, t := range older.Allowed(p) {
-			if !accepts(newer, *q, t) {
+		for _, t := range p.Allowed {
+			if !accepts(*q, t) {
 				return "input " + p.Name + " of type " + t.String()
 			}
 		}

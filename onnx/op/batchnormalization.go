@@ -49,7 +49,7 @@ func evalBatchNorm(e *Eval) error {
 	params := make([][]float64, 4)
 	for i := range params {
 		t := e.Tensor(i + 1)
-		if t.Len() != c {
+		if t.Rank() != 1 || t.Len() != c {
 			return fmt.Errorf("parameter %v for %d channels", t, c)
 		}
 		params[i] = t.Floats()

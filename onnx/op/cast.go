@@ -56,7 +56,7 @@ func inferCastTo(f *Infer, to tensor.DType) error {
 	if err := sameShape(f); err != nil {
 		return err
 	}
-	if d, ok := f.InData(0); ok {
+	if d, ok := f.InData(0); ok && CarriesData(to) {
 		if to == tensor.Bool {
 			d = truthDims(d)
 		}

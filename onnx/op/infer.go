@@ -77,6 +77,13 @@ func (f *Infer) SetData(i int, d []dim.Dim) {
 	}
 }
 
+// CarriesData is the element types whose elements are followed: those of shapes;
+// conditions, as 0 and 1; and floating point, through which some exporters
+// compute sizes, as far as they are whole.
+func CarriesData(t tensor.DType) bool {
+	return t == tensor.Int64 || t == tensor.Int32 || t == tensor.Bool || t == tensor.Float32 || t == tensor.Float64
+}
+
 // Ints is integer input i as constants; false unless all are known.
 func (f *Infer) Ints(i int) ([]int, bool) {
 	d, ok := f.InData(i)
@@ -151,8 +158,8 @@ func (r Resolved) bindTypes(f *Infer) {
 		}
 		if t, ok := bound[p.Type]; ok {
 			f.Out[i] = unranked(t)
-		} else if allowed := r.Schema.Allowed(*p); len(allowed) == 1 {
-			f.Out[i] = allowed[0]
+		} else if len(p.Allowed) == 1 {
+			f.Out[i] = p.Allowed[0]
 		}
 	}
 }

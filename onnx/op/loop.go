@@ -83,9 +83,6 @@ func inferCarried(f *Infer, body *graph.Graph, head, state, tail []graph.Type, a
 		}
 		changed := false
 		for i, t := range state {
-			if t.Kind != out[at+i].Kind { // an optional that the body opens
-				continue
-			}
 			if next := t.Join(out[at+i]); !next.Equal(t) {
 				state[i], changed = next, true
 			}

@@ -79,7 +79,9 @@ func evalMaxUnpool(e *Eval) error {
 	inner := make([]int, len(dims))
 	for i, d := range dims {
 		n, _ := d.Const()
-		inner[i] = int(max(n, 0))
+		if inner[i] = int(n); n < 0 {
+			return fmt.Errorf("input %v is unpooled to %v", x, dims)
+		}
 	}
 	shape := inner
 	if t := e.Tensor(2); t != nil {

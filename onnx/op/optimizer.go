@@ -2,6 +2,7 @@ package op
 
 import (
 	"fmt"
+	"slices"
 
 	"onnxopt/onnx/tensor"
 )
@@ -33,10 +34,14 @@ func optimizer(d *Def, states int, step func(a *Attrs, r float64, t int64) func(
 		}
 		update, norm := step(&e.Attrs, r.Floats()[0], t.Ints()[0]), e.Float("norm_coefficient")
 		for i := range n {
-			x, g := e.Tensor(2+i), e.Tensor(2+n+i)
-			v := [][]float64{x.Floats(), g.Floats()}
-			for k := range states {
-				v = append(v, e.Tensor(2+(2+k)*n+i).Floats())
+			x := e.Tensor(2 + i)
+			var v [][]float64 // the tensor, its gradient, its states
+			for k := range 2 + states {
+				y := e.Tensor(2 + k*n + i)
+				if y.Type != x.Type || !slices.Equal(y.Shape, x.Shape) {
+					return fmt.Errorf("%v for %v", y, x)
+				}
+				v = append(v, y.Floats())
 			}
 			s := make([]float64, states)
 			for j := range v[0] {

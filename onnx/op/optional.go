@@ -16,10 +16,15 @@ var opOptional = &Def{
 	Check: Exact,
 	Infer: inferOptional,
 	Eval: func(e *Eval) error {
+		if e.Value(0) == nil && !e.Has("type") {
+			return errUntyped
+		}
 		e.Set(0, &tensor.Optional{Value: e.Value(0)})
 		return nil
 	},
 }
+
+var errUntyped = errors.New("neither an input nor the attribute type is given")
 
 func inferOptional(f *Infer) error {
 	switch a := f.Attrs.Attr("type"); {
@@ -28,7 +33,7 @@ func inferOptional(f *Infer) error {
 			f.SetType(0, graph.OptionalOf(t))
 		}
 	case a == nil || a.Type == nil:
-		return errors.New("neither an input nor the attribute type is given")
+		return errUntyped
 	default:
 		f.SetType(0, graph.OptionalOf(*a.Type))
 	}

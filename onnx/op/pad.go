@@ -168,8 +168,8 @@ func padGeometry(e *Eval, x *tensor.Tensor) (before, shape []int, err error) {
 	before, shape = make([]int, x.Rank()), slices.Clone(x.Shape)
 	for i, a := range axes {
 		axis, ok := Axis(a, x.Rank())
-		if !ok {
-			return nil, nil, fmt.Errorf("axis %d of %v", a, x)
+		if !ok || slices.ContainsFunc(axes[:i], func(b int) bool { return (a-b)%x.Rank() == 0 }) {
+			return nil, nil, fmt.Errorf("axes %v of %v", axes, x)
 		}
 		before[axis] = pads[i]
 		shape[axis] += pads[i] + pads[len(axes)+i]

@@ -259,11 +259,15 @@ func resizeTo(steps []resizeStep, sizes []int, policy string) error {
 		}
 		steps[i].out, steps[i].scale = sizes[i], float64(sizes[i])/float64(in[i])
 	}
-	if policy == "not_larger" || policy == "not_smaller" {
+	switch policy {
+	case "", "stretch":
+	case "not_larger", "not_smaller":
 		scale, got := aspectSizes(in, sizes, policy)
 		for i := range steps {
 			steps[i].out, steps[i].scale = got[i], scale
 		}
+	default:
+		return fmt.Errorf("keep_aspect_ratio_policy %q", policy)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package op
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -25,6 +26,7 @@ type Param struct {
 	Variadic      bool
 	Min           int  // fewest values of a variadic parameter
 	Heterogeneous bool // the values of a variadic parameter may differ in type
+	Allowed       []graph.Type
 }
 
 // AttrSpec is an attribute. Default is nil if there is none.
@@ -69,10 +71,10 @@ func ParseSchema(text string) (*Schema, error) {
 	if s.In, err = parseParams(ends[0]); err != nil {
 		return nil, err
 	}
-	if s.Out, err = parseParams(ends[1]); err != nil || len(parts) == 1 {
+	if s.Out, err = parseParams(ends[1]); err != nil {
 		return s, err
 	}
-	rest := parts[1]
+	rest := strings.Join(parts[1:], "")
 	for {
 		rest = strings.TrimLeft(rest, " ")
 		if rest == "" || rest[0] == '|' {
@@ -93,7 +95,21 @@ func ParseSchema(text string) (*Schema, error) {
 			return nil, err
 		}
 	}
-	return s, nil
+	return s, errors.Join(s.allow(s.In), s.allow(s.Out))
+}
+
+// allow sets the types that parameters may have.
+func (s *Schema) allow(params []Param) error {
+	for i := range params {
+		p, ok := &params[i], false
+		if p.Allowed, ok = s.Types[p.Type]; !ok {
+			var err error
+			if p.Allowed, err = parseTypes(p.Type); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func parseParams(text string) ([]Param, error) {
@@ -276,15 +292,6 @@ func withMapValue(m, e graph.Type) graph.Type {
 	}
 	m.Of = &e
 	return m
-}
-
-// Allowed is the types that a parameter may have.
-func (s *Schema) Allowed(p Param) []graph.Type {
-	if t, ok := s.Types[p.Type]; ok {
-		return t
-	}
-	t, _ := parseTypes(p.Type)
-	return t
 }
 
 // Param is the parameter of slot i among params, nil if there is none.

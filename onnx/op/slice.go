@@ -174,7 +174,7 @@ func sliceParams(f *Infer, rank int) (starts, ends []dim.Dim, axes []int, steps 
 			steps, known = f.InData(4)
 		}
 	}
-	if axes == nil {
+	if len(axes) == 0 {
 		for i := range min(len(starts), rank) {
 			axes = append(axes, i)
 		}

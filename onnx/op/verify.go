@@ -108,7 +108,7 @@ func CheckTypes(m *graph.Model, n *graph.Node, typeOf func(*graph.Value) graph.T
 		if v == nil || p == nil || !t.Known() {
 			continue
 		}
-		if !slices.ContainsFunc(r.Schema.Allowed(*p), func(a graph.Type) bool { return !a.Conflict(t) }) {
+		if !slices.ContainsFunc(p.Allowed, func(a graph.Type) bool { return !a.Conflict(t) }) {
 			errs = append(errs, fmt.Errorf("node %s: input %s has type %v", n.Title(), p.Name, t))
 			continue
 		}

@@ -151,7 +151,7 @@ func (s *Info) setConstData(v *graph.Value, t *tensor.Tensor) {
 }
 
 func constData(t *tensor.Tensor) ([]dim.Dim, bool) {
-	if t.Rank() > 1 || t.Len() > maxData || !dataType(t.Type) {
+	if t.Rank() > 1 || t.Len() > maxData || !op.CarriesData(t.Type) {
 		return nil, false
 	}
 	d := make([]dim.Dim, t.Len())
@@ -167,13 +167,6 @@ func constData(t *tensor.Tensor) ([]dim.Dim, bool) {
 		}
 	}
 	return d, true
-}
-
-// dataType is the element types whose elements are followed: those of shapes;
-// conditions, as 0 and 1; and floating point, through which some exporters
-// compute sizes, as far as they are whole.
-func dataType(t tensor.DType) bool {
-	return t == tensor.Int64 || t == tensor.Int32 || t == tensor.Bool || t == tensor.Float32 || t == tensor.Float64
 }
 
 func (s *Info) node(n *graph.Node, opset func(string) int64) {
@@ -309,7 +302,7 @@ func (s *Info) output(n *graph.Node, v *graph.Value, t graph.Type, data []dim.Di
 		break
 	}
 	s.types[v] = s.named(t, dim.Fresh)
-	if data != nil && len(data) <= maxData && dataType(t.Elem) {
+	if data != nil && len(data) <= maxData && op.CarriesData(t.Elem) {
 		s.data[v] = data
 	}
 }

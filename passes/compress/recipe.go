@@ -20,9 +20,9 @@ import (
 type Recipe struct {
 	Values     int     // shared values of a layer beside zero; 0 is 8
 	BiasBits   int     // bits of biases and other vectors; 0 is 7
-	PruneSteps int     // of the first pruning; 0 is 4000
-	RungSteps  int     // of each further one; 0 is a fifth of PruneSteps
-	ShareSteps int     // of training with shared weights; 0 is 1600
+	PruneSteps int     // of the first pruning; 0 is 6000
+	RungSteps  int     // of each further one; 0 is a sixth of PruneSteps
+	ShareSteps int     // of training with shared weights; 0 is 2000
 	Batch      int     // 0 is 128
 	Rate       float64 // peak learning rate of pruning; 0 is 2e-3
 	ShareRate  float64 // and of sharing; 0 is half of it
@@ -40,9 +40,9 @@ func (r *Recipe) setDefaults() {
 	}
 	integer(&r.Values, 8)
 	integer(&r.BiasBits, 7)
-	integer(&r.PruneSteps, 4000)
-	integer(&r.RungSteps, max(r.PruneSteps/5, 1))
-	integer(&r.ShareSteps, 1600)
+	integer(&r.PruneSteps, 6000)
+	integer(&r.RungSteps, max(r.PruneSteps/6, 1))
+	integer(&r.ShareSteps, 2000)
 	integer(&r.Batch, 128)
 	if r.Rate == 0 {
 		r.Rate = 2e-3
@@ -65,10 +65,11 @@ func (r *Recipe) options(task *Task, steps int, rate float64) distill.Options {
 	return distill.Options{Targets: r.Targets, Augment: r.Augment, Steps: steps, Batch: r.Batch, Rate: rate, Seed: task.Seed, Threads: task.Threads}
 }
 
-// pruning trains from one density to another.
-func (r *Recipe) pruning(task *Task, from, to float64) stage {
+// pruning trains from one density to another; a further rung begins with the
+// zeros of the one before.
+func (r *Recipe) pruning(task *Task, first bool, from, to float64) stage {
 	steps := r.PruneSteps
-	if from < 1 {
+	if !first {
 		steps = r.RungSteps
 	}
 	return stage{name: "prune", density: to, o: r.options(task, steps, r.Rate), prune: &prune.Gradual{Pattern: r.Pattern, From: from, Density: to}}

@@ -11,6 +11,7 @@ import (
 	"onnxopt/passes/clean"
 	"onnxopt/passes/pass"
 	"onnxopt/passes/prune"
+	"onnxopt/runtime/grad"
 )
 
 // Options of Search. The zero value of a field is its default.
@@ -180,11 +181,16 @@ func (s *searcher) stage(ctx context.Context, st stage, m *graph.Model) (Candida
 const slack = 0.2
 
 // descend prunes rung by rung, until one loses more than sharing may win back.
+// What died in a rung is gone in the next, whose steps are faster for it.
 func (s *searcher) descend(ctx context.Context) ([]Candidate, error) {
 	var rungs []Candidate
+	total := float64(prunableWeights(s.original))
 	m, from, to := s.original, 1.0, s.o.Density
 	for len(rungs) < s.o.Rungs {
-		c, err := s.stage(ctx, s.o.pruning(s.task, from, to), m)
+		left := total / float64(max(prunableWeights(m), 1)) // shares are of the original's weights
+		st := s.o.pruning(s.task, len(rungs) == 0, min(from*left, 1), min(to*left, 1))
+		st.density = to
+		c, err := s.stage(ctx, st, m)
 		if err != nil {
 			return nil, err
 		}
@@ -192,17 +198,37 @@ func (s *searcher) descend(ctx context.Context) ([]Candidate, error) {
 			break
 		}
 		rungs = append(rungs, c)
-		m, from, to = c.model, to, to*s.o.Step
+		if m, err = alive(ctx, c.model); err != nil {
+			return nil, err
+		}
+		from, to = to, to*s.o.Step
 	}
 	return rungs, nil
+}
+
+// alive is a copy of m without dead units.
+func alive(ctx context.Context, m *graph.Model) (*graph.Model, error) {
+	c := m.Clone()
+	_, err := pass.Run(ctx, c, []pass.Pass{prune.DeadUnits, clean.Dead}, pass.Options{})
+	return c, err
+}
+
+func prunableWeights(m *graph.Model) int {
+	n := 0
+	for _, v := range grad.Weights(m) {
+		if prunable(v.Const().Shape) {
+			n += v.Const().Len()
+		}
+	}
+	return n
 }
 
 // share trains rungs with shared weights, the smallest first, until one fits.
 func (s *searcher) share(ctx context.Context, rungs []Candidate) error {
 	best := Candidate{Loss: math.Inf(1)}
 	for i := len(rungs) - 1; i >= 0 && !best.Fits; i-- {
-		m := rungs[i].model.Clone()
-		if _, err := pass.Run(ctx, m, []pass.Pass{prune.DeadUnits, clean.Dead}, pass.Options{}); err != nil {
+		m, err := alive(ctx, rungs[i].model)
+		if err != nil {
 			return err
 		}
 		c, err := s.stage(ctx, s.o.sharing(s.task, rungs[i].Density), m)

@@ -66,7 +66,7 @@ type Measure struct {
 }
 
 // viewSamples is the number of samples that are seen in every view.
-const viewSamples = 5000
+const viewSamples = 10000
 
 // measure scores a model through eval.
 func (t *Task) measure(eval func(d *distill.Data, a *distill.Answers, n, view int) (distill.Scores, error)) (Measure, error) {

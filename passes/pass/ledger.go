@@ -47,6 +47,11 @@ type Ledger struct {
 	Passes  []PassStats `json:"passes"`
 	// Rewrites is how many times Allow said yes.
 	Rewrites int `json:"rewrites"`
+	// What quantization chose: ranges, the sensitivity of layers if it was
+	// measured, and the layers that stayed in float for it.
+	Ranges      Ranges        `json:"-"`
+	Sensitivity []Sensitivity `json:"sensitivity,omitempty"`
+	Half        []string      `json:"half,omitempty"`
 }
 
 func (l *Ledger) add(e Entry) { l.Entries = append(l.Entries, e) }

@@ -61,6 +61,7 @@ func Run(ctx context.Context, m *graph.Model, passes []Pass, o Options) (*Ledger
 		}
 		i = end
 	}
+	c.Ledger.Ranges, c.Ledger.Sensitivity, c.Ledger.Half = c.Ranges, c.Sensitivity, c.Settings.Quant.Half
 	return c.Ledger, nil
 }
 

@@ -86,7 +86,7 @@ func (h *halver) convertible(n *graph.Node) ([]bool, string) {
 		if v == nil || p == nil || !h.float[v] {
 			continue
 		}
-		slots[i] = slices.ContainsFunc(r.Schema.Allowed(*p), func(t graph.Type) bool { return t.Kind == graph.TensorKind && t.Elem == h.to })
+		slots[i] = slices.ContainsFunc(p.Allowed, func(t graph.Type) bool { return t.Kind == graph.TensorKind && t.Elem == h.to })
 		if slots[i] {
 			converted[p.Type] = true
 		}

@@ -87,7 +87,8 @@ type convolution struct {
 	forward         *product // w [m,k] * columns [k,out]
 	weight          *product // columns [k,out] * dy' [out,m]
 	data            *product // w' [k,m] * dy [m,out]
-	dw              []float32
+	dw, wt          []float32
+	direct          bool // a kernel of one element: the patches are x itself
 	depthwise       bool
 	inSize, outSize int // of one image
 }
@@ -103,7 +104,9 @@ func newConvolution(p *pool, t *taps, batch, group, c, m int) *convolution {
 	v.cols, v.back, v.dw = make([]float32, k*t.out), make([]float32, k*t.out), make([]float32, k*v.m*group)
 	v.forward = newProduct(p, v.m, t.out, k, false, false, 1)
 	v.weight = newProduct(p, k, v.m, t.out, false, true, 1)
-	v.data = newProduct(p, k, t.out, v.m, true, false, 1)
+	v.data = newProduct(p, k, t.out, v.m, false, false, 1)
+	v.wt = make([]float32, len(v.dw))
+	v.direct = t.kernel == 1 && len(t.runs[0]) == 1 && t.runs[0][0] == tapRun{0, 0, t.in, 1}
 	return v
 }
 
@@ -118,74 +121,104 @@ func (v *convolution) each(f func(x, y, w, group int)) {
 	}
 }
 
-func (v *convolution) patches(x []float32) {
+// patches is the columns [k, out] of one group of channels.
+func (v *convolution) patches(x []float32) []float32 {
+	if v.direct {
+		return x[:v.c*v.in]
+	}
 	for c := range v.c {
 		v.columns(v.cols[c*v.kernel*v.out:], x[c*v.in:(c+1)*v.in])
 	}
+	return v.cols
 }
 
 // run computes y, which it replaces.
 func (v *convolution) run(y, x, w []float32) {
 	if v.depthwise {
 		clear(y)
-		v.eachTap(func(k int, r tapRun, xo, yo, wo int) {
-			axpy(y[yo+r.out:yo+r.out+r.n], w[wo+k], x[xo+r.in:], r.stride)
+		v.each(func(xo, yo, wo, _ int) {
+			v.planeForward(y[yo:yo+v.out], x[xo:xo+v.in], w[wo:wo+v.kernel])
 		})
 		return
 	}
 	v.each(func(xo, yo, wo, _ int) {
-		v.patches(x[xo:])
-		v.forward.run(y[yo:yo+v.m*v.out], w[wo:], v.cols, true)
+		v.forward.run(y[yo:yo+v.m*v.out], w[wo:], v.patches(x[xo:]), true)
 	})
 }
 
-// axpy is y[i] += a*x[i*stride].
-func axpy(y []float32, a float32, x []float32, stride int) {
-	if stride == 1 {
-		x = x[:len(y)]
-		for i := range y {
-			y[i] += a * x[i]
-		}
-		return
-	}
-	for i := range y {
-		y[i] += a * x[i*stride]
-	}
-}
-
-// eachTap visits the runs of all planes of a depthwise convolution.
-func (v *convolution) eachTap(f func(k int, r tapRun, x, y, w int)) {
-	v.each(func(xo, yo, wo, _ int) {
-		for k, runs := range v.runs {
-			for _, r := range runs {
-				f(k, r, xo, yo, wo)
+// planeForward adds one depthwise plane to y.
+func (v *convolution) planeForward(y, x, w []float32) {
+	for k, runs := range v.runs {
+		a := w[k]
+		for _, r := range runs {
+			dst, src := y[r.out:r.out+r.n], x[r.in:]
+			if r.stride == 1 {
+				src = src[:len(dst)]
+				for i := range dst {
+					dst[i] += a * src[i]
+				}
+				continue
+			}
+			for i := range dst {
+				dst[i] += a * src[i*r.stride]
 			}
 		}
-	})
+	}
+}
+
+// planeWeights adds to the gradient of one plane's kernel.
+func (v *convolution) planeWeights(gw, x, gy []float32) {
+	for k, runs := range v.runs {
+		sum := float32(0)
+		for _, r := range runs {
+			g, src := gy[r.out:r.out+r.n], x[r.in:]
+			if r.stride == 1 {
+				src = src[:len(g)]
+				for i, d := range g {
+					sum += d * src[i]
+				}
+				continue
+			}
+			for i, d := range g {
+				sum += d * src[i*r.stride]
+			}
+		}
+		gw[k] += sum
+	}
+}
+
+// planeData adds to the gradient of one plane.
+func (v *convolution) planeData(gx, w, gy []float32) {
+	for k, runs := range v.runs {
+		a := w[k]
+		for _, r := range runs {
+			g, dst := gy[r.out:r.out+r.n], gx[r.in:]
+			if r.stride == 1 {
+				dst = dst[:len(g)]
+				for i, d := range g {
+					dst[i] += a * d
+				}
+				continue
+			}
+			for i, d := range g {
+				dst[i*r.stride] += a * d
+			}
+		}
+	}
 }
 
 // weightGrad adds dW = dy * columns'.
 func (v *convolution) weightGrad(gw, x, gy []float32) {
 	if v.depthwise {
-		v.eachTap(func(k int, r tapRun, xo, yo, wo int) {
-			sum := float32(0)
-			src := x[xo+r.in:]
-			if r.stride == 1 {
-				gw[wo+k] += kernel.Dot(gy[yo+r.out:yo+r.out+r.n], src)
-				return
-			}
-			for i, g := range gy[yo+r.out : yo+r.out+r.n] {
-				sum += g * src[i*r.stride]
-			}
-			gw[wo+k] += sum
+		v.each(func(xo, yo, wo, _ int) {
+			v.planeWeights(gw[wo:wo+v.kernel], x[xo:xo+v.in], gy[yo:yo+v.out])
 		})
 		return
 	}
 	clear(v.dw)
 	k := v.c * v.kernel
 	v.each(func(xo, yo, wo, _ int) {
-		v.patches(x[xo:])
-		v.weight.run(v.dw[wo:wo+k*v.m], v.cols, gy[yo:], false)
+		v.weight.run(v.dw[wo:wo+k*v.m], v.patches(x[xo:]), gy[yo:], false)
 	})
 	for g := range v.group { // dw holds [k, m] for each group
 		part, dst := v.dw[g*k*v.m:], gw[g*k*v.m:]
@@ -200,16 +233,21 @@ func (v *convolution) weightGrad(gw, x, gy []float32) {
 // dataGrad adds dX = w' * dy, scattered.
 func (v *convolution) dataGrad(gx, w, gy []float32) {
 	if v.depthwise {
-		v.eachTap(func(k int, r tapRun, xo, yo, wo int) {
-			a, dst := w[wo+k], gx[xo+r.in:]
-			for i, g := range gy[yo+r.out : yo+r.out+r.n] {
-				dst[i*r.stride] += a * g
-			}
+		v.each(func(xo, yo, wo, _ int) {
+			v.planeData(gx[xo:xo+v.in], w[wo:wo+v.kernel], gy[yo:yo+v.out])
 		})
 		return
 	}
+	k := v.c * v.kernel
+	for g := range v.group {
+		kernel.TransposeF32(v.wt[g*k*v.m:], v.m, w[g*k*v.m:], k, v.m, k)
+	}
 	v.each(func(xo, yo, wo, _ int) {
-		v.data.run(v.back, w[wo:], gy[yo:], true)
+		if v.direct {
+			v.data.run(gx[xo:], v.wt[wo:], gy[yo:], false)
+			return
+		}
+		v.data.run(v.back, v.wt[wo:], gy[yo:], true)
 		for c := range v.c {
 			v.scatter(gx[xo+c*v.in:xo+(c+1)*v.in], v.back[c*v.kernel*v.out:])
 		}
