@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance agree zoo bench-runtime bench-quantize bench-simplify bench-compress generate fuzz clean
+.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance agree zoo bench-quantize bench-runtime bench-simplify bench-compress generate fuzz clean
 
 all: build
 
@@ -84,6 +84,15 @@ zoo: build $(VENV)/installed build/venv-torch build/venv-keras
 	$(PYTHON) models/gen/zoo_pypi.py build/zoo
 	$(PYTHON) testdata/zoo.py bin/onnxopt build/zoo
 
+# Speed and memory beside onnxruntime and OpenVINO on the zoo, interleaved; see the script for what a ratio is.
+bench-runtime: build $(VENV)/installed
+	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --threads 1,2 --engines onnxruntime,openvino \
+		$(addprefix build/zoo/,$(addsuffix .onnx,resnet18 resnet50 mobilenetv2 efficientnet_b0 vit_b_16 encoder minilm lstm gru))
+	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --threads 1,2 --engines onnxruntime,openvino --batch 64 models/lenet5.onnx
+	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --int8 build/int8 \
+		$(addprefix build/zoo/,$(addsuffix .onnx,resnet18 resnet50 mobilenetv2 efficientnet_b0 vit_b_16 encoder minilm))
+	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --int8 build/int8 --batch 64 models/lenet5.onnx
+
 build/venv-torch: models/gen/zoo-requirements.txt
 build/venv-keras: models/gen/zoo-keras-requirements.txt
 build/venv-%:
@@ -121,13 +130,6 @@ bench-simplify: build build/venv-simplify
 # Pruning, sharing and distilling of shipped models; DATA holds MNIST's four idx.gz files (models/README.md).
 bench-compress: build $(VENV)/installed
 	$(PYTHON) testdata/bench_compress.py bin/onnxopt $(DATA) build/compress
-
-# Speed and memory beside onnxruntime, interleaved, of float files and of the same quantized (build/zoo: make zoo).
-BENCH ?= resnet18 resnet50 mobilenetv2 efficientnet_b0 vit_b_16 encoder minilm
-bench-runtime: build $(VENV)/installed
-	$(PYTHON) testdata/bench_runtime.py bin/onnxopt $(BENCH:%=build/zoo/%.onnx)
-	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --int8 build/int8 $(BENCH:%=build/zoo/%.onnx)
-	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --int8 build/int8 --batch 64 models/lenet5.onnx
 
 # Protobuf code and assembly, from onnx.proto (needs protoc and protoc-gen-go) and runtime/kernel/_asm.
 generate:

@@ -115,11 +115,12 @@ func (a *arena) release(x *allocation) {
 	}
 }
 
-// end makes the plan for the next run if this one did not follow it.
-func (a *arena) end() {
+// end makes the plan for the next run if this one did not follow it, and says
+// whether it did.
+func (a *arena) end() (followed bool) {
 	a.free = nil
 	if a.match && len(a.allocs) == len(a.plan) {
-		return
+		return true
 	}
 	plan := make([]placed, len(a.allocs))
 	order := make([]int, len(plan))
@@ -146,6 +147,7 @@ func (a *arena) end() {
 		p.tensor, _ = tensor.FromBytes(p.tensor.Type, p.tensor.Shape, a.block[p.offset:p.offset+n:p.offset+n])
 	}
 	a.plan = plan
+	return false
 }
 
 // place sets offsets, the largest tensors first, each at the lowest place

@@ -19,6 +19,7 @@ type conv struct {
 	rank     int
 	bias     bool // input 2
 	residual int  // its input, 0 if none
+	workers  *workers
 
 	fixed  [2]*tensor.Tensor // weights and bias, if they are constant
 	ready  bool              // the fixed ones are packed, as winograd says
@@ -46,7 +47,7 @@ func matchConv(l *lowerer, n *graph.Node) *lowered {
 	if !ok || rank != 3 && rank != 4 || l.float32Rank(root.In(1)) != rank || root.In(2) != nil && l.float32Rank(root.In(2)) != 1 {
 		return nil
 	}
-	c := &conv{chain: ch, attrs: attrs, rank: rank, bias: root.In(2) != nil}
+	c := &conv{chain: ch, attrs: attrs, rank: rank, bias: root.In(2) != nil, workers: l.s.workers}
 	f := &lowered{in: []*graph.Value{root.In(0), root.In(1)}, out: n.Outputs(), nodes: ch.nodes, inLast: []int{rank, 0}, outLast: rank, run: c.run}
 	if c.bias {
 		f.in, f.inLast = append(f.in, root.In(2)), append(f.inLast, 0)
@@ -96,13 +97,13 @@ func (c *conv) pack(w, bias *tensor.Tensor) {
 		return
 	}
 	if c.winograd != nil {
-		c.packed = kernel.PackWinograd(v, m, cg)
+		c.packed = kernel.PackWinograd(v, m, cg, c.workers.buffer(0, kernel.WinogradProducts*m*cg))
 		return
 	}
 	mg := m / group
 	size := kernel.Panels(mg) * cg * taps * kernel.Lanes
 	c.packed = alignedFloats(group * size)
-	rows := make([]float32, mg*cg*taps) // [taps][cg] of each output channel
+	rows := c.workers.buffer(0, mg*cg*taps) // [taps][cg] of each output channel
 	for g := range group {
 		for o := range mg {
 			at := (g*mg + o) * cg * taps
@@ -274,10 +275,10 @@ func (c *conv) runDepthwise(f *frame, x, y, residual []float32) {
 		w.W, w.Bias, w.Clamp, w.Lo, w.Hi = c.packed, c.shift, clamp, lo, hi
 	}
 	row := im.ow * im.c
-	im.slide(f, c.windows, set, x, y, func(from, to int) {
-		out := y[from*row : to*row]
+	im.slide(f, c.windows, set, x, y, func(o int) {
+		out := y[o*row : (o+1)*row]
 		if residual != nil {
-			kernel.Add.Apply(out, out, residual[from*row:])
+			kernel.Add.Apply(out, out, residual[o*row:])
 		}
 		act.Apply(out, out)
 	})
@@ -333,7 +334,7 @@ func (f *frame) gemm(g *kernel.Gemm) {
 	switch {
 	case threads == 1 || g.Groups*g.Rows*g.N*g.K*max(len(g.Taps), 1) < 1<<16:
 		g.Run(0, g.Groups, 0, g.N)
-	case g.Groups == 1 && g.Rows >= parts*14:
+	case g.Groups == 1 && g.Rows >= parts*14 && 2*g.Rows >= g.N: // else each part would read all of a large B
 		step := ((g.Rows+parts-1)/parts + 13) / 14 * 14
 		f.s.workers.run((g.Rows+step-1)/step, func(_, i int) {
 			h := *g

@@ -74,7 +74,11 @@ func (s *Session) run(p *program, in []tensor.Value, outer *frame) ([]tensor.Val
 	f := s.newFrame(p, outer)
 	if f.arena != nil {
 		f.arena.begin()
-		defer f.arena.end()
+		defer func() {
+			if !f.arena.end() { // packing weights in a first run takes more than running
+				clear(s.workers.scratch)
+			}
+		}()
 	}
 	for _, b := range p.consts {
 		f.slots[b.slot] = b.value

@@ -114,7 +114,7 @@ func (p *pool) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	if len(y) == 0 {
 		return f.one(out)
 	}
-	im.slide(f, p.windows, func(w *kernel.Window) { w.W = p.weights }, x.Float32s(), y, func(from, to int) {})
+	im.slide(f, p.windows, func(w *kernel.Window) { w.W = p.weights }, x.Float32s(), y, func(int) {})
 	return f.one(out)
 }
 
@@ -192,7 +192,10 @@ func sumRows(y, x []float32, mean bool) {
 
 // axes is the sorted axes of a reduction, from its attribute or a constant.
 func (l *lowerer) axes(n *graph.Node, attrs *op.Attrs, rank int) ([]int, bool) {
-	axes := attrs.Ints("axes")
+	var axes []int
+	if attrs.Schema.Attr("axes") != nil {
+		axes = attrs.Ints("axes")
+	}
 	if len(n.Inputs()) > 1 && n.In(1) != nil {
 		c := l.constant(n.In(1))
 		if c == nil || !c.Type.IsInt() {

@@ -55,9 +55,9 @@ func (im *image) sliding() *sliding {
 }
 
 // slide runs the windows over all images, on the session's threads. set
-// completes a window; after is called for output rows [from, to), counted over
-// all images, when they are done.
-func (im *image) slide(f *frame, ws *sliding, set func(w *kernel.Window), x, y []float32, after func(from, to int)) {
+// completes a window; after is called for each output row, counted over all
+// images, when it is done.
+func (im *image) slide(f *frame, ws *sliding, set func(w *kernel.Window), x, y []float32, after func(row int)) {
 	local := make([][]kernel.Window, len(ws.at))
 	class := make([]int, im.oh)
 	for i, r := range ws.rows {
@@ -84,7 +84,7 @@ func (im *image) slide(f *frame, ws *sliding, set func(w *kernel.Window), x, y [
 				}
 				local[i][j].Run(y[o*row+c.first*im.c:(o+1)*row], line[at:], c.end-c.first)
 			}
+			after(o)
 		}
-		after(from, to)
 	})
 }

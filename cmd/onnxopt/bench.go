@@ -17,7 +17,6 @@ import (
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
 	"onnxopt/runtime"
-	"onnxopt/runtime/kernel"
 	"onnxopt/runtime/samples"
 )
 
@@ -288,7 +287,7 @@ func (b *bench) profiled(c *call, m *measured) error {
 		return nil
 	}
 	m.kinds(total)
-	m.Peak = kernel.Peak() * float64(b.threads)
+	m.Peak = runtime.Peak() * float64(b.threads)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"onnxopt/onnx"
 	"onnxopt/onnx/graph"
 	"onnxopt/passes/pass"
+	"onnxopt/runtime/compare"
 )
 
 var bisectVerb = verb{
@@ -38,7 +39,7 @@ func (b *bisector) run(c *call) error {
 	if err != nil {
 		return err
 	}
-	verify, err := b.verifier(c, m)
+	verify, err := b.verifier(c, m, compare.Options{})
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.args[0], err)
 	}

@@ -48,6 +48,8 @@ type optimizer struct {
 	qoperator                                  bool
 	settings                                   pass.Settings
 
+	dropGiven func() bool
+
 	c      *call
 	off    map[string]bool
 	model  *graph.Model // being changed
@@ -59,13 +61,14 @@ type optimizer struct {
 }
 
 func (o *optimizer) declare(f *pflag.FlagSet) {
+	o.dropGiven = func() bool { return f.Changed("max-drop") }
 	f.StringVarP(&o.out, "output", "o", "", "file to write")
 	f.StringVar(&o.preset, "preset", "", "simplify, int8, weights, dynamic, float16 or small (default int8 with --data, else simplify)")
 	o.dataFlags.declare(f)
 	f.StringVar(&o.calibration, "calibration", "", "samples for calibration, if others than --data")
 	f.IntVar(&o.calibrationSamples, "calibration-samples", 1000, "samples to calibrate on, 0 for all")
 	f.IntVar(&o.samples, "samples", 0, "samples to compare on, 0 for all")
-	f.Float64Var(&o.maxDrop, "max-drop", 0.5, "largest loss of top-1 in points, or of agreement without labels; beyond it nothing is written")
+	f.Float64Var(&o.maxDrop, "max-drop", 0.5, "largest loss of top-1 in points, beyond which nothing is written; without labels, if given, of agreement with the original")
 	f.StringSliceVar(&o.passes, "passes", nil, "exactly these passes instead of a preset")
 	f.StringSliceVarP(&o.debug, "debug", "d", nil, "pass/off turns a pass off")
 	o.declareQuant(f)
@@ -237,9 +240,11 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 			o.job.Data = d.preparation()
 		}
 	}
-	check, err := o.verifier()
-	if err != nil {
-		return err
+	var err error
+	if o.verify {
+		if opts.Verify, err = o.verifier(o.c, o.model, compare.Options{Threads: o.threads, Device: o.device}); err != nil {
+			return err
+		}
 	}
 	opts.Before = func(p *pass.Pass, m *graph.Model) {
 		if p.Effect == pass.Lossy && o.float == nil {
@@ -249,9 +254,6 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 	opts.After = func(p *pass.Pass, m *graph.Model) error {
 		if slices.Contains(o.printAfter, p.Name) || slices.Contains(o.printAfter, "all") {
 			fmt.Fprintf(o.c.out, "# after %s\n%s\n", p.Name, graph.Text(m))
-		}
-		if check != nil {
-			return check(p, m)
 		}
 		return nil
 	}
@@ -263,41 +265,6 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 		o.float = o.model
 	}
 	return nil
-}
-
-// verifier compares the outputs after every exact or close pass with those of
-// the original, on one batch of samples or of random inputs.
-func (o *optimizer) verifier() (func(*pass.Pass, *graph.Model) error, error) {
-	if !o.verify {
-		return nil, nil
-	}
-	set, err := o.open(o.model, samples.Evaluation)
-	if err != nil {
-		return nil, err
-	}
-	if set == nil {
-		if set, err = samples.Random(inputsOf(o.model.Graph.Inputs()), 4, 1); err != nil {
-			return nil, err
-		}
-	}
-	probe := first(set, max(set.BatchSize(), min(4, set.Len())))
-	before := o.model.Clone()
-	lossy := false
-	return func(p *pass.Pass, m *graph.Model) error {
-		if lossy = lossy || p.Effect == pass.Lossy; lossy {
-			return nil
-		}
-		r, err := compare.Run(o.c, before, m, probe, compare.Options{Threads: o.threads, Device: o.device, Latency: -1, Tensors: -1})
-		if err != nil {
-			return err
-		}
-		for _, t := range r.Outputs {
-			if t.SQNR < 90 {
-				return fmt.Errorf("pass %s changed output %s: SQNR %.1f dB", p.Name, t.Name, t.SQNR)
-			}
-		}
-		return nil
-	}, nil
 }
 
 // measure checks that the written form loads and runs, and compares it with
@@ -362,7 +329,7 @@ func (o *optimizer) judge(list []pass.Pass) error {
 		drop, what = 100*(t.A-t.B), "top-1"
 	} else if err := o.judgeSQNR(); err != nil {
 		return err
-	} else if len(r.Compare.Outputs) == 0 || r.Compare.Agreement == 0 {
+	} else if !o.dropGiven() || len(r.Compare.Outputs) == 0 || r.Compare.Agreement == 0 {
 		return nil
 	}
 	if drop > o.maxDrop+1e-9 {

@@ -135,7 +135,7 @@ func (s *simplifier) run(c *call) error {
 	}
 	r := report{Input: c.args[0], Output: s.out, Preset: "simplify", Before: figuresOf(m)}
 	if s.verify {
-		if o.Verify, err = s.verifier(c, m); err != nil {
+		if o.Verify, err = s.verifier(c, m, compare.Options{}); err != nil {
 			return fmt.Errorf("%s: %w", c.args[0], err)
 		}
 	}
@@ -196,9 +196,10 @@ const leastSQNR = 90
 
 // verifier compares the outputs of a changed model with those of m as it is
 // now, on samples or on random inputs.
-func (s *simplifyFlags) verifier(c *call, m *graph.Model) (func(*graph.Model) error, error) {
+func (d *dataFlags) verifier(c *call, m *graph.Model, o compare.Options) (func(*graph.Model) error, error) {
+	o.Latency, o.Tensors = -1, -1
 	before := m.Clone()
-	set, err := s.open(m, samples.Evaluation)
+	set, err := d.open(m, samples.Evaluation)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +210,7 @@ func (s *simplifyFlags) verifier(c *call, m *graph.Model) (func(*graph.Model) er
 	}
 	probe := first(set, max(set.BatchSize(), min(4, set.Len())))
 	return func(m *graph.Model) error {
-		r, err := compare.Run(c, before, m, probe, compare.Options{Latency: -1, Tensors: -1})
+		r, err := compare.Run(c, before, m, probe, o)
 		if err != nil {
 			return err
 		}

@@ -109,14 +109,27 @@ func (s *step) add(n *graph.Node, op string, in []*graph.Value, attrs ...*graph.
 	return n.Graph().Add(n, op, outName(n)+"_"+op, in, attrs...)
 }
 
-// copyOf inserts a copy of n, which has no subgraphs, before it, with other
-// inputs, more attributes and one output.
-func (s *step) copyOf(n *graph.Node, in []*graph.Value, attrs ...*graph.Attr) *graph.Value {
-	v := s.add(n, n.Op, in)
-	for _, a := range append(slices.Clone(n.Attrs), attrs...) {
-		v.Def().SetAttr(a.Clone())
+// copyOf inserts a copy of n before it, with other inputs, outputs of fresh
+// names and more attributes, or others of the same names.
+func (s *step) copyOf(n *graph.Node, in []*graph.Value, attrs ...*graph.Attr) *graph.Node {
+	s.added = true
+	g := n.Graph()
+	names := make([]string, len(n.Outputs()))
+	for i, v := range n.Outputs() {
+		if v != nil {
+			names[i] = g.Fresh(v.Name + "_" + n.Op)
+		}
 	}
-	return v
+	c := g.NewNode(n.Op, in, names)
+	for _, a := range append(slices.Clone(n.Attrs), attrs...) {
+		b := a.Clone()
+		if a.G != nil {
+			b.G = g.CloneSubgraph(a.G, map[*graph.Value]*graph.Value{})
+		}
+		c.SetAttr(b)
+	}
+	g.InsertBefore(n, c)
+	return c
 }
 
 func outName(n *graph.Node) string {

@@ -203,23 +203,8 @@ func topkDown(s *step, n *graph.Node) error {
 	if err := fromFront("axis", 0)(s, n); err != nil || largest != 0 {
 		return err
 	}
-	s.added = true
-	n.SetIn(0, s.add(n, "Neg", n.Inputs()[:1]))
-	if v := n.Out(0); v != nil {
-		g := n.Graph()
-		c := g.NewNode("TopK", n.Inputs(), []string{g.Fresh(v.Name + "_negated"), g.Fresh(outName(n) + "_indices")}, cloneAttrs(n)...)
-		g.InsertBefore(n, c)
-		return s.replace(n, s.add(n, "Neg", []*graph.Value{c.Out(0)}), c.Out(1))
-	}
-	return nil
-}
-
-func cloneAttrs(n *graph.Node) []*graph.Attr {
-	out := make([]*graph.Attr, len(n.Attrs))
-	for i, a := range n.Attrs {
-		out[i] = a.Clone()
-	}
-	return out
+	c := s.copyOf(n, append([]*graph.Value{s.add(n, "Neg", n.Inputs()[:1])}, n.Inputs()[1:]...))
+	return s.replace(n, s.add(n, "Neg", c.Outputs()[:1]), c.Out(1))
 }
 
 // reduceDown: without axes, all are reduced, or with noop_with_empty_axes none.

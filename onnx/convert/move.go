@@ -199,5 +199,5 @@ func throughFloat(s *step, n *graph.Node) error {
 	}
 	x := s.add(n, "Cast", n.Inputs()[:1], graph.Int("to", int64(tensor.Float64)))
 	y := s.copyOf(n, append([]*graph.Value{x}, n.Inputs()[1:]...))
-	return s.replace(n, s.add(n, "Cast", []*graph.Value{y}, graph.Int("to", int64(t))))
+	return s.replace(n, s.add(n, "Cast", y.Outputs(), graph.Int("to", int64(t))))
 }

@@ -99,9 +99,7 @@ func castMask(s *step, n *graph.Node, t tensor.DType) error {
 	if !t.Valid() {
 		return fmt.Errorf("the element type of %s is not known", n.In(0))
 	}
-	g := n.Graph()
-	c := g.NewNode("Dropout", n.Inputs(), []string{g.Fresh(outName(n) + "_data"), g.Fresh(outName(n) + "_mask")}, cloneAttrs(n)...)
-	g.InsertBefore(n, c)
+	c := s.copyOf(n, n.Inputs())
 	return s.replace(n, c.Out(0), s.add(n, "Cast", []*graph.Value{c.Out(1)}, graph.Int("to", int64(t))))
 }
 

@@ -70,7 +70,7 @@ func resizeUp11(s *step, n *graph.Node) error {
 		return nil
 	}
 	one := s.constant(n, "one", tensor.Scalar(float32(1)))
-	larger := s.copyOf(n, values{n.In(0), roi, s.add(n, "Max", values{scales, one})})
+	larger := s.copyOf(n, values{n.In(0), roi, s.add(n, "Max", values{scales, one})}).Out(0)
 	n.SetInputs(larger, roi, s.add(n, "Min", values{scales, one}))
 	n.SetAttr(graph.Str("nearest_mode", "ceil"))
 	return nil

@@ -75,25 +75,7 @@ func scanDown9(s *step, n *graph.Node) error {
 	for _, v := range n.Inputs() {
 		in = append(in, s.add(n, "Unsqueeze", []*graph.Value{v}, graph.Ints("axes", 0)))
 	}
-	g := n.Graph()
-	var names []string
-	for _, v := range n.Outputs() {
-		if v == nil {
-			names = append(names, "")
-			continue
-		}
-		names = append(names, g.Fresh(v.Name+"_batch"))
-	}
-	var attrs []*graph.Attr
-	for _, a := range n.Attrs {
-		b := a.Clone()
-		if a.G != nil {
-			b.G = g.CloneSubgraph(a.G, map[*graph.Value]*graph.Value{})
-		}
-		attrs = append(attrs, b)
-	}
-	c := g.NewNode("Scan", in, names, attrs...)
-	g.InsertBefore(n, c)
+	c := s.copyOf(n, in)
 	values := make([]*graph.Value, len(n.Outputs()))
 	for i, v := range c.Outputs() {
 		if v != nil {

@@ -37,7 +37,7 @@ func softmaxUp(s *step, n *graph.Node) error {
 	}
 	x := n.Inputs()[:1]
 	flat := s.add(n, "Flatten", x, graph.Int("axis", axis))
-	y := s.copyOf(n, []*graph.Value{flat}, graph.Int("axis", -1))
+	y := s.copyOf(n, []*graph.Value{flat}, graph.Int("axis", -1)).Out(0)
 	return s.replace(n, s.add(n, "Reshape", []*graph.Value{y, s.add(n, "Shape", x)}))
 }
 
@@ -58,6 +58,6 @@ func softmaxDown(s *step, n *graph.Node) error {
 	}
 	perm[axis], perm[rank-1] = int64(rank-1), axis
 	x := s.add(n, "Transpose", n.Inputs()[:1], graph.Ints("perm", perm...))
-	y := s.copyOf(n, []*graph.Value{x}, graph.Int("axis", int64(rank-1)))
+	y := s.copyOf(n, []*graph.Value{x}, graph.Int("axis", int64(rank-1))).Out(0)
 	return s.replace(n, s.add(n, "Transpose", []*graph.Value{y}, graph.Ints("perm", perm...)))
 }

@@ -382,6 +382,9 @@ func (g *Graph) visit(yield func(*Node) bool) bool {
 		if !yield(n) {
 			return false
 		}
+		if n.graph == nil { // removed, with what it held
+			continue
+		}
 		for sub := range n.Subgraphs() {
 			if !sub.visit(yield) {
 				return false

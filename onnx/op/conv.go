@@ -42,6 +42,13 @@ func inferConv(f *Infer) error {
 		return fmt.Errorf("input %v has not the channels of weight %v in %d groups", f.Type(0), f.Type(1), f.Int("group"))
 	}
 	kernel := kernelDims(&f.Attrs, w, rank-2)
+	if ok2 {
+		for i, k := range kernel {
+			if k.Conflict(w[2+i]) {
+				return fmt.Errorf("kernel_shape %v but weight %v", kernel, f.Type(1))
+			}
+		}
+	}
 	if ok && kernel != nil {
 		win, err := newWindow(&f.Attrs, rank-2)
 		if err != nil {

@@ -65,6 +65,23 @@ func (e *Eval) check() error {
 			return fmt.Errorf("input %s is missing", p.Name)
 		}
 	}
+	return e.agree()
+}
+
+// agree rejects tensors of unequal element types for one type variable.
+func (e *Eval) agree() error {
+	for i := range e.In {
+		p := e.Schema.InParam(i)
+		t, ok := e.In[i].(*tensor.Tensor)
+		if !ok || p == nil || p.Heterogeneous || e.Schema.Types[p.Type] == nil {
+			continue
+		}
+		for j := range i {
+			if u, ok := e.In[j].(*tensor.Tensor); ok && e.Schema.InParam(j).Type == p.Type && u.Type != t.Type {
+				return fmt.Errorf("inputs %s and %s have types %v and %v, want one type", e.Schema.InParam(j).Name, p.Name, u.Type, t.Type)
+			}
+		}
+	}
 	return nil
 }
 

@@ -110,7 +110,7 @@ func newPool(e *Eval, x []int) (pool, error) {
 		return pool{}, fmt.Errorf("input of shape %v", x)
 	}
 	p := pool{kernel: e.Attrs.Ints("kernel_shape")}
-	if len(p.kernel) != len(x)-2 {
+	if len(p.kernel) != len(x)-2 || slices.ContainsFunc(p.kernel, func(k int) bool { return k < 1 }) {
 		return p, fmt.Errorf("kernel_shape %v for input of shape %v", p.kernel, x)
 	}
 	var err error
@@ -127,7 +127,7 @@ func inferPool(f *Infer) error {
 		return nil
 	}
 	kernel := f.Attrs.Ints("kernel_shape")
-	if len(s) < 3 || len(kernel) != len(s)-2 {
+	if len(s) < 3 || len(kernel) != len(s)-2 || slices.ContainsFunc(kernel, func(k int) bool { return k < 1 }) {
 		return fmt.Errorf("kernel_shape %v for input %v", kernel, f.Type(0))
 	}
 	win, err := newWindow(&f.Attrs, len(kernel))

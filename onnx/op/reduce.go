@@ -337,7 +337,14 @@ func scan[T any](groups [][]int, v []T, neutral T, f func(a, b T) T, exclusive, 
 // alongAxis completes d as Softmax, LogSoftmax or Hardmax: f maps the elements
 // of one lane. Before opset 13 a lane was all axes from `axis` on.
 func alongAxis(d *Def, f func(v []float64)) *Def {
-	d.Infer = sameShape
+	d.Infer = func(f *Infer) error {
+		if s, ok := f.Shape(0); ok {
+			if axis, ok := Axis(f.Int("axis"), len(s)); !ok && axis != len(s) {
+				return fmt.Errorf("axis %d of %v", f.Int("axis"), f.Type(0))
+			}
+		}
+		return sameShape(f)
+	}
 	d.Eval = func(e *Eval) error {
 		x := e.Tensor(0)
 		axis, ok := Axis(e.Int("axis"), x.Rank())

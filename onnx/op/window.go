@@ -14,14 +14,21 @@ type Window struct {
 	Before, After      []int // pads; set by resolve when auto is set
 }
 
+// maxPad bounds a pad.
+const maxPad = 1 << 31
+
 func newWindow(a *Attrs, spatial int) (Window, error) {
 	w := Window{auto: a.Str("auto_pad"), Strides: a.Ints("strides"), Dilations: a.Ints("dilations")}
 	pads := a.Ints("pads")
 	if w.auto == "" {
 		w.auto = "NOTSET"
 	}
-	if w.auto != "NOTSET" {
+	switch w.auto {
+	case "NOTSET":
+	case "SAME_UPPER", "SAME_LOWER", "VALID":
 		pads = nil
+	default:
+		return w, fmt.Errorf("auto_pad %q", w.auto)
 	}
 	for _, l := range []*[]int{&w.Strides, &w.Dilations} {
 		if *l == nil {
@@ -41,6 +48,11 @@ func newWindow(a *Attrs, spatial int) (Window, error) {
 	}
 	if len(pads) != 2*spatial {
 		return w, fmt.Errorf("%d pads for %d spatial dims", len(pads), spatial)
+	}
+	for _, p := range pads {
+		if p < -maxPad || p > maxPad {
+			return w, fmt.Errorf("pads %v", pads)
+		}
 	}
 	w.Before, w.After = pads[:spatial], pads[spatial:]
 	return w, nil

@@ -21,7 +21,7 @@ func dropExpand(e *rewrite.Editor, n *graph.Node) {
 		return
 	}
 	for i, v := range n.Inputs() {
-		x := alone(v, "Expand")
+		x := rewrite.Alone(v, "Expand")
 		if x == nil || !e.Type(x.In(0)).Ranked {
 			continue
 		}
@@ -48,7 +48,7 @@ func dropExpand(e *rewrite.Editor, n *graph.Node) {
 // dropReduced makes a reduction that keeps its axes, behind which they are
 // dropped, one that does not keep them.
 func dropReduced(e *rewrite.Editor, n *graph.Node) {
-	r := alone(n.In(0), "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2")
+	r := rewrite.Alone(n.In(0), "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2")
 	if r == nil || r.Int("keepdims", 1) != 1 {
 		return
 	}

@@ -36,14 +36,6 @@ var Chains = pass.Pass{
 	},
 }
 
-// alone is the node that computes v for one reader only, if it is one of ops.
-func alone(v *graph.Value, ops ...string) *graph.Node {
-	if v == nil || v.Def() == nil || v.Only() == nil || !v.Def().Is(ops...) {
-		return nil
-	}
-	return v.Def()
-}
-
 // permutation is the perm of a Transpose; false if the rank is unknown.
 func permutation(e *rewrite.Editor, n *graph.Node) ([]int, bool) {
 	if p := n.Ints("perm"); p != nil {
@@ -207,7 +199,7 @@ func sliceOf(e *rewrite.Editor, n *graph.Node) (slicing, bool) {
 
 // mergeSlices merges two Slices of different axes.
 func mergeSlices(e *rewrite.Editor, n *graph.Node) {
-	inner := alone(n.In(0), "Slice")
+	inner := rewrite.Alone(n.In(0), "Slice")
 	if inner == nil {
 		return
 	}
@@ -248,7 +240,7 @@ func mergeConcats(e *rewrite.Editor, n *graph.Node) {
 	}
 	var in []*graph.Value
 	for _, v := range n.Inputs() {
-		if m := alone(v, "Concat"); m != nil && rank > 0 && axis(m) == axis(n) {
+		if m := rewrite.Alone(v, "Concat"); m != nil && rank > 0 && axis(m) == axis(n) {
 			in = append(in, m.Inputs()...)
 		} else {
 			in = append(in, v)
@@ -280,7 +272,7 @@ func splitAgain(e *rewrite.Editor, n *graph.Node) *graph.Value {
 // gatherScalar makes Squeeze(Gather(x, [i], a), a) and
 // Squeeze(Slice(x, i, i+1, a), a) one Gather of a scalar index.
 func gatherScalar(e *rewrite.Editor, n *graph.Node) {
-	inner := alone(n.In(0), "Gather", "Slice")
+	inner := rewrite.Alone(n.In(0), "Gather", "Slice")
 	if inner == nil || e.Rank(n.In(0)) < 1 {
 		return
 	}
@@ -315,7 +307,7 @@ func pickedIndex(e *rewrite.Editor, n *graph.Node, axis int) (int64, bool) {
 
 // gatherVector makes Unsqueeze(Gather(x, i, a), a) of a scalar i one Gather of [i].
 func gatherVector(e *rewrite.Editor, n *graph.Node) {
-	inner := alone(n.In(0), "Gather")
+	inner := rewrite.Alone(n.In(0), "Gather")
 	if inner == nil {
 		return
 	}

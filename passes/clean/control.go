@@ -8,13 +8,20 @@ import (
 )
 
 // Control replaces an If with a constant condition by the branch taken, and a
-// Loop that certainly runs at most once by its body.
+// Loop that certainly runs at most once by its body; Ifs of one condition are
+// merged.
 var Control = pass.Pass{
 	Name:  "control-flow",
-	Doc:   "inline the taken branch of a constant If, and Loops of at most one turn",
+	Doc:   "inline the taken branch of a constant If and Loops of at most one turn, merge Ifs of one condition",
 	Group: "simplify",
 	Run: func(c *pass.Context, m *graph.Model) error {
-		rewrite.Run(c, m, []rewrite.Local{{Ops: []string{"If"}, Apply: inlineIf}, {Ops: []string{"Loop"}, Apply: inlineLoop}})
+		rewrite.Run(c, m, []rewrite.Local{
+			{Ops: []string{"If"}, Apply: inlineIf},
+			{Ops: []string{"Equal"}, Apply: rankTest},
+			{Ops: []string{"If"}, Apply: swapBranches},
+			{Ops: []string{"If"}, Apply: mergeIfs},
+			{Ops: []string{"Loop"}, Apply: inlineLoop},
+		})
 		return nil
 	},
 }

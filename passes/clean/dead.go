@@ -56,10 +56,11 @@ func unread(n *graph.Node) bool {
 }
 
 // dropOutputs makes optional outputs that nothing reads absent, from the last
-// one on; operators that are unknown here keep theirs.
+// one on; operators that are unknown here keep theirs, and recurrent ones, whose outputs
+// OpenCV tells apart by their number.
 func dropOutputs(c *pass.Context, m *graph.Model, n *graph.Node) {
 	r, err := op.Resolve(n, m.Opset)
-	if err != nil || n.Is("If", "Loop", "Scan", "Split") {
+	if err != nil || n.Is("If", "Loop", "Scan", "Split", "GRU", "LSTM", "RNN") {
 		return
 	}
 	for i := len(n.Outputs()) - 1; i > 0; i-- {

@@ -42,7 +42,7 @@ func limits(e *rewrite.Editor, n *graph.Node) (lo, hi float64, ok bool) {
 
 // mergeClips merges a Clip or Relu with the one before it.
 func mergeClips(e *rewrite.Editor, n *graph.Node) {
-	inner := alone(n.In(0), "Relu", "Clip")
+	inner := rewrite.Alone(n.In(0), "Relu", "Clip")
 	if inner == nil || e.Opset() < 11 || !e.Type(n.Out(0)).Elem.IsFloat() {
 		return
 	}
@@ -111,7 +111,7 @@ func mergePads(e *rewrite.Editor, n *graph.Node) {
 	if !ok || !positive(pads) {
 		return
 	}
-	if inner := alone(n.In(0), "Pad"); inner != nil && e.Opset() >= 11 {
+	if inner := rewrite.Alone(n.In(0), "Pad"); inner != nil && e.Opset() >= 11 {
 		more, v, ok := padding(e, inner)
 		if ok && v == value && positive(more) && len(more) == len(pads) && e.Allow() {
 			sum := slices.Clone(pads)

@@ -14,7 +14,7 @@ const maxIndex = 4096
 // axis that they cut, one Gather of the rows that they take: how rolls and
 // shuffles are exported.
 func gatherPieces(e *rewrite.Editor, n *graph.Node) {
-	if len(n.Inputs()) < 2 || alone(n.In(0), "Slice") == nil {
+	if len(n.Inputs()) < 2 || rewrite.Alone(n.In(0), "Slice") == nil {
 		return
 	}
 	x := n.In(0).Def().In(0)
@@ -29,7 +29,7 @@ func gatherPieces(e *rewrite.Editor, n *graph.Node) {
 	}
 	var rows []int64
 	for _, v := range n.Inputs() {
-		s := alone(v, "Slice")
+		s := rewrite.Alone(v, "Slice")
 		if s == nil || s.In(0) != x {
 			return
 		}
@@ -82,7 +82,7 @@ func sliceRows(start, end, step, size int64) []int64 {
 // and column one SpaceToDepth, and a Gather that orders its blocks as the
 // Concat did.
 func spaceToDepth(e *rewrite.Editor, n *graph.Node) {
-	first := alone(n.In(0), "Slice")
+	first := rewrite.Alone(n.In(0), "Slice")
 	if first == nil || n.Int("axis", 0) != 1 {
 		return
 	}
@@ -122,7 +122,7 @@ func blockOrder(e *rewrite.Editor, n *graph.Node, x *graph.Value, shape []int, b
 	seen := map[int64]bool{}
 	sorted = true
 	for i, v := range n.Inputs() {
-		d := alone(v, "Slice")
+		d := rewrite.Alone(v, "Slice")
 		if d == nil || d.In(0) != x {
 			return nil, false
 		}
@@ -151,7 +151,7 @@ func blockOrder(e *rewrite.Editor, n *graph.Node, x *graph.Value, shape []int, b
 // permuteWeights lets a convolution read the channels in the order in which
 // they are before a Gather that only reorders them.
 func permuteWeights(e *rewrite.Editor, n *graph.Node) {
-	g := alone(n.In(0), "Gather")
+	g := rewrite.Alone(n.In(0), "Gather")
 	w := n.In(1).Const()
 	if g == nil || g.Int("axis", 0) != 1 || n.Int("group", 1) != 1 || w == nil || n.In(1).Only() == nil || w.Rank() < 2 || w.Type.Bits()%8 != 0 {
 		return

@@ -10,11 +10,11 @@ import (
 // one before it, where the second only splits axes or drops axes of size 1: how
 // heads of attention are taken apart in three steps instead of two.
 func mergeAroundTranspose(e *rewrite.Editor, n *graph.Node) {
-	t := alone(n.In(0), "Transpose")
+	t := rewrite.Alone(n.In(0), "Transpose")
 	if t == nil || e.Opset() < 5 {
 		return
 	}
-	inner := alone(t.In(0), "Reshape", "Flatten", "Squeeze", "Unsqueeze")
+	inner := rewrite.Alone(t.In(0), "Reshape", "Flatten", "Squeeze", "Unsqueeze")
 	perm, ok := permutation(e, t)
 	if inner == nil || !ok {
 		return

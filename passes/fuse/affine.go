@@ -27,6 +27,7 @@ var Affine = pass.Pass{
 		rewrite.Run(c, m, []rewrite.Local{
 			{Ops: []string{"Add"}, Apply: matMulToGemm},
 			{Ops: []string{"Add", "Sub", "Mul", "Div"}, Apply: joinConstants},
+			{Ops: []string{"Mul"}, Apply: scaleGelu},
 			{Ops: []string{"MatMul"}, Apply: joinFactors},
 			{Ops: []string{"Add", "Sub", "Mul", "Div"}, Apply: intoBefore},
 			{Ops: []string{"Add", "Sub", "Mul", "Div"}, Apply: intoBehind},

@@ -85,6 +85,7 @@ type Context struct {
 	most     int
 	denied   map[int]bool
 	warnings []string
+	lossy    bool // a lossy pass has changed something
 	Ranges   Ranges
 	// Sensitivity is what search measured, for the report; nil if it did not.
 	Sensitivity []Sensitivity

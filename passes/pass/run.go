@@ -25,8 +25,9 @@ type Options struct {
 	Before func(p *Pass, m *graph.Model)
 	// After is called after each run of a pass with the model as it then is.
 	After func(p *Pass, m *graph.Model) error
-	// Verify, if set, says what a pass that promises equal outputs did to them.
-	// The rewrite that broke something is found, left out and reported.
+	// Verify, if set, says what a pass that promises equal outputs did to them,
+	// until a lossy pass has changed something. The rewrite that broke something
+	// is found, left out and reported.
 	Verify func(m *graph.Model) error
 	// Progress reports the work of the running pass.
 	Progress func(pass string, done, total int)
@@ -128,7 +129,7 @@ func (c *Context) run(p *Pass, o Options) error {
 	c.Ledger.forget(p.Name)
 	start := time.Now()
 	var err error
-	if o.Verify != nil && p.Effect != Lossy {
+	if o.Verify != nil && p.Effect != Lossy && !c.lossy {
 		err = c.runVerified(p, o.Verify)
 	} else {
 		err = c.apply(p)
@@ -136,6 +137,7 @@ func (c *Context) run(p *Pass, o Options) error {
 	if err != nil {
 		return err
 	}
+	c.lossy = c.lossy || p.Effect == Lossy && c.changes > 0
 	nodes := 0
 	for range c.model.Graph.All() {
 		nodes++

@@ -130,6 +130,14 @@ func (e *Editor) Drop(n *graph.Node) {
 	}
 }
 
+// Alone is the node that computes v for one reader only, if it is one of ops.
+func Alone(v *graph.Value, ops ...string) *graph.Node {
+	if v == nil || v.Def() == nil || v.Only() == nil || !v.Def().Is(ops...) {
+		return nil
+	}
+	return v.Def()
+}
+
 // Axes is the constant axes of n: attribute or, from version since on, input
 // slot; sorted or not, as given, not negative. False if unknown.
 func (e *Editor) Axes(n *graph.Node, slot, rank int) ([]int, bool) {

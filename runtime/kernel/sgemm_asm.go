@@ -11,6 +11,10 @@ import (
 // second-level cache while all panels of B pass over it.
 const blockBytes = 384 << 10
 
+// smallBytes is what a block takes that stays in the first-level cache, where B
+// is so small that many blocks pass over it at no cost.
+const smallBytes = 40 << 10
+
 // maxTaps is the number of taps whose offsets need no allocation.
 const maxTaps = 64
 
@@ -31,15 +35,18 @@ func (g *Gemm) tiles(g0, g1, r0, r1, n0, n1 int) {
 		args.clamp = 1
 	}
 	// The rows of neighbouring groups can overlap, as those of a convolution do.
-	wide := depth
+	wide, block := depth, blockBytes
 	if g.Act.Kind != Copy { // applied while the block of C is in the cache
 		wide += min(n1-n0, actColumns)
+		if depth*(n1-n0)*4 <= smallBytes {
+			block = smallBytes
+		}
 	}
 	perGroup := (r1 - r0) * wide
 	if g1-g0 > 1 && g.GroupStride > 0 && g.Act.Kind == Copy {
 		perGroup = min(perGroup, g.GroupStride)
 	}
-	if rows := max(blockBytes/4/max(wide, 1), 14); perGroup*4 > blockBytes || g1-g0 == 1 {
+	if rows := max(block/4/max(wide, 1), 14); perGroup*4 > block || g1-g0 == 1 {
 		rows = (rows + 13) / 14 * 14
 		for gr := g0; gr < g1; gr++ {
 			for r := r0; r < r1; r += rows {
@@ -47,7 +54,7 @@ func (g *Gemm) tiles(g0, g1, r0, r1, n0, n1 int) {
 			}
 		}
 	} else {
-		step := max(blockBytes/4/max(perGroup, 1), 1)
+		step := max(block/4/max(perGroup, 1), 1)
 		for gr := g0; gr < g1; gr += step {
 			g.panels(set, &args, gr, min(gr+step, g1), r0, r1, n0, n1)
 		}

@@ -23,11 +23,11 @@ var (
 )
 
 // PackWinograd transforms the weights w [o][c][3][3] and packs them for Gemm,
-// one product after the other. Each is scaled by its output's number.
-func PackWinograd(w []float32, o, c int) []float32 {
+// one product after the other. scratch is of 36*o*c elements.
+func PackWinograd(w []float32, o, c int, scratch []float32) []float32 {
 	size := Panels(o) * Lanes * c
 	out := make([]float32, WinogradProducts*size)
-	one := make([]float32, WinogradProducts*o*c) // [36][o][c]
+	one := scratch[:WinogradProducts*o*c] // [36][o][c]
 	for k := range o * c {
 		g := w[k*9 : k*9+9]
 		var half [6][3]float64 // G g

@@ -17,7 +17,7 @@ func TestWinograd(t *testing.T) {
 				v, m, y := make([]float32, 36*c), make([]float32, 36*o), make([]float32, 16*o)
 				in := Transform{Channels: c, SrcRow: 6 * c, SrcStep: c, DstRow: 6 * c, DstStep: c}
 				in.Run(v, x, nil)
-				u, size := PackWinograd(w, o, c), Panels(o)*Lanes*c
+				u, size := PackWinograd(w, o, c, make([]float32, 36*o*c)), Panels(o)*Lanes*c
 				for p := range WinogradProducts {
 					Sgemm(1, o, c, v[p*c:], c, u[p*size:(p+1)*size], m[p*o:], o)
 				}
