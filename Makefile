@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance agree zoo bench-quantize bench-runtime bench-simplify bench-compress generate fuzz clean
+.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-runtime bench-simplify bench-compress generate fuzz clean
 
 all: build
 
@@ -40,6 +40,7 @@ cross:
 test-go: build/conformance build/schemas.json build/contrib
 	$(ONNX_TESTS) go test ./...
 	$(ONNX_TESTS) go test -tags noasm ./runtime/...
+	ONNXOPT_CPU=avx2 $(ONNX_TESTS) go test -count 1 ./runtime ./runtime/kernel -skip TestConvert
 
 # Int8 files of the shipped models in this tool, onnxruntime and OpenVINO; every form of encoded weights in these and OpenCV.
 test-deploy: build $(VENV)/installed
@@ -83,6 +84,10 @@ zoo: build $(VENV)/installed build/venv-torch build/venv-keras
 	build/venv-keras/bin/python -W ignore models/gen/zoo_keras.py build/zoo
 	$(PYTHON) models/gen/zoo_pypi.py build/zoo
 	$(PYTHON) testdata/zoo.py bin/onnxopt build/zoo
+
+# How many shapes of the zoo's models are known here, to onnx and to onnxruntime.
+shapes: build $(VENV)/installed
+	$(PYTHON) testdata/shapes.py bin/onnxopt build/zoo
 
 # Speed and memory beside onnxruntime and OpenVINO on the zoo, interleaved; see the script for what a ratio is.
 bench-runtime: build $(VENV)/installed

@@ -130,6 +130,8 @@ func TestFastPaths(t *testing.T) {
 		"  y = AveragePool <kernel_shape = [3,3], strides = [2,2], pads = [1,1,1,1], count_include_pad = 1> (x0)\n",
 		"  y = AveragePool <kernel_shape = [3,2], strides = [2,2], ceil_mode = 1> (x0)\n",
 		"  y = GlobalAveragePool (x0)\n",
+		literal("w", randomFloats(r, 6, 6, 1, 1)) + "  a = Tanh (x0)\n  c = Conv (a, w)\n  d = Add (c, a)\n  y = Relu (d)\n",
+		literal("w", randomFloats(r, 6, 6, 3, 3)) + "  a = Tanh (x0)\n  c = Conv <pads = [1,1,1,1]> (a, w)\n  d = Add (a, c)\n  y = Sigmoid (d)\n",
 		literal("w", randomFloats(r, 6, 5, 2, 2)) + "  y = ConvTranspose <strides = [2,2]> (x0, w)\n",
 		literal("w", randomFloats(r, 6, 5, 3, 4)) + literal("b", randomFloats(r, 5)) + "  c = ConvTranspose <strides = [2,1], pads = [1,0,2,1], dilations = [1,2], output_padding = [1,0]> (x0, w, b)\n  y = Relu (c)\n",
 		"  p = Constant <value = int64[8] {0,1,2,0,1,0,0,3}> ()\n  k = Constant <value = float {0.5}> ()\n  y = Pad (x0, p, k)\n",

@@ -297,10 +297,15 @@ func (f *frame) one(t *tensor.Tensor) ([]tensor.Value, error) {
 }
 
 // like is an unset tensor of the shape of t, input i of the step: t itself if
-// nobody reads it afterwards.
+// it is no other input, and nobody reads it afterwards.
 func (f *frame) like(t *tensor.Tensor, i int) *tensor.Tensor {
 	if st := f.now; st != nil && f.arena != nil {
 		slot := st.ins[i]
+		for k, other := range st.ins {
+			if k != i && other == slot {
+				return f.new(t.Type, t.Shape...)
+			}
+		}
 		if a := f.held[slot]; a != nil && a.refs == 1 && !a.escaped && slices.Contains(st.free, slot) && len(a.tensor.Bytes()) == len(t.Bytes()) {
 			return t
 		}

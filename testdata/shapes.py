@@ -3,7 +3,8 @@
 Infers each ZOO/NAME.onnx, without the types that the exporter wrote for inner values, in this tool, in
 onnx.shape_inference (strict, data_prop) and in onnxruntime's symbolic shape inference; counts the values
 whose rank is known and whose sizes are all known: constants or expressions of the input's symbols, not
-the names that a tool makes up for what it does not know. Fails where this tool knows less.
+the names that a tool makes up for what it does not know. Fails where this tool knows less than onnx.
+onnxruntime's also guesses, as that the last of a loop's outputs exists: where it knows more is only shown.
 """
 import contextlib
 import glob
@@ -138,7 +139,7 @@ def main(tool, zoo, *names):
                         o = other.get(n)
                         if o is not None and (mine[n] is None or known(o) and not known(mine[n])):
                             print(f"  {name} {n}: {o}, here {mine[n]}")
-        bad += bool(less)
+        bad += "onnx" in less
         cells = [f"{r[0]} {r[1]}" if isinstance(r, tuple) else r for r in row]
         print(f"{os.path.basename(path)[:-5]:24} {len(mine):6}  {cells[0]:>24} {'  '.join(f'{c:>14}' for c in cells[1:])}{'  LESS than ' + ', '.join(less) if less else ''}", flush=True)
     sys.exit(bool(bad))

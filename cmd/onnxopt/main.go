@@ -37,7 +37,7 @@ type call struct {
 }
 
 // verbs is every subcommand, in the order of help.
-var verbs = []verb{optimizeVerb, quantizeVerb, calibrateVerb, mergeVerb, lintVerb, simplifyVerb, compressVerb, bisectVerb, inspectVerb, compareVerb, runVerb, benchVerb, checkVerb, convertVerb, packVerb, unpackVerb, passesVerb, opsVerb}
+var verbs = []verb{optimizeVerb, quantizeVerb, calibrateVerb, mergeVerb, lintVerb, simplifyVerb, compressVerb, distillVerb, bisectVerb, inspectVerb, compareVerb, runVerb, benchVerb, checkVerb, convertVerb, packVerb, unpackVerb, passesVerb, opsVerb}
 
 // exitError ends the program with a code other than 1.
 type exitError struct {

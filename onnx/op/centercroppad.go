@@ -14,6 +14,7 @@ var opCenterCropPad = &Def{
 	},
 	Flags: DataMovement,
 	Check: Exact,
+	Quant: Quant{Kind: QuantSame},
 	Infer: inferCenterCropPad,
 	Eval:  evalCenterCropPad,
 }

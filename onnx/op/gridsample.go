@@ -135,7 +135,9 @@ func (s *sampler) locate(pos []float64) {
 		if s.mode == "nearest" {
 			p = math.RoundToEven(p)
 		}
-		p = s.inside(p, n)
+		if s.mode != "cubic" || s.padding != "border" { // there only the elements are clamped, as in PyTorch
+			p = s.inside(p, n)
+		}
 		floor := math.Floor(min(max(p, -1<<30), 1<<30))
 		switch f := p - floor; s.mode {
 		case "nearest":

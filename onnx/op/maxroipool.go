@@ -14,6 +14,7 @@ var opMaxRoiPool = &Def{
 		{Since: 22, Schema: `X:T rois:T -> Y:T | pooled_shape:ints! spatial_scale:float=1 | T: fp bfloat16`},
 	},
 	Check: Exact,
+	Quant: Quant{Kind: QuantSame},
 	Infer: func(f *Infer) error { return inferRoi(f, f.Attrs.Ints("pooled_shape")) },
 	Eval:  evalMaxRoiPool,
 }
@@ -55,10 +56,11 @@ func evalMaxRoiPool(e *Eval) error {
 }
 
 // roiBin is the half-open range of bin b of n along an axis of size elements.
+// It is computed in float32, as other runtimes do, so that halves round alike.
 func (e *Eval) roiBin(from, to float64, b, n, size int) [2]int {
-	scale := e.Float("spatial_scale")
-	start, end := math.Round(from*scale), math.Round(to*scale)
-	bin := max(end-start+1, 1) / float64(n)
+	scale := float32(e.Float("spatial_scale"))
+	start, end := math.Round(float64(float32(from)*scale)), math.Round(float64(float32(to)*scale))
+	bin := float32(max(end-start+1, 1)) / float32(n)
 	clamp := func(p float64) int { return int(min(max(p+start, 0), float64(size))) }
-	return [2]int{clamp(math.Floor(float64(b) * bin)), clamp(math.Ceil(float64(b+1) * bin))}
+	return [2]int{clamp(math.Floor(float64(float32(b) * bin))), clamp(math.Ceil(float64(float32(b+1) * bin)))}
 }

@@ -180,6 +180,18 @@ func nearestIndex(p float64, mode string) (int, error) {
 	return int(p), nil
 }
 
+// unscaled is x / scale, in float32 where the scale is one, as other runtimes
+// compute it: 3.5 / 0.7 is 5, and nearest neighbours are the same.
+func (s *resizeStep) unscaled(x float64) float64 {
+	if float64(s.out) == s.scale*float64(s.in) {
+		return x * float64(s.in) / float64(s.out)
+	}
+	if float64(float32(s.scale)) == s.scale {
+		return float64(float32(x) / float32(s.scale))
+	}
+	return x / s.scale
+}
+
 // position is the place in the input of output position i.
 func (r *resampler) position(s resizeStep, i int) (p float64, outside bool, err error) {
 	x, in := float64(i), float64(s.in)
@@ -189,24 +201,21 @@ func (r *resampler) position(s resizeStep, i int) (p float64, outside bool, err 
 	}
 	switch r.transform {
 	case "half_pixel":
-		p = (x+0.5)/s.scale - 0.5
+		p = s.unscaled(x+0.5) - 0.5
 	case "pytorch_half_pixel":
 		if p = -0.5; length != 1 {
-			p = (x+0.5)/s.scale - 0.5
+			p = s.unscaled(x+0.5) - 0.5
 		}
 	case "half_pixel_symmetric":
-		p = in/2*(1-float64(s.out)/length) + (x+0.5)/s.scale - 0.5
+		p = in/2*(1-float64(s.out)/length) + s.unscaled(x+0.5) - 0.5
 	case "align_corners":
 		if length != 1 {
 			p = x * (in - 1) / (length - 1)
 		}
 	case "asymmetric":
-		p = x / s.scale
-		if float64(s.out) == length { // exact at whole numbers
-			p = x * in / float64(s.out)
-		}
+		p = s.unscaled(x)
 	case "tf_half_pixel_for_nn": // opset 11 and 12
-		p = (x + 0.5) / s.scale
+		p = s.unscaled(x + 0.5)
 	case "tf_crop_and_resize":
 		if length != 1 {
 			p = s.start*(in-1) + x*(s.end-s.start)*(in-1)/(length-1)

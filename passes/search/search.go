@@ -29,8 +29,12 @@ var Mixed = pass.Pass{
 // DefaultMinSQNR is what a zero QuantSettings.MinSQNR means, in dB.
 const DefaultMinSQNR = 20
 
-// probes is the number of samples that trials run on.
-const probes = 4
+// probes is the number of samples that trials run on, margin the dB that other
+// samples may be worse by.
+const (
+	probes = 4
+	margin = 1
+)
 
 func mixed(c *pass.Context, m *graph.Model) error {
 	if c.Samples == nil {
@@ -65,7 +69,7 @@ func mixed(c *pass.Context, m *graph.Model) error {
 	if have >= want || t.incomparable {
 		return nil
 	}
-	skip, have, err := t.leaveOut(c.Sensitivity, want)
+	skip, have, err := t.leaveOut(c.Sensitivity, want+margin)
 	if err != nil {
 		return err
 	}
@@ -93,23 +97,44 @@ func (t *trial) leaveOut(list []pass.Sensitivity, want float64) (skip []string, 
 	for n < len(order) && noise(order[n:]) > math.Pow(10, -want/10) {
 		n++
 	}
-	best := math.Inf(-1)
-	for ; ; n = min(n+max(len(order)/8, 1), len(order)) {
+	try := func(n int) (float64, []string, error) {
 		names := make([]string, n)
 		for i, s := range order[:n] {
 			names[i] = s.Node
 		}
 		db, err := t.sqnr(names)
+		return db, names, err
+	}
+	best, failed := math.Inf(-1), 0
+	for best < want {
+		db, names, err := try(n)
 		if err != nil {
 			return nil, 0, err
 		}
 		if db > best {
 			skip, best = names, db
 		}
-		if db >= want || n == len(order) {
-			return skip, best, nil
+		if db < want {
+			failed = n
+			if n == len(order) {
+				return skip, best, nil
+			}
+			n = min(n+max(len(order)/8, 1), len(order))
 		}
 	}
+	for n-failed > 1 { // fewer may do
+		middle := (n + failed) / 2
+		db, names, err := try(middle)
+		if err != nil {
+			return nil, 0, err
+		}
+		if db < want {
+			failed = middle
+		} else {
+			n, skip, best = middle, names, db
+		}
+	}
+	return skip, best, nil
 }
 
 // trial measures quantized copies of a float model.
