@@ -94,6 +94,9 @@ bench-runtime: build $(VENV)/installed
 	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --threads 1,2 --engines onnxruntime,openvino \
 		$(addprefix build/zoo/,$(addsuffix .onnx,resnet18 resnet50 mobilenetv2 efficientnet_b0 vit_b_16 encoder minilm lstm gru))
 	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --threads 1,2 --engines onnxruntime,openvino --batch 64 models/lenet5.onnx
+	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --int8 build/int8 \
+		$(addprefix build/zoo/,$(addsuffix .onnx,resnet18 resnet50 mobilenetv2 efficientnet_b0 vit_b_16 encoder minilm))
+	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --int8 build/int8 --batch 64 models/lenet5.onnx
 
 build/venv-torch: models/gen/zoo-requirements.txt
 build/venv-keras: models/gen/zoo-keras-requirements.txt

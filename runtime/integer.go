@@ -224,18 +224,27 @@ func (p *products) sumScale(i int) float32 {
 	return p.x.scale[0] * p.w.scale[min(i, len(p.w.scale)-1)]
 }
 
-// at is an accessor of the weights less their zero point, by element and
-// output channel.
-func (p *products) at() func(i, channel int) int32 {
+// flat is the weights less their zero point, where channel i has n elements
+// from i*n on, or, by columns, every m-th from i on: [channel][element].
+func (p *products) flat(m, n int, columns bool) []int16 {
 	b, w := p.w.consts.Bytes(), p.w
-	signed, last := w.dtype == tensor.Int8, len(w.zero)-1
-	return func(i, channel int) int32 {
-		v := int32(b[i])
-		if signed {
-			v = int32(int8(b[i]))
-		}
-		return v - int32(w.zero[min(channel, last)])
+	out := make([]int16, m*n)
+	flip := int16(0)
+	if w.dtype == tensor.Int8 {
+		flip = 128
 	}
+	first, step := n, 1
+	if columns {
+		first, step = 1, m
+	}
+	for i := range m {
+		zero := int16(w.zero[min(i, len(w.zero)-1)]) + flip
+		src, dst := b[i*first:], out[i*n:(i+1)*n]
+		for j := range dst {
+			dst[j] = int16(src[j*step]^byte(flip)) - zero
+		}
+	}
+	return out
 }
 
 // setBias takes a dequantized int32 bias of the scale of the sums.

@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"errors"
-	"math"
 	"slices"
 	"unsafe"
 
@@ -24,6 +23,7 @@ type integerConv struct {
 	shift     []float32 // zeros, for a float result
 	saturate  bool      // see Options.Device
 	gather    bool      // windows are copied to rows of all their taps
+	transpose bool      // see integer_transpose.go
 	window    windows
 }
 
@@ -92,10 +92,19 @@ func (c *integerConv) pack() error {
 	if len(c.shape) == 4 {
 		kh = c.shape[2]
 	}
-	w, zero, signed := c.at(), int32(c.x.zero[0]), c.x.signed()
+	zero, signed := int32(c.x.zero[0]), c.x.signed()
+	var w []int16
+	if !c.transpose {
+		w = c.flat(m, cg*kh*kw, false)
+	}
 	if c.isDepthwise() {
-		c.depthwise = kernel.PackDepthwise8(kh*kw, m, func(tap, ch int) int32 { return w(ch*kh*kw+tap, ch) }, zero, signed, c.bias, c.scale)
+		c.depthwise = kernel.PackDepthwise8(kh*kw, m, func(tap, ch int) int32 { return int32(w[ch*kh*kw+tap]) }, zero, signed, c.bias, c.scale)
 		return packed(c.depthwise != nil)
+	}
+	if c.transpose {
+		w = c.turned()
+	} else {
+		w = channelsInside(w, m, cg, kh*kw)
 	}
 	c.packed = make([]*kernel.Weights8, c.group)
 	mg := m / c.group
@@ -111,15 +120,29 @@ func (c *integerConv) pack() error {
 		if c.bias != nil {
 			bias = c.bias[g*mg : (g+1)*mg]
 		}
-		c.packed[g] = kernel.Pack8(taps, run*cg, mg, func(tap, k, n int) int32 {
-			ch := g*mg + n
-			return w(((ch*cg+k%cg)*kh*kw)+tap*run+k/cg, ch)
-		}, zero, signed, bias, c.scale[g*mg:(g+1)*mg], c.saturate)
+		c.packed[g] = kernel.Pack8(taps, run*cg, mg, w[g*mg*cg*kh*kw:(g+1)*mg*cg*kh*kw], zero, signed, bias, c.scale[g*mg:(g+1)*mg], c.saturate)
 		if err := packed(c.packed[g] != nil); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// channelsInside is [m][c][taps] as [m][taps][c].
+func channelsInside(w []int16, m, c, taps int) []int16 {
+	if taps == 1 || c == 1 {
+		return w
+	}
+	out := make([]int16, len(w))
+	for i := range m {
+		src, dst := w[i*c*taps:(i+1)*c*taps], out[i*c*taps:(i+1)*c*taps]
+		for ch := range c {
+			for t, v := range src[ch*taps : (ch+1)*taps] {
+				dst[t*c+ch] = v
+			}
+		}
+	}
+	return out
 }
 
 // merged reports that a kernel row is one run of bytes.
@@ -237,7 +260,7 @@ func (c *integerConv) plan(x *tensor.Tensor) error {
 	if slices.Equal(c.window.shape, x.Shape) {
 		return nil
 	}
-	im, ok := newImage(c.attrs, plainShape(x.Shape), c.shape)
+	im, stuff, ok := c.image(x)
 	if !ok || im.c != c.shape[1]*c.group {
 		return errFallback
 	}
@@ -249,105 +272,18 @@ func (c *integerConv) plan(x *tensor.Tensor) error {
 			need = 2
 		}
 	}
+	c.window = windows{stuff: stuff}
 	return c.window.plan(x.Shape, im, c.merged() && c.depthwise == nil, need, wide)
 }
 
-// windows is how the kernel finds the pixels of a window, for one shape.
-type windows struct {
-	shape   []int
-	im      image
-	offsets []int32 // of each output pixel, in elements
-	taps    []int
-	taps32  []int32
-	// copied says that the image is copied with a frame of padding, ph x pw.
-	copied bool
-	ph, pw int
-	padded []byte // a row of padding
-}
-
-func (w *windows) plan(shape []int, im image, merged bool, need int, wide bool) error {
-	*w = windows{shape: slices.Clone(shape), im: im}
-	w.ph = max((im.oh-1)*im.sh+(im.kh-1)*im.dh+1, im.top+im.h)
-	w.pw = max((im.ow-1)*im.sw+(im.kw-1)*im.dw+1, im.left+im.w)
-	run := im.c / im.group
-	if merged {
-		run *= im.kw
+// image is the geometry of the convolution of x, and how far apart the pixels
+// of x are in it.
+func (c *integerConv) image(x *tensor.Tensor) (im image, stuff [2]int, ok bool) {
+	if c.transpose {
+		return c.stuffed(x)
 	}
-	w.copied = wide || w.ph > im.h || w.pw > im.w || run%need != 0
-	if !w.copied {
-		w.ph, w.pw = im.h, im.w
-	}
-	if im.n*w.ph*w.pw*im.c > math.MaxInt32/2 {
-		*w = windows{}
-		return errFallback
-	}
-	w.offsets = make([]int32, 0, im.n*im.oh*im.ow)
-	for n := range im.n {
-		for y := range im.oh {
-			for x := range im.ow {
-				w.offsets = append(w.offsets, int32(((n*w.ph+y*im.sh)*w.pw+x*im.sw)*im.c))
-			}
-		}
-	}
-	for ky := range im.kh {
-		for kx := range im.kw {
-			if kx == 0 || !merged {
-				tap := (ky*im.dh*w.pw + kx*im.dw) * im.c
-				w.taps, w.taps32 = append(w.taps, tap), append(w.taps32, int32(tap))
-			}
-		}
-	}
-	return nil
-}
-
-// bytes is the image as the kernel reads it: x itself, or a copy within a
-// frame of the byte zero, or of int16 less it.
-func (w *windows) bytes(f *frame, x *tensor.Tensor, zero byte, wide bool) unsafe.Pointer {
-	if x.Len() == 0 || len(w.offsets) == 0 {
-		return nil
-	}
-	if !w.copied {
-		return unsafe.Pointer(&x.Bytes()[0])
-	}
-	im := &w.im
-	row, src := w.pw*im.c, x.Bytes()
-	if wide {
-		z, signed := int32(zero), x.Type == tensor.Int8
-		if signed {
-			z = int32(int8(zero))
-		}
-		out := f.new(tensor.Int16, im.n*w.ph*row+32)
-		dst := tensor.View[int16](out)
-		f.s.workers.run(im.n*w.ph, func(_, i int) {
-			d := dst[i*row : (i+1)*row]
-			clear(d)
-			if y := i%w.ph - im.top; y >= 0 && y < im.h {
-				at := (i/w.ph*im.h + y) * im.w * im.c
-				kernel.Widen8(d[im.left*im.c:(im.left+im.w)*im.c], src[at:at+im.w*im.c], z, signed)
-			}
-		})
-		return unsafe.Pointer(&dst[0])
-	}
-	if len(w.padded) != row || w.padded[0] != zero {
-		w.padded = slices.Repeat([]byte{zero}, row)
-	}
-	out := f.new(tensor.Uint8, im.n*w.ph*row+64)
-	dst := out.Bytes()
-	f.s.workers.run(im.n, func(_, n int) {
-		for i := n * w.ph; i < (n+1)*w.ph; i++ {
-			d := dst[i*row : (i+1)*row]
-			y := i%w.ph - im.top
-			if y < 0 || y >= im.h {
-				copy(d, w.padded)
-				continue
-			}
-			at := (n*im.h + y) * im.w * im.c
-			copy(d[:im.left*im.c], w.padded)
-			copy(d[im.left*im.c:], src[at:at+im.w*im.c])
-			copy(d[(im.left+im.w)*im.c:], w.padded)
-		}
-	})
-	return unsafe.Pointer(&dst[0])
+	im, ok = newImage(c.attrs, plainShape(x.Shape), c.shape)
+	return im, [2]int{1, 1}, ok
 }
 
 // plainShape is the shape of a channels-last tensor with its channels second.

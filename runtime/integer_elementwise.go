@@ -138,7 +138,7 @@ type integerTable struct {
 // unaryOps are the operators of a table; with a constant of one element or
 // with a second value from the same source, also binaryOps.
 var unaryOps = []string{"Relu", "Clip", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "Erf", "Exp", "Log", "Sqrt", "Neg", "Abs",
-	"Softplus", "Softsign", "Elu", "Selu", "Celu", "Gelu", "Mish", "Swish", "ThresholdedRelu", "Reciprocal", "Floor", "Ceil", "Round", "Sign", "Identity", "Dropout"}
+	"Softplus", "Softsign", "Elu", "Selu", "Celu", "Gelu", "Mish", "Swish", "ThresholdedRelu", "Reciprocal", "Floor", "Ceil", "Round", "Sign", "Identity"}
 
 var binaryOps = []string{"Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "PRelu"}
 

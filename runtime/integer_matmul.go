@@ -116,13 +116,7 @@ func (m *integerMatMul) lowered(in, out []*graph.Value, nodes []*graph.Node) *lo
 }
 
 func (m *integerMatMul) pack() error {
-	w := m.at()
-	m.packed = kernel.Pack8(1, m.k, m.n, func(_, k, n int) int32 {
-		if m.transB {
-			return w(n*m.k+k, n)
-		}
-		return w(k*m.n+n, n)
-	}, int32(m.x.zero[0]), m.x.signed(), m.bias, m.scale, m.saturate)
+	m.packed = kernel.Pack8(1, m.k, m.n, m.flat(m.n, m.k, !m.transB), int32(m.x.zero[0]), m.x.signed(), m.bias, m.scale, m.saturate)
 	return packed(m.packed != nil)
 }
 

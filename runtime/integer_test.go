@@ -268,3 +268,28 @@ func TestIntegerChains(t *testing.T) {
 		}
 	}
 }
+
+// TestIntegerConvTranspose: sums that float64 holds exactly, so the reference
+// rounds but once more than the integers.
+func TestIntegerConvTranspose(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 7))
+	for range 30 {
+		xt, wt, yt := eightBit[r.IntN(2)], eightBit[r.IntN(2)], eightBit[r.IntN(2)]
+		c, m, kh, kw := 1+r.IntN(9), 1+r.IntN(30), 1+r.IntN(3), 1+r.IntN(3)
+		attrs := fmt.Sprintf("strides = [%d,%d], dilations = [%d,%d], pads = [0,0,%d,%d], output_padding = [0,%d]",
+			1+r.IntN(3), 2+r.IntN(2), 1+r.IntN(2), 1+r.IntN(2), r.IntN(2), r.IntN(2), r.IntN(2))
+		body := constantText("w", randomQuantized(r, wt, c, m, kh, kw)) + constantText("xz", zeroOf(r, xt, 1)) + constantText("wz", zeroOf(r, wt, 1)) +
+			constantText("yz", zeroOf(r, yt, 1)) + fmt.Sprintf(`	xs = Constant <value = float {0.5}> () ws = Constant <value = float {0.25}> () ys = Constant <value = float {%d}> ()
+	xf = DequantizeLinear(x0, xs, xz) wf = DequantizeLinear(w, ws, wz) yf = ConvTranspose <%s> (xf, wf) y = QuantizeLinear(yf, ys, yz)
+`, 64<<r.IntN(3), attrs)
+		in := []*tensor.Tensor{randomQuantized(r, xt, 1+r.IntN(2), c, 3+r.IntN(4), 3+r.IntN(4))}
+		want, _ := runText(t, body, in, yt.String()+"[]", Options{Reference: true})
+		got, s := runText(t, body, in, yt.String()+"[]", Options{})
+		if err := sameValue(got, want, 0, 0); err != nil {
+			t.Fatalf("%v\n%s", err, attrs)
+		}
+		if len(s.main.steps) > 3 {
+			t.Errorf("%d steps", len(s.main.steps))
+		}
+	}
+}

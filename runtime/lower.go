@@ -25,6 +25,7 @@ type Lowering struct {
 // Lowerings is every fast path, in the order they are tried.
 var Lowerings = []Lowering{
 	{"integer-conv", "DequantizeLinear - Conv - [Relu, Clip] - QuantizeLinear in integers", matchIntegerConv},
+	{"integer-conv-transpose", "DequantizeLinear - ConvTranspose - [Relu, Clip] - QuantizeLinear in integers", matchIntegerConvTranspose},
 	{"integer-matmul", "DequantizeLinear - Gemm or MatMul with constant weights - [Relu, Clip] - QuantizeLinear in integers", matchIntegerMatMul},
 	{"integer-binary", "DequantizeLinear - Add or Mul - [Relu, Clip] - QuantizeLinear on bytes", matchIntegerBinary},
 	{"integer-table", "element-wise operators between one DequantizeLinear and a QuantizeLinear as a table", matchIntegerTable},

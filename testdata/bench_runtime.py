@@ -18,6 +18,20 @@ import onnx
 RUNS = 25
 
 
+def quantized(tool, path, folder, batch):
+    """The model as the tool quantizes it, made once, with the inputs of the original beside it."""
+    os.makedirs(folder, exist_ok=True)
+    out = os.path.join(folder, os.path.basename(path))
+    sample = out[:-5] + ".npz"
+    if not os.path.exists(out):
+        np.savez(sample, **inputs(path, batch))
+        done = subprocess.run([tool, "optimize", path, "-o", out, "--preset", "int8", "--data", sample, "--calibration-samples", "2", "--samples", "1",
+                               "--max-drop", "100", "--force", "-q"], capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip().split("\n")[-1])
+    return out
+
+
 def inputs(path, batch):
     """The model's own sample if there is one, else random numbers."""
     sample = path[:-5] + ".npz"
@@ -136,6 +150,7 @@ def main():
     p.add_argument("--engines", default="onnxruntime")
     p.add_argument("--threads", default="1")
     p.add_argument("--batch", type=int, default=1)
+    p.add_argument("--int8", metavar="FOLDER", help="quantize the models into FOLDER and compare on those files")
     p.add_argument("--runs", type=int, default=RUNS)
     a = p.parse_args()
     print("| network | threads | engine | ours ms | theirs ms | ratio | processor time, median | least | our MB | their MB | our start s | their start s |")
@@ -143,6 +158,8 @@ def main():
     for path in a.models:
         for threads in a.threads.split(","):
             try:
+                if a.int8:
+                    path = quantized(a.tool, path, a.int8, a.batch)
                 compare(a.tool, path, a.engines.split(","), int(threads), a.batch, a.runs)
             except (RuntimeError, ValueError, OSError) as e:
                 print(f"| {os.path.basename(path)} | {threads} | {e} |", flush=True)

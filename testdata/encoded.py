@@ -22,6 +22,7 @@ FORMS = {
     "blocks of 1": (8, 0.4, False),
     "blocks of 8": (8, 0.05, True),
     "Elias-Fano": (8, 0.01, False),
+    "float16": (2000, 1, False),
 }
 
 
@@ -30,6 +31,8 @@ def weight(rng, rows, columns, values, share, clustered):
     kept = rng.random((rows, columns)) < share
     if clustered:
         kept = np.repeat(rng.random((rows, columns // 8 + 1)) < 2 * share, 8, 1)[:, :columns] & (rng.random((rows, columns)) < 0.5)
+    if values > 128:
+        book = book.astype(np.float16)
     return np.where(kept, book[rng.integers(0, values, (rows, columns))], 0).astype(np.float32)
 
 

@@ -97,6 +97,13 @@ func evalConvTranspose(e *Eval) error {
 	return nil
 }
 
+// NewTransposeGeometry is the window and the spatial output dims of a
+// ConvTranspose of an input and a weight of these shapes.
+func NewTransposeGeometry(a *Attrs, x, w []int) (*Window, []int, error) {
+	win, out, err := transposeGeometry(&Eval{Attrs: *a}, &tensor.Tensor{Shape: x}, &tensor.Tensor{Shape: w})
+	return &win, out, err
+}
+
 func transposeGeometry(e *Eval, x, w *tensor.Tensor) (Window, []int, error) {
 	rank := x.Rank() - 2
 	group := e.Int("group")

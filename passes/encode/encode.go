@@ -17,7 +17,7 @@ import (
 // Tensors of few values share one string of bits and its decoder, in the form
 // that is shortest: an index into the codebook for every element, or the places
 // of those that are not zero and an index for each. Tensors of multiples of a
-// power of two become int8.
+// power of two become int8, those that float16 holds exactly float16.
 //
 // Only operators up to opset 13 are used, in types that onnxruntime, OpenVINO
 // and OpenCV take.
@@ -43,6 +43,7 @@ func weights(c *pass.Context, m *graph.Model) error {
 	gathered(c, m)
 	var few []*table
 	var steps []*stepped
+	var halves []*graph.Value
 	for v := range m.Graph.Initializers() {
 		t := v.Const()
 		if t == nil || t.Type != tensor.Float32 || t.Len() < minElements || v.IsOutput() || captured(v, m.Graph) {
@@ -54,6 +55,8 @@ func weights(c *pass.Context, m *graph.Model) error {
 			few = append(few, x)
 		} else if s != nil {
 			steps = append(steps, s)
+		} else if half(t) != nil {
+			halves = append(halves, v)
 		}
 	}
 	e := &emitter{c: c, g: m.Graph}
@@ -65,6 +68,13 @@ func weights(c *pass.Context, m *graph.Model) error {
 		e.tables(group)
 	}
 	e.steps(steps)
+	for _, v := range halves {
+		if !c.Allow() {
+			break
+		}
+		t := half(v.Const())
+		e.replace(v, e.add("Cast", e.constant(t, graph.Raw), graph.Int("to", floatType)), "float16, which holds its values exactly")
+	}
 	return nil
 }
 
@@ -74,6 +84,21 @@ const minElements = 4
 // captured reports that a subgraph reads v.
 func captured(v *graph.Value, g *graph.Graph) bool {
 	return slices.ContainsFunc(v.Uses(), func(u graph.Use) bool { return u.Node != nil && u.Node.Graph() != g })
+}
+
+// halfBytes is about what a Cast takes.
+const halfBytes = 40
+
+// half is t as float16 if that holds all its values and saves bytes, else nil.
+func half(t *tensor.Tensor) *tensor.Tensor {
+	if 2*t.Len() < halfBytes {
+		return nil
+	}
+	h := tensor.FromFloats(tensor.Float16, t.Shape, t.Floats())
+	if !tensor.FromFloats(tensor.Float32, t.Shape, h.Floats()).Equal(t) {
+		return nil
+	}
+	return h
 }
 
 // table is a tensor of few values.
@@ -93,7 +118,7 @@ func newTable(v *graph.Value) *table {
 	x := &table{v: v, index: make([]int, t.Len())}
 	place := map[float32]int{}
 	for i, f := range t.Float32s() {
-		if f == 0 {
+		if math.Float32bits(f) == 0 { // a negative zero is a value of its own
 			x.index[i] = -1
 			x.zeros++
 			continue
@@ -266,6 +291,9 @@ func multiples(v *graph.Value) *stepped {
 	f := v.Const().Float32s()
 	least := math.MaxInt
 	for _, x := range f {
+		if x == 0 && math.Signbit(float64(x)) {
+			return nil
+		}
 		if x != 0 {
 			frac, exp := math.Frexp(float64(x))
 			m := int64(math.Abs(frac) * (1 << 24))

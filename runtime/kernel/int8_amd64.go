@@ -32,6 +32,15 @@ func vnniDot1x2(t *byte)
 func vnniDot1x4(t *byte)
 
 //go:noescape
+func avxvnniDot6x1(t *byte)
+
+//go:noescape
+func avxvnniDot4x1(t *byte)
+
+//go:noescape
+func avxvnniDot1x1(t *byte)
+
+//go:noescape
 func wideDot6x1(t *byte)
 
 //go:noescape

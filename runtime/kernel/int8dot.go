@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"math"
+	"slices"
 	"unsafe"
 )
 
@@ -99,12 +100,12 @@ type dotFunc func(rows, panels int, t *dotTile)
 // maxSum is the number of products of two 8-bit values that int32 holds.
 const maxSum = math.MaxInt32 / (255 * 255)
 
-// Pack8 packs weights less their zero point: w(tap, k, n). bias can be nil, scale
-// has one value for each column. zero is the zero point of the left-hand
+// Pack8 packs weights less their zero point, [n][taps][k]. bias can be nil,
+// scale has one value for each column. zero is the zero point of the left-hand
 // matrix, which is int8 if signed. With saturate, pairs of products are added
 // in int16 with saturation where weights fit int8. It returns nil if the sums
 // could pass int32.
-func Pack8(taps, k, n int, w func(tap, k, n int) int32, zero int32, signed bool, bias []int32, scale []float32, saturate bool) *Weights8 {
+func Pack8(taps, k, n int, w []int16, zero int32, signed bool, bias []int32, scale []float32, saturate bool) *Weights8 {
 	if taps == 0 || k == 0 || n == 0 || taps*k > maxSum {
 		return nil
 	}
@@ -113,17 +114,16 @@ func Pack8(taps, k, n int, w func(tap, k, n int) int32, zero int32, signed bool,
 	panels := Panels(n)
 	p.start, p.sums, p.scale = make([]int32, panels*Lanes), make([]int32, panels*Lanes), make([]float32, panels*Lanes)
 	p.data = make([]byte, panels*p.panel())
-	if p.Wide {
-		packed := unsafe.Slice((*int16)(unsafe.Pointer(&p.data[0])), len(p.data)/2)
-		pack(p, packed, 2, w)
-	} else {
-		packed := unsafe.Slice((*int8)(unsafe.Pointer(&p.data[0])), len(p.data))
-		pack(p, packed, 4, w)
-	}
 	for i := range p.start {
 		c := p.column(i)
 		if c >= n {
 			continue
+		}
+		column := w[c*taps*k : (c+1)*taps*k]
+		if p.Wide {
+			pack(p, unsafe.Slice((*int16)(unsafe.Pointer(&p.data[0])), len(p.data)/2), 2, i, column)
+		} else {
+			pack(p, unsafe.Slice((*int8)(unsafe.Pointer(&p.data[0])), len(p.data)), 4, i, column)
 		}
 		if bias != nil {
 			p.start[i] = bias[c]
@@ -131,10 +131,8 @@ func Pack8(taps, k, n int, w func(tap, k, n int) int32, zero int32, signed bool,
 		if p.scale[i] = scale[c]; p.Wide {
 			continue
 		}
-		for t := range taps {
-			for j := range k {
-				p.sums[i] += w(t, j, c)
-			}
+		for _, v := range column {
+			p.sums[i] += int32(v)
 		}
 	}
 	p.setZero(-Affine8{Signed: signed}.flip(), zero)
@@ -175,45 +173,44 @@ func (p *Weights8) steps() int {
 // panel is the number of bytes of a panel.
 func (p *Weights8) panel() int { return p.Taps * p.steps() * 4 * Lanes }
 
-func pack[T int8 | int16](p *Weights8, dst []T, group int, w func(tap, k, n int) int32) {
+// pack lays a column out at place i of the panels, in groups of 4 bytes.
+func pack[T int8 | int16](p *Weights8, dst []T, group, i int, column []int16) {
 	steps := p.steps()
-	for i := range Panels(p.N) * Lanes {
-		c := p.column(i)
-		if c >= p.N {
-			continue
-		}
-		for t := range p.Taps {
-			at := ((i/Lanes*p.Taps+t)*steps)*group*Lanes + i%Lanes*group
-			for k := range p.K {
-				dst[at+k/group*group*Lanes+k%group] = T(w(t, k, c))
-			}
+	for t := range p.Taps {
+		at := dst[((i/Lanes*p.Taps+t)*steps)*group*Lanes+i%Lanes*group:]
+		for k, v := range column[t*p.K : (t+1)*p.K] {
+			at[k/group*group*Lanes+k%group] = T(v)
 		}
 	}
 }
 
 // choose picks the kernel: bytes where their products are exact.
-func (p *Weights8) choose(w func(tap, k, n int) int32, saturate bool) {
-	fits, pairsFit := true, true
-	for n := range p.N {
-		for t := range p.Taps {
-			var before int32
-			for k := range p.K {
-				v := w(t, k, n)
-				fits = fits && v >= -128 && v <= 127
-				if k%2 == 0 {
-					before = v
-					continue
-				}
-				// VPMADDUBSW saturates the sum of two products to int16.
-				pairsFit = pairsFit && max(before, 0)+max(v, 0) <= 128 && min(before, 0)+min(v, 0) >= -128
-			}
-		}
+func (p *Weights8) choose(w []int16, saturate bool) {
+	lo, hi := slices.Min(w), slices.Max(w)
+	fits, pairsFit := lo >= -128 && hi <= 127, lo >= -64 && hi <= 64
+	if fits && !pairsFit {
+		pairsFit = p.pairsFit(w)
 	}
 	if saturate && fits && !pairsFit {
 		p.saturate, p.panels, p.dot = true, 1, saturatingDot()
 		return
 	}
 	p.dot, p.Wide, p.panels = chooseDot(fits, pairsFit)
+}
+
+// pairsFit reports that VPMADDUBSW, which saturates the sum of two products to
+// int16, is exact.
+func (p *Weights8) pairsFit(w []int16) bool {
+	for i := 0; i < len(w); i += p.K {
+		run := w[i : i+p.K]
+		for k := 1; k < len(run); k += 2 {
+			a, b := run[k-1], run[k]
+			if max(a, 0)+max(b, 0) > 128 || min(a, 0)+min(b, 0) < -128 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // Dot computes len(a.Offsets) rows of out, ldc bytes apart.

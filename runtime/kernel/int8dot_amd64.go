@@ -10,6 +10,8 @@ func chooseDot(fits, pairsFit bool) (dot dotFunc, wide bool, panels int) {
 	switch {
 	case useVNNI && fits:
 		return vnniDot, false, 4
+	case useAVXVNNI && fits:
+		return avxvnniDot, false, 1
 	case useAVX512:
 		return wideDot, true, 4
 	case useAVX2 && fits && pairsFit:
@@ -49,6 +51,18 @@ func vnniDot(rows, panels int, t *dotTile) {
 		vnniDot1x2(p)
 	default:
 		vnniDot1x1(p)
+	}
+}
+
+func avxvnniDot(rows, panels int, t *dotTile) {
+	p := (*byte)(unsafe.Pointer(t))
+	switch rows {
+	case 6:
+		avxvnniDot6x1(p)
+	case 4:
+		avxvnniDot4x1(p)
+	default:
+		avxvnniDot1x1(p)
 	}
 }
 

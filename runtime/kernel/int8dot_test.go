@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// dotCase is a random product: rows of A and weights.
-func dotCase(r *rand.Rand, m, taps, k, n int, limit int32) (a []byte, rows Rows8, w func(t, k, n int) int32, bias []int32, scale []float32) {
+// dotCase is a random product: rows of A and weights [n][taps][k].
+func dotCase(r *rand.Rand, m, taps, k, n int, limit int32) (a []byte, rows Rows8, w []int16, bias []int32, scale []float32) {
 	a = randomBytes(r, 2*m*k*taps+64)
 	rows = Rows8{Base: unsafe.Pointer(&a[0]), Offsets: make([]int32, m)}
 	for i := range m {
@@ -17,16 +17,16 @@ func dotCase(r *rand.Rand, m, taps, k, n int, limit int32) (a []byte, rows Rows8
 	for range taps {
 		rows.Taps = append(rows.Taps, r.IntN(m*k*taps))
 	}
-	ws := make([]int32, taps*k*n)
-	for i := range ws {
-		ws[i] = r.Int32N(2*limit) - limit
+	w = make([]int16, taps*k*n)
+	for i := range w {
+		w[i] = int16(r.Int32N(2*limit) - limit)
 	}
 	bias, scale = make([]int32, n), make([]float32, n)
 	for i := range n {
 		bias[i] = r.Int32N(2000) - 1000
 		scale[i] = r.Float32() / float32(limit*int32(k*taps))
 	}
-	return a, rows, func(t, kk, c int) int32 { return ws[(t*k+kk)*n+c] }, bias, scale
+	return a, rows, w, bias, scale
 }
 
 func TestDotAgainstGeneric(t *testing.T) {
@@ -81,7 +81,7 @@ func testDot(t *testing.T, r *rand.Rand, m, taps, k, n int, limit int32) {
 			}
 			for tap := range taps {
 				for kk := range k {
-					want += (value(a[int(rows.Offsets[i])+rows.Taps[tap]+kk]) - zero) * w(tap, kk, j)
+					want += (value(a[int(rows.Offsets[i])+rows.Taps[tap]+kk]) - zero) * int32(w[(j*taps+tap)*k+kk])
 				}
 			}
 			if sums[i*ldc+j] != want {
@@ -189,11 +189,11 @@ func TestSaturatingDot(t *testing.T) {
 				row, c := i/n, i%n
 				want, columns := bias[c], int32(0)
 				for kk := 0; kk < k; kk += 2 {
-					pair := int32(a[row*k+kk]) * w(0, kk, c)
-					columns += w(0, kk, c)
+					pair := int32(a[row*k+kk]) * int32(w[c*k+kk])
+					columns += int32(w[c*k+kk])
 					if kk+1 < k {
-						pair += int32(a[row*k+kk+1]) * w(0, kk+1, c)
-						columns += w(0, kk+1, c)
+						pair += int32(a[row*k+kk+1]) * int32(w[c*k+kk+1])
+						columns += int32(w[c*k+kk+1])
 					}
 					if pair > 32767 || pair < -32768 {
 						saturated++

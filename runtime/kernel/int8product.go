@@ -1,6 +1,9 @@
 package kernel
 
-import "unsafe"
+import (
+	"encoding/binary"
+	"unsafe"
+)
 
 // Product8 multiplies two matrices of bytes that change from run to run, [m, k]
 // by [k, n]. With b' = b as signed bytes and z' its zero point,
@@ -54,29 +57,45 @@ func (p *Product8) Pack(dst []byte, b []byte, scale []float32) *Weights8 {
 	for j := range panels {
 		c0 := w.column(j * Lanes)
 		cols := min(Lanes, p.n-c0)
-		to, start := w.data[j*panel:(j+1)*panel], w.start[j*Lanes:]
-		for k := range p.k {
-			row := b[k*p.n+c0 : k*p.n+c0+cols]
-			if w.Wide {
+		to, start := w.data[j*panel:(j+1)*panel], w.start[j*Lanes:(j+1)*Lanes]
+		if w.Wide {
+			for k := range p.k {
 				at := to[k/2*4*Lanes+k%2*2:]
-				for c, v := range row {
+				for c, v := range b[k*p.n+c0:][:cols] {
 					*(*int16)(unsafe.Pointer(&at[4*c])) = int16(int32(int8(v^flip)) - zb)
 				}
-				continue
 			}
-			at := to[k/4*4*Lanes+k%4:]
-			for c, v := range row {
-				at[4*c] = v ^ flip
-				start[c] += int32(int8(v ^ flip))
-			}
+			continue
 		}
-		if !w.Wide {
-			for c := range cols {
-				start[c] = -za*start[c] + int32(p.k)*za*zb
-			}
+		for k := 0; k < p.k; k += 4 {
+			packQuad(to[k*Lanes:(k+4)*Lanes], start, b[k*p.n+c0:], p.n, cols, min(4, p.k-k), flip)
+		}
+		for c := range cols {
+			start[c] = -za*start[c] + int32(p.k)*za*zb
 		}
 	}
 	return &w
+}
+
+// packQuad lays up to four rows of cols bytes out as the groups of four of each
+// column, and adds them to sums.
+func packQuad(to []byte, sums []int32, b []byte, stride, cols, rows int, flip byte) {
+	if rows < 4 {
+		for r := range rows {
+			for c, v := range b[r*stride:][:cols] {
+				to[4*c+r] = v ^ flip
+				sums[c] += int32(int8(v ^ flip))
+			}
+		}
+		return
+	}
+	r0, r1, r2, r3 := b[:cols], b[stride:][:cols], b[2*stride:][:cols], b[3*stride:][:cols]
+	sums = sums[:cols]
+	for c := range sums {
+		v0, v1, v2, v3 := r0[c]^flip, r1[c]^flip, r2[c]^flip, r3[c]^flip
+		binary.LittleEndian.PutUint32(to[4*c:4*c+4], uint32(v0)|uint32(v1)<<8|uint32(v2)<<16|uint32(v3)<<24)
+		sums[c] += int32(int8(v0)) + int32(int8(v1)) + int32(int8(v2)) + int32(int8(v3))
+	}
 }
 
 // Rows is what to add to the sums of each of m rows of a.

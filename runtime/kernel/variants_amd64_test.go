@@ -7,9 +7,9 @@ package kernel
 func allVariants() map[string]func() func() {
 	set := func(a2, a512, vnni bool) func() func() {
 		return func() func() {
-			x, y, z, t := useAVX2, useAVX512, useVNNI, useVBMI
-			useAVX2, useAVX512, useVNNI, useVBMI = a2, a512, z && vnni, t && vnni
-			return func() { useAVX2, useAVX512, useVNNI, useVBMI = x, y, z, t }
+			x, y, z, t, u := useAVX2, useAVX512, useVNNI, useVBMI, useAVXVNNI
+			useAVX2, useAVX512, useVNNI, useVBMI, useAVXVNNI = a2, a512, z && a512 && vnni, t && vnni, u && !a512 && vnni
+			return func() { useAVX2, useAVX512, useVNNI, useVBMI, useAVXVNNI = x, y, z, t, u }
 		}
 	}
 	v := map[string]func() func(){"generic": set(false, false, false)}
@@ -18,6 +18,9 @@ func allVariants() map[string]func() func() {
 	}
 	if useAVX512 {
 		v["avx512"] = set(true, true, false)
+	}
+	if useAVXVNNI {
+		v["avxvnni"] = set(true, false, true)
 	}
 	if useVNNI || useVBMI {
 		v["vnni"] = set(true, true, true)

@@ -53,6 +53,7 @@ var ones reg.VecVirtual
 
 var variants = []variant{
 	{name: "vnni", cols: 4, elem: 1, wide: true, flips: true, dot: func(a, b Op, acc reg.VecVirtual) { VPDPBUSD(b, a, acc) }},
+	{name: "avxvnni", cols: 1, elem: 1, flips: true, dot: func(a, b Op, acc reg.VecVirtual) { VPDPBUSD(b, a, acc) }},
 	{name: "wide", cols: 4, elem: 2, wide: true, dot: func(a, b Op, acc reg.VecVirtual) {
 		p := ZMM()
 		VPMADDWD(b, a, p)

@@ -1,7 +1,11 @@
 // Command int8 generates the amd64 assembly of the integer kernels.
 package main
 
-import . "github.com/mmcloughlin/avo/build"
+import (
+	"flag"
+
+	. "github.com/mmcloughlin/avo/build"
+)
 
 func main() {
 	ConstraintExpr("!noasm")
@@ -29,4 +33,7 @@ func main() {
 	sum8()
 	bounds()
 	Generate()
+	if err := encodeVEX(flag.Lookup("out").Value.String()); err != nil {
+		panic(err)
+	}
 }
