@@ -1,9 +1,6 @@
 package runtime
 
-import (
-	"sync"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // workers runs the parts of a step on several threads. Parts are independent
 // and each computes whole results, so their number and order change no bit.
@@ -14,12 +11,17 @@ type workers struct {
 }
 
 type job struct {
-	body func(worker, part int)
-	n    int64
-	next atomic.Int64
-	id   atomic.Int64
-	wait sync.WaitGroup
+	body   func(worker, part int)
+	n      int64
+	next   atomic.Int64 // part
+	id     atomic.Int64 // of the last helper
+	left   atomic.Int64 // parts not done
+	done   chan struct{}
+	failed atomic.Pointer[failure]
 }
+
+// failure is a panic of a part; the caller of run has it again.
+type failure struct{ reason any }
 
 func newWorkers(threads int) *workers {
 	threads = max(threads, 1)
@@ -36,7 +38,6 @@ func (w *workers) start() {
 		go func(jobs chan *job) {
 			for j := range jobs {
 				j.work(int(j.id.Add(1)))
-				j.wait.Done()
 			}
 		}(w.jobs)
 	}
@@ -55,8 +56,20 @@ func (j *job) work(worker int) {
 		if i >= j.n {
 			return
 		}
-		j.body(worker, int(i))
+		j.part(worker, int(i))
 	}
+}
+
+func (j *job) part(worker, i int) {
+	defer func() {
+		if p := recover(); p != nil {
+			j.failed.CompareAndSwap(nil, &failure{p})
+		}
+		if j.left.Add(-1) == 0 {
+			close(j.done)
+		}
+	}()
+	j.body(worker, i)
 }
 
 // run calls body for the parts 0 to n-1. worker tells threads apart.
@@ -67,14 +80,19 @@ func (w *workers) run(n int, body func(worker, part int)) {
 		}
 		return
 	}
-	j := &job{body: body, n: int64(n)}
-	helpers := min(w.threads, n) - 1
-	j.wait.Add(helpers)
-	for range helpers {
-		w.jobs <- j
+	j := &job{body: body, n: int64(n), done: make(chan struct{})}
+	j.left.Store(int64(n))
+	for range min(w.threads, n) - 1 {
+		select {
+		case w.jobs <- j:
+		default: // the helpers are still behind: go on without
+		}
 	}
 	j.work(0)
-	j.wait.Wait()
+	<-j.done // a helper that comes too late finds nothing to do and is not waited for
+	if f := j.failed.Load(); f != nil {
+		panic(f.reason)
+	}
 }
 
 // buffer is scratch memory of a thread, unset, valid until its next call.

@@ -40,7 +40,7 @@ func (w weight) tensor(rng *rand.Rand) *tensor.Tensor {
 	return tensor.Of(w.shape, v)
 }
 
-// modelOf adds every weight to an input of one element.
+// modelOf adds every weight to an input of one element: to -0, which keeps all bits.
 func modelOf(list []*tensor.Tensor) *graph.Model {
 	m := &graph.Model{IRVersion: 8, Opsets: []graph.Opset{{Version: 17}}, Graph: graph.New("g")}
 	x := m.Graph.AddInput("x", graph.TensorOf(tensor.Float32, graph.Dims([]int{1})...))
@@ -59,7 +59,7 @@ func values(t *testing.T, m *graph.Model) []tensor.Value {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := s.Run(context.Background(), []tensor.Value{tensor.Vector[float32](0)})
+	out, err := s.Run(context.Background(), []tensor.Value{tensor.Vector(float32(math.Copysign(0, -1)))})
 	if err != nil {
 		t.Fatal(err)
 	}
