@@ -23,7 +23,7 @@ demo: build
 	mkdir -p out
 	bin/onnxopt optimize models/$(DEMO).onnx --data models/mnist --labels models/mnist/t10k-labels-idx1-ubyte.gz -o out/$(DEMO).opt.onnx
 
-test: lint cross test-go test-deploy test-peers
+test: lint cross test-go test-deploy test-peers test-hostile
 
 lint:
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt: $$files"; exit 1; }

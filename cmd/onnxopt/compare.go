@@ -56,7 +56,7 @@ func compareModels(c *call, d *dataFlags, n, threads int, device string, asJSON 
 		labels = labels[:min(n, len(labels))]
 	}
 	p := &progress{c: c}
-	r, err := compare.Run(c, a, b, first(set, n), compare.Options{Threads: threads, Device: device, Labels: labels,
+	r, err := compare.Run(c, a, b, first(set, n), compare.Options{Names: [2]string{c.args[0], c.args[1]}, Threads: threads, Device: device, Labels: labels,
 		Progress: func(done, total int) { p.update("compare", done, total) }})
 	if err != nil {
 		return err

@@ -143,7 +143,7 @@ type Resolved struct {
 func Resolve(n *graph.Node, opset func(domain string) int64) (Resolved, error) {
 	d := Find(n.Domain, n.Op)
 	if d == nil {
-		return Resolved{}, fmt.Errorf("node %s: unknown operator %s", n.Title(), qualified(n.Domain, n.Op))
+		return Resolved{}, fmt.Errorf("node %s: unknown operator %s (opset %d)", n.Title(), qualified(n.Domain, n.Op), opset(n.Domain))
 	}
 	have := opset(n.Domain)
 	v := d.At(have)

@@ -27,6 +27,7 @@ type Source interface {
 
 // Options of Run. The zero value is right for most uses.
 type Options struct {
+	Names    [2]string // of the models, in errors
 	Threads  int
 	Device   string // runtime.Options.Device of outputs and inner tensors
 	Batch    int    // samples run at once; 0 is 50
@@ -243,6 +244,11 @@ func effective(v *graph.Value) *graph.Value {
 }
 
 // inner compares inner tensors on the first samples.
+// in names the model, 0 or 1, that an error is about.
+func (r *runner) in(model int, err error) error {
+	return fmt.Errorf("%s: %w", cmp.Or(r.o.Names[model], [2]string{"model A", "model B"}[model]), err)
+}
+
 func (r *runner) inner() error {
 	watchA, namesB, order := pairs(r.a, r.b)
 	r.order = order
@@ -262,12 +268,12 @@ func (r *runner) inner() error {
 		keep(0, v.Name, t)
 	}})
 	if err != nil {
-		return err
+		return r.in(0, err)
 	}
 	sb, err := runtime.Compile(r.b, runtime.Options{Threads: r.o.Threads, Device: r.o.Device, Watch: watchB,
 		Observe: func(v *graph.Value, t tensor.Value) { keep(1, namesB[v], t) }})
 	if err != nil {
-		return err
+		return r.in(1, err)
 	}
 	for at := 0; at < min(r.o.Tensors, r.src.Len()); at += r.o.Batch {
 		in, err := r.src.Values(at, min(at+r.o.Batch, r.src.Len()))
@@ -277,10 +283,10 @@ func (r *runner) inner() error {
 		clear(got[0])
 		clear(got[1])
 		if _, err := sa.Run(r.ctx, in); err != nil {
-			return err
+			return r.in(0, err)
 		}
 		if _, err := sb.Run(r.ctx, r.forB(in)); err != nil {
-			return err
+			return r.in(1, err)
 		}
 		for name, x := range got[0] {
 			y := got[1][name]
@@ -309,11 +315,11 @@ func (r *runner) inner() error {
 func (r *runner) outputs() error {
 	sa, err := runtime.Compile(r.a, runtime.Options{Threads: r.o.Threads, Device: r.o.Device})
 	if err != nil {
-		return err
+		return r.in(0, err)
 	}
 	sb, err := runtime.Compile(r.b, runtime.Options{Threads: r.o.Threads, Device: r.o.Device})
 	if err != nil {
-		return err
+		return r.in(1, err)
 	}
 	outs := make([]Tensor, len(r.a.Graph.Outputs()))
 	for i, v := range r.a.Graph.Outputs() {
@@ -328,11 +334,11 @@ func (r *runner) outputs() error {
 		}
 		ya, err := sa.Run(r.ctx, in)
 		if err != nil {
-			return err
+			return r.in(0, err)
 		}
 		yb, err := sb.Run(r.ctx, r.forB(in))
 		if err != nil {
-			return err
+			return r.in(1, err)
 		}
 		for i := range outs {
 			x, ok := ya[i].(*tensor.Tensor)
