@@ -1,20 +1,36 @@
 package runtime
 
-import "sync/atomic"
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+)
 
 // workers runs the parts of a step on several threads. Parts are independent
 // and each computes whole results, so their number and order change no bit.
 type workers struct {
 	threads int
-	jobs    chan *job
+	crew    *crew       // between start and stop
 	scratch [][]float32 // of each thread
 }
+
+// crew is the helpers of one run. They wait busily for the next job, as it
+// mostly comes within microseconds, and sleep after patience.
+type crew struct {
+	job    atomic.Pointer[job] // the latest; nil after stop
+	posted atomic.Uint64       // counts changes of job
+	asleep atomic.Int64
+	wake   chan *job // for those asleep; one too many only finds nothing to do
+	spin   bool      // there is a processor for each thread
+}
+
+// patience is how long a thread waits busily.
+const patience = 200 * time.Microsecond
 
 type job struct {
 	body   func(worker, part int)
 	n      int64
 	next   atomic.Int64 // part
-	id     atomic.Int64 // of the last helper
 	left   atomic.Int64 // parts not done
 	done   chan struct{}
 	failed atomic.Pointer[failure]
@@ -30,23 +46,64 @@ func newWorkers(threads int) *workers {
 
 // start readies the helpers, until stop.
 func (w *workers) start() {
-	if w.threads == 1 || w.jobs != nil {
+	if w.threads == 1 || w.crew != nil {
 		return
 	}
-	w.jobs = make(chan *job, w.threads)
-	for range w.threads - 1 {
-		go func(jobs chan *job) {
-			for j := range jobs {
-				j.work(int(j.id.Add(1)))
-			}
-		}(w.jobs)
+	c := &crew{wake: make(chan *job, w.threads), spin: runtime.GOMAXPROCS(0) >= w.threads}
+	w.crew = c
+	for i := 1; i < w.threads; i++ {
+		go c.help(i)
 	}
 }
 
 func (w *workers) stop() {
-	if w.jobs != nil {
-		close(w.jobs)
-		w.jobs = nil
+	if w.crew != nil {
+		w.crew.job.Store(nil)
+		w.crew.posted.Add(1)
+		close(w.crew.wake)
+		w.crew = nil
+	}
+}
+
+func (c *crew) help(worker int) {
+	var seen uint64
+	for {
+		if c.await(func() bool { return c.posted.Load() != seen }) {
+			seen = c.posted.Load()
+			j := c.job.Load()
+			if j == nil {
+				return
+			}
+			j.work(worker)
+			continue
+		}
+		c.asleep.Add(1)
+		if c.posted.Load() == seen {
+			if j := <-c.wake; j != nil {
+				j.work(worker)
+			}
+		}
+		c.asleep.Add(-1)
+	}
+}
+
+// await waits busily for ok; false if patience ends.
+func (c *crew) await(ok func() bool) bool {
+	if !c.spin {
+		return ok()
+	}
+	var end time.Time
+	for i := 0; ; i++ {
+		if ok() {
+			return true
+		}
+		if i%1024 == 1023 {
+			if now := time.Now(); end.IsZero() {
+				end = now.Add(patience)
+			} else if now.After(end) {
+				return false
+			}
+		}
 	}
 }
 
@@ -74,7 +131,8 @@ func (j *job) part(worker, i int) {
 
 // run calls body for the parts 0 to n-1. worker tells threads apart.
 func (w *workers) run(n int, body func(worker, part int)) {
-	if w.jobs == nil || n <= 1 {
+	c := w.crew
+	if c == nil || n <= 1 {
 		for i := range n {
 			body(0, i)
 		}
@@ -82,14 +140,18 @@ func (w *workers) run(n int, body func(worker, part int)) {
 	}
 	j := &job{body: body, n: int64(n), done: make(chan struct{})}
 	j.left.Store(int64(n))
-	for range min(w.threads, n) - 1 {
+	c.job.Store(j)
+	c.posted.Add(1)
+	for range min(int(c.asleep.Load()), n-1) {
 		select {
-		case w.jobs <- j:
-		default: // the helpers are still behind: go on without
+		case c.wake <- j:
+		default:
 		}
 	}
 	j.work(0)
-	<-j.done // a helper that comes too late finds nothing to do and is not waited for
+	if !c.await(func() bool { return j.left.Load() == 0 }) {
+		<-j.done
+	}
 	if f := j.failed.Load(); f != nil {
 		panic(f.reason)
 	}

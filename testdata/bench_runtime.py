@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 
 RUNS = 25
+PAUSE = 0.05  # seconds: threads that still wait busily after one engine's run would take the cores of the next
 
 
 def quantized(tool, path, folder, batch):
@@ -79,6 +80,7 @@ class Engine:
         self.wall, self.cpu = [], []
 
     def run(self):
+        time.sleep(PAUSE)
         before = cpu_time(self.process.pid)
         self.process.stdin.write("\n")
         self.process.stdin.flush()

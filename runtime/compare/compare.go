@@ -244,11 +244,6 @@ func effective(v *graph.Value) *graph.Value {
 }
 
 // inner compares inner tensors on the first samples.
-// in names the model, 0 or 1, that an error is about.
-func (r *runner) in(model int, err error) error {
-	return fmt.Errorf("%s: %w", cmp.Or(r.o.Names[model], [2]string{"model A", "model B"}[model]), err)
-}
-
 func (r *runner) inner() error {
 	watchA, namesB, order := pairs(r.a, r.b)
 	r.order = order
@@ -422,6 +417,11 @@ func ranking(score []float32) []int {
 	}
 	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(score[j], score[i]) })
 	return order[:min(5, len(order))]
+}
+
+// in names the model, 0 or 1, that an error is about.
+func (r *runner) in(model int, err error) error {
+	return fmt.Errorf("%s: %w", cmp.Or(r.o.Names[model], [2]string{"model A", "model B"}[model]), err)
 }
 
 // latency times single samples, the models in turn.
