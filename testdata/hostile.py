@@ -481,7 +481,8 @@ def main(tool, out, *flags):
         group()
     shutil.rmtree(out, ignore_errors=True)
     wrong, table = 0, {}
-    baseline = measure([tool, "version"], ".")[2]
+    os.makedirs(out)
+    baseline = measure([tool, "version"], out)[2]
     for i, c in enumerate(CASES):
         d = os.path.abspath(f"{out}/{i:03d}")
         os.makedirs(d)
