@@ -91,14 +91,30 @@ func writeGolden(t *testing.T, path string, cases []golden) {
 	}
 }
 
+// lossyGolden is how lossy passes run on their cases: with these settings, on
+// eight random samples, after the passes that they rely on.
+var lossyGolden = map[string]struct {
+	first    []string
+	settings pass.Settings
+}{
+	"prune-magnitude": {settings: pass.Settings{Prune: pass.PruneSettings{Sparsity: 0.5}}},
+	"cluster-weights": {settings: pass.Settings{Cluster: pass.ClusterSettings{Values: 2}}},
+	"quantize":        {first: []string{"calibrate"}},
+}
+
 func runGolden(t *testing.T, name string, g *golden) {
 	before := parseCase(t, g.before)
-	list, err := Select([]string{name})
+	lossy, isLossy := lossyGolden[name]
+	list, err := Select(append([]string{name}, lossy.first...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := before.Clone()
-	o := pass.Options{Settings: pass.Settings{Opset: goldenOpset(g.title)}}
+	o := pass.Options{Settings: lossy.settings}
+	o.Settings.Opset = goldenOpset(g.title)
+	if isLossy {
+		o.Samples = goldenSamples{t, before}
+	}
 	if _, err := pass.Run(context.Background(), m, list, o); err != nil {
 		t.Fatal(err)
 	}
@@ -112,6 +128,9 @@ func runGolden(t *testing.T, name string, g *golden) {
 	} else if got != g.after {
 		t.Errorf("got\n%s\nwant\n%s", got, g.after)
 	}
+	if isLossy {
+		return
+	}
 	equalOutputs(t, before, m, list[0].Effect)
 	again, err := pass.Run(context.Background(), m, list, o)
 	if err != nil {
@@ -120,6 +139,18 @@ func runGolden(t *testing.T, name string, g *golden) {
 	if n := again.Changes(""); n != 0 {
 		t.Errorf("a second run made %d changes: %v", n, again.Entries)
 	}
+}
+
+// goldenSamples is eight random inputs.
+type goldenSamples struct {
+	t *testing.T
+	m *graph.Model
+}
+
+func (s goldenSamples) Len() int       { return 8 }
+func (s goldenSamples) BatchSize() int { return 2 }
+func (s goldenSamples) Values(from, to int) ([]tensor.Value, error) {
+	return randomInputs(s.t, s.m), nil
 }
 
 // goldenOpset is the target of a case whose title ends in "to opset N".

@@ -156,3 +156,36 @@ func TestIntegerMatchesReference(t *testing.T) {
 		}
 	}
 }
+
+// Mild pruning and large codebooks leave the answers to eight images alone.
+func TestMildLossKeepsAnswers(t *testing.T) {
+	im := loadImages(t, "t10k-images-idx3-ubyte.gz", 8)
+	mild := map[string]pass.Settings{
+		"prune-magnitude": {Prune: pass.PruneSettings{Sparsity: 0.2}},
+		"cluster-weights": {Cluster: pass.ClusterSettings{Values: 64}},
+	}
+	for _, name := range shipped {
+		want := logits(t, load(t, name), im, runtime.Options{})
+		for lossy, settings := range mild {
+			m := load(t, name)
+			list, err := Pipeline("simplify", lossy)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ledger, err := pass.Run(context.Background(), m, list, pass.Options{Settings: settings})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ledger.Changes(lossy) == 0 {
+				t.Errorf("%s: %s changed nothing", name, lossy)
+			}
+			got := logits(t, m, im, runtime.Options{Reference: true})
+			for i := range im.Len() {
+				a, b := want[i*10:i*10+10], got[i*10:i*10+10]
+				if slices.Index(a, slices.Max(a)) != slices.Index(b, slices.Max(b)) {
+					t.Errorf("%s: %s changed the answer to image %d", name, lossy, i)
+				}
+			}
+		}
+	}
+}
