@@ -16,7 +16,6 @@ import (
 	"onnxopt/passes/compress"
 	"onnxopt/passes/distill"
 	"onnxopt/passes/pass"
-	"onnxopt/runtime/samples"
 )
 
 var compressVerb = verb{
@@ -200,22 +199,7 @@ func (o *compressor) simplified() (*graph.Model, error) {
 
 // search reads the samples and trains.
 func (o *compressor) search(m *graph.Model) error {
-	set, err := o.open(m, samples.Calibration)
-	if err != nil {
-		return err
-	}
-	defer set.Close()
-	var labels []int
-	if !o.noLabels {
-		if labels, err = o.truth(set); err != nil {
-			return err
-		}
-	}
-	use := first(set, o.samples)
-	if labels != nil {
-		labels = labels[:use.Len()]
-	}
-	data, err := distill.Load(use, labels)
+	data, err := o.trainingData(m, o.noLabels, o.samples)
 	if err != nil {
 		return err
 	}
@@ -279,19 +263,7 @@ func (o *compressor) runTest(result *graph.Model) error {
 	}
 	d := o.dataFlags
 	d.data, d.labels = o.test, o.testLabels
-	set, err := d.open(o.model, samples.Evaluation)
-	if err != nil {
-		return err
-	}
-	defer set.Close()
-	labels, err := d.truth(set)
-	if err != nil {
-		return err
-	}
-	if labels == nil {
-		return fmt.Errorf("%s: no labels: give --test-labels", o.test)
-	}
-	data, err := distill.Load(set, labels)
+	data, err := d.testData(o.model)
 	if err != nil {
 		return err
 	}
@@ -300,7 +272,7 @@ func (o *compressor) runTest(result *graph.Model) error {
 		if err != nil {
 			return 0, err
 		}
-		return 100 * (1 - a.Accuracy(labels)), nil
+		return 100 * (1 - a.Accuracy(data.Labels)), nil
 	}
 	t := &testErrors{Samples: data.Len()}
 	if t.Original, err = wrong(o.model); err != nil {

@@ -9,6 +9,7 @@ import (
 	"onnxopt/onnx/dim"
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
+	"onnxopt/passes/distill"
 	"onnxopt/runtime/samples"
 )
 
@@ -65,6 +66,44 @@ func (d *dataFlags) truth(set *samples.Set) ([]int, error) {
 		err = fmt.Errorf("%s: %d labels for the %d samples of %s", d.labels, len(l), set.Len(), d.data)
 	}
 	return l, err
+}
+
+// trainingData reads the first n samples, 0 for all, with the labels that are
+// there unless unlabelled.
+func (d *dataFlags) trainingData(m *graph.Model, unlabelled bool, n int) (*distill.Data, error) {
+	set, err := d.open(m, samples.Calibration)
+	if err != nil {
+		return nil, err
+	}
+	defer set.Close()
+	var labels []int
+	if !unlabelled {
+		if labels, err = d.truth(set); err != nil {
+			return nil, err
+		}
+	}
+	use := first(set, n)
+	if labels != nil {
+		labels = labels[:use.Len()]
+	}
+	return distill.Load(use, labels)
+}
+
+// testData reads all samples and the labels that they must have.
+func (d *dataFlags) testData(m *graph.Model) (*distill.Data, error) {
+	set, err := d.open(m, samples.Evaluation)
+	if err != nil {
+		return nil, err
+	}
+	defer set.Close()
+	labels, err := d.truth(set)
+	if err != nil {
+		return nil, err
+	}
+	if labels == nil {
+		return nil, fmt.Errorf("%s: no labels: give --test-labels", d.data)
+	}
+	return distill.Load(set, labels)
 }
 
 // inputsOf describes graph inputs or outputs for the readers.

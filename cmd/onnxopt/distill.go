@@ -13,7 +13,6 @@ import (
 	"onnxopt/passes/distill"
 	"onnxopt/passes/pass"
 	htmlreport "onnxopt/passes/report"
-	"onnxopt/runtime/samples"
 )
 
 var distillVerb = verb{
@@ -154,22 +153,7 @@ func (d *distiller) makeStudent() (*graph.Model, error) {
 
 // train teaches the student and scores it on samples that were held out.
 func (d *distiller) train(student *graph.Model) error {
-	set, err := d.open(d.model, samples.Calibration)
-	if err != nil {
-		return err
-	}
-	defer set.Close()
-	var labels []int
-	if !d.noLabels {
-		if labels, err = d.truth(set); err != nil {
-			return err
-		}
-	}
-	use := first(set, d.samples)
-	if labels != nil {
-		labels = labels[:use.Len()]
-	}
-	data, err := distill.Load(use, labels)
+	data, err := d.trainingData(d.model, d.noLabels, d.samples)
 	if err != nil {
 		return err
 	}
@@ -217,7 +201,7 @@ func (d *distiller) train(student *graph.Model) error {
 func (d *distiller) testOf(student *graph.Model) (*testErrors, error) {
 	flags := d.dataFlags
 	flags.data, flags.labels = d.test, d.testLabels
-	data, err := loadLabelled(&flags, d.model)
+	data, err := flags.testData(d.model)
 	if err != nil {
 		return nil, err
 	}
@@ -236,23 +220,6 @@ func (d *distiller) wrong(m *graph.Model, data *distill.Data) (float64, error) {
 		return 0, err
 	}
 	return 100 * (1 - a.Accuracy(data.Labels)), nil
-}
-
-// loadLabelled reads samples and their labels.
-func loadLabelled(d *dataFlags, m *graph.Model) (*distill.Data, error) {
-	set, err := d.open(m, samples.Evaluation)
-	if err != nil {
-		return nil, err
-	}
-	defer set.Close()
-	labels, err := d.truth(set)
-	if err != nil {
-		return nil, err
-	}
-	if labels == nil {
-		return nil, fmt.Errorf("%s: no labels: give --test-labels", d.data)
-	}
-	return distill.Load(set, labels)
 }
 
 func (d *distiller) show(took time.Duration) error {
