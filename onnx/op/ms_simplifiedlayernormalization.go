@@ -1,11 +1,9 @@
 package op
 
 import (
-	"fmt"
 	"math"
 	"slices"
 
-	"onnxopt/onnx/dim"
 	"onnxopt/onnx/tensor"
 )
 
@@ -19,24 +17,10 @@ var opMsSimplifiedLayerNormalization = &Def{
 	Eval:  evalSimplifiedNorm,
 }
 
+// inferSimplifiedNorm: the result has the type of the scale.
 func inferSimplifiedNorm(f *Infer) error {
-	s, ok := f.Shape(0)
 	f.SetElem(0, f.Type(1).Elem)
-	if !ok {
-		return nil
-	}
-	axis, ok := Axis(f.Int("axis"), len(s))
-	if !ok {
-		return fmt.Errorf("axis %d of rank %d", f.Int("axis"), len(s))
-	}
-	stats := slices.Clone(s)
-	for i := axis; i < len(s); i++ {
-		stats[i] = dim.Of(1)
-	}
-	f.Set(0, s...)
-	f.SetElem(1, tensor.DType(f.Int("stash_type")))
-	f.Set(1, stats...)
-	return nil
+	return inferLayerNorm(f)
 }
 
 // evalSimplifiedNorm is RMSNormalization with the inverse root as output 1.
