@@ -172,3 +172,130 @@ loop:
 done:
 	VZEROUPPER
 	RET
+
+// func copyRowsAVX2(rows int, width int, dst *float32, dstStride int, src *float32, srcStride int)
+// Requires: AVX
+TEXT ·copyRowsAVX2(SB), NOSPLIT, $0-48
+	MOVQ rows+0(FP), AX
+	MOVQ width+8(FP), CX
+	MOVQ dst+16(FP), DX
+	MOVQ dstStride+24(FP), BX
+	MOVQ src+32(FP), SI
+	MOVQ srcStride+40(FP), DI
+
+row:
+	MOVQ DX, R8
+	MOVQ SI, R9
+	MOVQ CX, R10
+
+eight:
+	CMPQ    R10, $0x08
+	JL      four
+	VMOVUPS (R9), Y0
+	VMOVUPS Y0, (R8)
+	ADDQ    $0x20, R9
+	ADDQ    $0x20, R8
+	SUBQ    $0x08, R10
+	JMP     eight
+
+four:
+	CMPQ    R10, $0x04
+	JL      one
+	VMOVUPS (R9), X0
+	VMOVUPS X0, (R8)
+	ADDQ    $0x10, R9
+	ADDQ    $0x10, R8
+	SUBQ    $0x04, R10
+
+one:
+	TESTQ  R10, R10
+	JZ     next
+	VMOVSS (R9), X0
+	VMOVSS X0, (R8)
+	ADDQ   $0x04, R9
+	ADDQ   $0x04, R8
+	SUBQ   $0x01, R10
+	JMP    one
+
+next:
+	ADDQ BX, DX
+	ADDQ DI, SI
+	SUBQ $0x01, AX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func addRowsAVX2(rows int, width int, dst *float32, dstStride int, src *float32, srcStride int)
+// Requires: AVX
+TEXT ·addRowsAVX2(SB), NOSPLIT, $0-48
+	MOVQ rows+0(FP), AX
+	MOVQ width+8(FP), CX
+	MOVQ dst+16(FP), DX
+	MOVQ dstStride+24(FP), BX
+	MOVQ src+32(FP), SI
+	MOVQ srcStride+40(FP), DI
+
+row:
+	MOVQ DX, R8
+	MOVQ SI, R9
+	MOVQ CX, R10
+
+eight:
+	CMPQ    R10, $0x08
+	JL      four
+	VMOVUPS (R9), Y0
+	VADDPS  (R8), Y0, Y0
+	VMOVUPS Y0, (R8)
+	ADDQ    $0x20, R9
+	ADDQ    $0x20, R8
+	SUBQ    $0x08, R10
+	JMP     eight
+
+four:
+	CMPQ    R10, $0x04
+	JL      one
+	VMOVUPS (R9), X0
+	VADDPS  (R8), X0, X0
+	VMOVUPS X0, (R8)
+	ADDQ    $0x10, R9
+	ADDQ    $0x10, R8
+	SUBQ    $0x04, R10
+
+one:
+	TESTQ  R10, R10
+	JZ     next
+	VMOVSS (R9), X0
+	VADDSS (R8), X0, X0
+	VMOVSS X0, (R8)
+	ADDQ   $0x04, R9
+	ADDQ   $0x04, R8
+	SUBQ   $0x01, R10
+	JMP    one
+
+next:
+	ADDQ BX, DX
+	ADDQ DI, SI
+	SUBQ $0x01, AX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func addScalarAVX2(n int, dst *float32, x float32)
+// Requires: AVX
+TEXT ·addScalarAVX2(SB), NOSPLIT, $0-20
+	MOVQ         n+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	VBROADCASTSS x+16(FP), Y0
+	TESTQ        AX, AX
+	JZ           done
+
+loop:
+	VADDPS  (CX), Y0, Y1
+	VMOVUPS Y1, (CX)
+	ADDQ    $0x20, CX
+	SUBQ    $0x08, AX
+	JNZ     loop
+
+done:
+	VZEROUPPER
+	RET

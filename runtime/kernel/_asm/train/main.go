@@ -14,6 +14,9 @@ func main() {
 	mask()
 	reluBack()
 	transpose8()
+	rows("copyRowsAVX2", false)
+	rows("addRowsAVX2", true)
+	addScalar()
 	Generate()
 }
 
@@ -173,4 +176,75 @@ func transpose8() {
 	Label("done")
 	VZEROUPPER()
 	RET()
+}
+
+// rows copies or adds rows of width elements. Strides are in bytes.
+func rows(name string, add bool) {
+	TEXT(name, NOSPLIT, "func(rows, width int, dst *float32, dstStride int, src *float32, srcStride int)")
+	Pragma("noescape")
+	n, width := Load(Param("rows"), GP64()), Load(Param("width"), GP64())
+	dst, ds := Load(Param("dst"), GP64()), Load(Param("dstStride"), GP64())
+	src, ss := Load(Param("src"), GP64()), Load(Param("srcStride"), GP64())
+	d, s, left := GP64(), GP64(), GP64()
+	Label("row")
+	MOVQ(dst, d)
+	MOVQ(src, s)
+	MOVQ(width, left)
+	Label("eight")
+	CMPQ(left, Imm(8))
+	JL(LabelRef("four"))
+	x := YMM()
+	VMOVUPS(at(s), x)
+	if add {
+		VADDPS(at(d), x, x)
+	}
+	VMOVUPS(x, at(d))
+	ADDQ(Imm(32), s)
+	ADDQ(Imm(32), d)
+	SUBQ(Imm(8), left)
+	JMP(LabelRef("eight"))
+	Label("four")
+	CMPQ(left, Imm(4))
+	JL(LabelRef("one"))
+	VMOVUPS(at(s), x.AsX())
+	if add {
+		VADDPS(at(d), x.AsX(), x.AsX())
+	}
+	VMOVUPS(x.AsX(), at(d))
+	ADDQ(Imm(16), s)
+	ADDQ(Imm(16), d)
+	SUBQ(Imm(4), left)
+	Label("one")
+	TESTQ(left, left)
+	JZ(LabelRef("next"))
+	VMOVSS(at(s), x.AsX())
+	if add {
+		VADDSS(at(d), x.AsX(), x.AsX())
+	}
+	VMOVSS(x.AsX(), at(d))
+	ADDQ(Imm(4), s)
+	ADDQ(Imm(4), d)
+	SUBQ(Imm(1), left)
+	JMP(LabelRef("one"))
+	Label("next")
+	ADDQ(ds, dst)
+	ADDQ(ss, src)
+	SUBQ(Imm(1), n)
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
+// addScalar: dst += x.
+func addScalar() {
+	TEXT("addScalarAVX2", NOSPLIT, "func(n int, dst *float32, x float32)")
+	Pragma("noescape")
+	n, dst := Load(Param("n"), GP64()), Load(Param("dst"), GP64())
+	x := YMM()
+	VBROADCASTSS(NewParamAddr("x", 16), x)
+	each(n, []reg.Register{dst}, func() {
+		y := YMM()
+		VADDPS(at(dst), x, y)
+		VMOVUPS(y, at(dst))
+	})
 }
