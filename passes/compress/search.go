@@ -1,8 +1,10 @@
 package compress
 
 import (
+	"cmp"
 	"context"
 	"math"
+	"slices"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/passes/clean"
@@ -49,6 +51,24 @@ type Result struct {
 	Seen     []Candidate  `json:"seen"`
 	dense    *graph.Model
 }
+
+// Front is the finished results that no other beats in both size and loss, the
+// smallest first.
+func (r *Result) Front() []Candidate {
+	done := slices.DeleteFunc(slices.Clone(r.Seen), func(c Candidate) bool { return c.Bytes == 0 })
+	slices.SortStableFunc(done, func(a, b Candidate) int {
+		return cmp.Or(cmp.Compare(a.Bytes, b.Bytes), cmp.Compare(a.Loss, b.Loss))
+	})
+	best := math.Inf(1)
+	return slices.DeleteFunc(done, func(c Candidate) bool {
+		beaten := c.Loss >= best
+		best = min(best, c.Loss)
+		return beaten
+	})
+}
+
+// Model is the candidate as a model in the form that was asked for.
+func (c *Candidate) Model() *graph.Model { return c.model }
 
 // DenseModel is the dense network that was trained for comparison, nil
 // without.
@@ -165,7 +185,7 @@ func (s *searcher) stage(ctx context.Context, st stage, m *graph.Model) (Candida
 
 // slack is the points that longer training has been seen to win back over a
 // rung.
-const slack = 0.2
+const slack = 0.3
 
 // descend prunes rung by rung, until one loses more than longer training may
 // win back.

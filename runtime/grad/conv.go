@@ -85,13 +85,11 @@ func (t *taps) columns(dst, plane []float32) {
 				kernel.CopyRows(row[b.out:], b.outStep, plane[b.in:], b.inStep, b.rows, b.n)
 				continue
 			}
-			for r := range b.rows {
-				src := plane[b.in+r*b.inStep:]
-				at := b.out + r*b.outStep
-				for i := range row[at : at+b.n] {
-					row[at+i] = src[i*b.stride]
+			b.eachRow(row, plane, func(dst, src []float32) {
+				for i := range dst {
+					dst[i] = src[i*b.stride]
 				}
-			}
+			})
 		}
 	}
 }
@@ -105,12 +103,11 @@ func (t *taps) scatter(plane, rows []float32) {
 				kernel.AddRows(plane[b.in:], b.inStep, row[b.out:], b.outStep, b.rows, b.n)
 				continue
 			}
-			for r := range b.rows {
-				dst, at := plane[b.in+r*b.inStep:], b.out+r*b.outStep
-				for i, v := range row[at : at+b.n] {
+			b.eachRow(row, plane, func(src, dst []float32) {
+				for i, v := range src {
 					dst[i*b.stride] += v
 				}
-			}
+			})
 		}
 	}
 }
@@ -186,40 +183,44 @@ func (v *convolution) run(y, x, w []float32) {
 
 // planeForward adds one depthwise plane to y.
 func (v *convolution) planeForward(y, x, w []float32) {
-	for k, runs := range v.runs {
+	for k, blocks := range v.blocks {
 		a := w[k]
-		for _, r := range runs {
-			dst, src := y[r.out:r.out+r.n], x[r.in:]
-			if r.stride == 1 {
-				src = src[:len(dst)]
-				for i := range dst {
-					dst[i] += a * src[i]
-				}
+		for _, b := range blocks {
+			if b.stride == 1 {
+				kernel.AxpyRows(y[b.out:], b.outStep, a, x[b.in:], b.inStep, b.rows, b.n)
 				continue
 			}
-			for i := range dst {
-				dst[i] += a * src[i*r.stride]
-			}
+			b.eachRow(y, x, func(dst, src []float32) {
+				for i := range dst {
+					dst[i] += a * src[i*b.stride]
+				}
+			})
 		}
+	}
+}
+
+// eachRow visits the rows of a block: the outputs, and the inputs from the
+// first on.
+func (b *tapBlock) eachRow(out, in []float32, f func(out, in []float32)) {
+	for r := range b.rows {
+		f(out[b.out+r*b.outStep:][:b.n], in[b.in+r*b.inStep:])
 	}
 }
 
 // planeWeights adds to the gradient of one plane's kernel.
 func (v *convolution) planeWeights(gw, x, gy []float32) {
-	for k, runs := range v.runs {
+	for k, blocks := range v.blocks {
 		sum := float32(0)
-		for _, r := range runs {
-			g, src := gy[r.out:r.out+r.n], x[r.in:]
-			if r.stride == 1 {
-				src = src[:len(g)]
-				for i, d := range g {
-					sum += d * src[i]
-				}
+		for _, b := range blocks {
+			if b.stride == 1 {
+				sum += kernel.DotRows(gy[b.out:], b.outStep, x[b.in:], b.inStep, b.rows, b.n)
 				continue
 			}
-			for i, d := range g {
-				sum += d * src[i*r.stride]
-			}
+			b.eachRow(gy, x, func(g, src []float32) {
+				for i, d := range g {
+					sum += d * src[i*b.stride]
+				}
+			})
 		}
 		gw[k] += sum
 	}
@@ -227,20 +228,18 @@ func (v *convolution) planeWeights(gw, x, gy []float32) {
 
 // planeData adds to the gradient of one plane.
 func (v *convolution) planeData(gx, w, gy []float32) {
-	for k, runs := range v.runs {
+	for k, blocks := range v.blocks {
 		a := w[k]
-		for _, r := range runs {
-			g, dst := gy[r.out:r.out+r.n], gx[r.in:]
-			if r.stride == 1 {
-				dst = dst[:len(g)]
-				for i, d := range g {
-					dst[i] += a * d
-				}
+		for _, b := range blocks {
+			if b.stride == 1 {
+				kernel.AxpyRows(gx[b.in:], b.inStep, a, gy[b.out:], b.outStep, b.rows, b.n)
 				continue
 			}
-			for i, d := range g {
-				dst[i*r.stride] += a * d
-			}
+			b.eachRow(gy, gx, func(g, dst []float32) {
+				for i, d := range g {
+					dst[i*b.stride] += a * d
+				}
+			})
 		}
 	}
 }

@@ -23,4 +23,10 @@ func copyRowsAVX2(rows int, width int, dst *float32, dstStride int, src *float32
 func addRowsAVX2(rows int, width int, dst *float32, dstStride int, src *float32, srcStride int)
 
 //go:noescape
+func axpyRowsAVX2(rows int, width int, dst *float32, dstStride int, src *float32, srcStride int, a float32)
+
+//go:noescape
+func dotRowsAVX2(rows int, width int, dst *float32, dstStride int, src *float32, srcStride int, sum *[13]float32)
+
+//go:noescape
 func addScalarAVX2(n int, dst *float32, x float32)
