@@ -314,7 +314,7 @@ func (o *optimizer) measure(original *graph.Model, staged *onnx.Staged, eval *sa
 // judge says why the result is not what was asked for, nil if it is.
 func (o *optimizer) judge(list []pass.Pass) error {
 	r := &o.result
-	quantized := o.ledger.Changes("quantize")+o.ledger.Changes("quantize-weights") > 0
+	quantized := o.ledger.Changes("quantize")+o.ledger.Changes("quantize-weights")+o.ledger.Changes("quantize-dynamic") > 0
 	for _, p := range list {
 		if p.Effect != pass.Lossy || o.off[p.Name] || o.ledger.Changes(p.Name) > 0 || quantized && strings.HasPrefix(p.Name, "quantize") {
 			continue
