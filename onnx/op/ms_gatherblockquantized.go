@@ -104,7 +104,7 @@ func (e *Eval) dequantizeBlocks(x, scales, zeros *tensor.Tensor, q, block, codes
 	blocks := scales.Shape[q]
 	rows := scales.Len() / max(blocks, 1)
 	zero := func(int, int) float64 { return 0 }
-	code := func(int) float64 { return 0 }
+	var code func(i int) float64
 	if x.Type == tensor.Uint8 {
 		var err error
 		if zero, err = nBitsZeros(zeros, rows, blocks, 8/codes); err != nil {
