@@ -186,8 +186,8 @@ func (a *groupedAttention) cache(e *Eval) error {
 		all := heads{shape, make([]float64, volume(shape))}
 		var past heads
 		if t := e.Tensor(3 + i); t != nil {
-			if t.Rank() != 4 || !slices.Equal(t.Shape[:2], shape[:2]) || t.Shape[3] != size {
-				return fmt.Errorf("past %v, want shape %v", t, shape)
+			if t.Type != e.Tensor(0).Type || t.Rank() != 4 || !slices.Equal(t.Shape[:2], shape[:2]) || t.Shape[3] != size {
+				return fmt.Errorf("past %v, want %v of shape %v", t, e.Tensor(0).Type, shape)
 			}
 			past = heads{t.Shape, t.Floats()}
 		}
