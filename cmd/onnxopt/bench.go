@@ -383,5 +383,5 @@ func writeTrace(path string, steps []runtime.Step) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, data, 0o644)
+	return writeBytes(path, data)
 }

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"text/tabwriter"
 
@@ -104,17 +104,8 @@ func readCalibration(path string) (*calibrate.Set, error) {
 	return set, nil
 }
 
-// writeCalibration writes a temporary file and renames it.
 func writeCalibration(set *calibrate.Set, path string) error {
-	var b bytes.Buffer
-	if _, err := set.WriteTo(&b); err != nil {
-		return err
-	}
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, b.Bytes(), 0o666); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
+	return writeFile(path, func(w io.Writer) error { _, err := set.WriteTo(w); return err })
 }
 
 func describeCalibration(c *call, set *calibrate.Set, path string) error {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
@@ -148,11 +147,7 @@ func (o *optimizer) writePage(refusal error) error {
 			p.Warnings = append(p.Warnings, e.Detail)
 		}
 	}
-	var b bytes.Buffer
-	if err := p.Write(&b); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	return os.WriteFile(o.page, b.Bytes(), 0o666)
+	return writeFile(o.page, p.Write)
 }
 
 // pipeline resolves the preset, the flags that ask for a lossy pass, and -d.

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -163,19 +161,11 @@ func (s *simplifier) run(c *call) error {
 	}
 	r.Written = true
 	if s.html != "" {
-		if err := writePage(s.html, page); err != nil {
+		if err := writeFile(s.html, page.WriteHTML); err != nil {
 			return err
 		}
 	}
 	return s.show(c, &r)
-}
-
-func writePage(path string, t *trace.Trace) error {
-	var b bytes.Buffer
-	if err := t.WriteHTML(&b); err != nil {
-		return err
-	}
-	return os.WriteFile(path, b.Bytes(), 0o666)
 }
 
 func (s *simplifier) show(c *call, r *report) error {
