@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -51,7 +52,7 @@ func calibrateModel(c *call, o *optimizer, shard string) error {
 	if err := o.optimize(list); err != nil {
 		return err
 	}
-	if err := writeCalibration(job.Set, o.out); err != nil {
+	if err := writeCalibration(c, job.Set, o.out); err != nil {
 		return err
 	}
 	return describeCalibration(c, job.Set, o.out)
@@ -85,7 +86,7 @@ func mergeCalibrations(c *call, out string) error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
-	if err := writeCalibration(all, out); err != nil {
+	if err := writeCalibration(c, all, out); err != nil {
 		return err
 	}
 	return describeCalibration(c, all, out)
@@ -104,8 +105,8 @@ func readCalibration(path string) (*calibrate.Set, error) {
 	return set, nil
 }
 
-func writeCalibration(set *calibrate.Set, path string) error {
-	return writeFile(path, func(w io.Writer) error { _, err := set.WriteTo(w); return err })
+func writeCalibration(c context.Context, set *calibrate.Set, path string) error {
+	return writeFile(c, path, func(w io.Writer) error { _, err := set.WriteTo(w); return err })
 }
 
 func describeCalibration(c *call, set *calibrate.Set, path string) error {

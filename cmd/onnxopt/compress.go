@@ -164,7 +164,7 @@ func (o *compressor) run(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := writeBytes(o.out, b); err != nil {
+	if err := writeBytes(o.c, o.out, b); err != nil {
 		return err
 	}
 	o.result.After = int64(len(b))

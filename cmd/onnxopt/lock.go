@@ -60,7 +60,11 @@ type locker struct {
 	lock lock
 }
 
+// declare adds --lock to a verb that writes.
 func (l *locker) declare(f *pflag.FlagSet) {
+	if f.Lookup("output") == nil {
+		return
+	}
 	f.StringVar(&l.path, "lock", "", "write the hashes of model, samples, options and result to this file, for verify-lock")
 }
 
@@ -108,7 +112,7 @@ func (l *locker) finish(c context.Context) error {
 	if l.lock.Outputs, err = lockFiles(c, withDataFiles(l.lock.output())); err != nil {
 		return err
 	}
-	return writeFile(l.path, func(w io.Writer) error { return writeJSON(w, &l.lock) })
+	return writeFile(c, l.path, func(w io.Writer) error { return writeJSON(w, &l.lock) })
 }
 
 // output is the path that the run wrote.

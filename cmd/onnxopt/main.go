@@ -97,6 +97,8 @@ func dispatch(ctx context.Context, args []string, out, errOut io.Writer) error {
 		return nil
 	case "completion":
 		return completion(args[1:], out)
+	case "man":
+		return man(args[1:], out)
 	}
 	i := slices.IndexFunc(verbs, func(v verb) bool { return v.name == args[0] })
 	if i < 0 {
@@ -110,9 +112,7 @@ func dispatch(ctx context.Context, args []string, out, errOut io.Writer) error {
 	var l limits
 	l.declare(f)
 	var k locker
-	if f.Lookup("output") != nil {
-		k.declare(f)
-	}
+	k.declare(f)
 	f.Usage = func() { v.usage(out, f) }
 	if err := f.Parse(args[1:]); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
@@ -135,10 +135,7 @@ func dispatch(ctx context.Context, args []string, out, errOut io.Writer) error {
 		err = k.finish(bounded)
 	}
 	if cause := context.Cause(bounded); err != nil && cause != nil && errors.Is(err, context.Canceled) {
-		if errors.Is(cause, context.Canceled) {
-			return errors.New("interrupted")
-		}
-		return cause
+		return stopped(cause)
 	}
 	return err
 }
@@ -157,7 +154,7 @@ func usage(w io.Writer) {
 	for _, v := range verbs {
 		fmt.Fprintf(w, "  %-11s %s\n", v.name, v.doc)
 	}
-	fmt.Fprintf(w, "  %-11s %s\n  %-11s %s\n\n", "completion", "print shell completion for bash, zsh or fish", "version", "print the version")
+	fmt.Fprintf(w, "  %-11s %s\n  %-11s %s\n  %-11s %s\n\n", "completion", "print shell completion for bash, zsh or fish", "man", "print the manual page", "version", "print the version")
 	fmt.Fprint(w, "Example: onnxopt optimize model.onnx --data samples.npz -o model.opt.onnx\nSee onnxopt VERB --help.\n")
 }
 
@@ -170,16 +167,14 @@ func completion(args []string, out io.Writer) error {
 	if len(args) != 1 {
 		return fmt.Errorf("usage: onnxopt completion bash|zsh|fish")
 	}
-	names := []string{"help", "version", "completion"}
+	names := []string{"help", "version", "completion", "man"}
 	flags := map[string][]string{}
 	for _, v := range verbs {
 		names = append(names, v.name)
 		f := pflag.NewFlagSet(v.name, pflag.ContinueOnError)
 		v.setup(f)
 		new(limits).declare(f)
-		if f.Lookup("output") != nil {
-			new(locker).declare(f)
-		}
+		new(locker).declare(f)
 		f.VisitAll(func(g *pflag.Flag) { flags[v.name] = append(flags[v.name], "--"+g.Name) })
 	}
 	switch args[0] {

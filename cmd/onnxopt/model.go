@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -71,8 +72,8 @@ func nodes(g *graph.Graph) int {
 }
 
 // writeFile writes a file whole or not at all.
-func writeFile(path string, write func(io.Writer) error) error {
-	err := onnx.WriteTo(path, write)
+func writeFile(c context.Context, path string, write func(io.Writer) error) error {
+	err := onnx.WriteTo(c, path, write)
 	if cause := (*fs.PathError)(nil); errors.As(err, &cause) {
 		err = cause.Err
 	}
@@ -83,8 +84,8 @@ func writeFile(path string, write func(io.Writer) error) error {
 }
 
 // writeBytes is writeFile of b.
-func writeBytes(path string, b []byte) error {
-	return writeFile(path, func(w io.Writer) error { _, err := w.Write(b); return err })
+func writeBytes(c context.Context, path string, b []byte) error {
+	return writeFile(c, path, func(w io.Writer) error { _, err := w.Write(b); return err })
 }
 
 func writeJSON(w io.Writer, v any) error {

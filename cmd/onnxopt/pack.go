@@ -62,7 +62,7 @@ func (p *packer) run(c *call) error {
 	if err != nil || !bytes.Equal(again, model) {
 		return fmt.Errorf("internal error: the container of %s does not unpack to it: %v", path, err)
 	}
-	if err := writeBytes(p.out, packed); err != nil {
+	if err := writeBytes(c, p.out, packed); err != nil {
 		return err
 	}
 	r := &pack.Report{Model: len(model), Container: len(packed)}
@@ -131,7 +131,7 @@ func unpack(c *call, out string) error {
 	if out == "-" {
 		err = pack.UnpackTo(c.out, packed, 0)
 	} else {
-		err = onnx.WriteTo(out, func(w io.Writer) error { return pack.UnpackTo(w, packed, 0) })
+		err = onnx.WriteTo(c, out, func(w io.Writer) error { return pack.UnpackTo(w, packed, 0) })
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)

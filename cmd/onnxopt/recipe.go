@@ -44,7 +44,7 @@ func (o *optimizer) saveRecipe() error {
 	if o.recipeOut == "" {
 		return nil
 	}
-	return writeBytes(o.recipeOut, []byte(o.recipeText()+"\n"))
+	return writeBytes(o.c, o.recipeOut, []byte(o.recipeText()+"\n"))
 }
 
 // readRecipe takes passes and settings from the file of --recipe.

@@ -86,7 +86,7 @@ func (r *runner) run(c *call) error {
 			arrays = append(arrays, samples.Array{Name: v.Name, Tensor: t})
 		}
 	}
-	if err := writeFile(r.out, func(w io.Writer) error { return samples.WriteNPZ(w, arrays) }); err != nil {
+	if err := writeFile(c, r.out, func(w io.Writer) error { return samples.WriteNPZ(w, arrays) }); err != nil {
 		return err
 	}
 	return r.show(c, arrays)

@@ -2,6 +2,7 @@ package compress
 
 import (
 	"bytes"
+	"context"
 	"encoding/gob"
 	"fmt"
 	"hash/crc32"
@@ -98,7 +99,7 @@ func (j *journal) save() error {
 	}
 	sum := crc32.ChecksumIEEE(b.Bytes())
 	out := append([]byte(journalMagic), byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24))
-	return onnx.WriteTo(j.path, func(w io.Writer) error { _, err := w.Write(append(out, b.Bytes()...)); return err })
+	return onnx.WriteTo(context.Background(), j.path, func(w io.Writer) error { _, err := w.Write(append(out, b.Bytes()...)); return err })
 }
 
 // remove deletes the file of a search that is done.
