@@ -58,40 +58,6 @@ func calibrateModel(c *call, o *optimizer, shard string) error {
 	return describeCalibration(c, job.Set, o.out)
 }
 
-var mergeVerb = verb{
-	name: "merge", args: "A.cal B.cal ... -o OUT", minArgs: 1, maxArgs: 1 << 16,
-	doc:     "merge calibration files of the shards of one calibration: the same bytes as one run over all samples",
-	example: "onnxopt merge s1.cal s2.cal s3.cal -o all.cal",
-	setup: func(f *pflag.FlagSet) func(*call) error {
-		out := f.StringP("output", "o", "", "file to write")
-		return func(c *call) error { return mergeCalibrations(c, *out) }
-	},
-}
-
-func mergeCalibrations(c *call, out string) error {
-	if out == "" {
-		return fmt.Errorf("merge: no output file: give -o OUT")
-	}
-	var all *calibrate.Set
-	for _, path := range c.args {
-		set, err := readCalibration(path)
-		if err != nil {
-			return err
-		}
-		if all == nil {
-			all = set
-			continue
-		}
-		if err := all.Merge(set); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-	}
-	if err := writeCalibration(c, all, out); err != nil {
-		return err
-	}
-	return describeCalibration(c, all, out)
-}
-
 func readCalibration(path string) (*calibrate.Set, error) {
 	f, err := os.Open(path)
 	if err != nil {
