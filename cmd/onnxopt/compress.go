@@ -186,10 +186,7 @@ func (o *compressor) write(m *graph.Model, path string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := onnx.WriteTo(path, func(w io.Writer) error { _, err := w.Write(b); return err }); err != nil {
-		return 0, fmt.Errorf("%s: %w", path, err)
-	}
-	return int64(len(b)), nil
+	return int64(len(b)), writeBytes(o.c, path, b)
 }
 
 // keepFront writes every result that no other beats in both size and loss.

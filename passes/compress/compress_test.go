@@ -143,6 +143,28 @@ func resume(t *testing.T, want []byte) {
 	}
 }
 
+func TestLoss(t *testing.T) {
+	// Of 100 samples 4 are wrong against 2: 2 points, and a standard error of
+	// sqrt(0.02*0.98/100).
+	a, b := Measure{Wrong: make([]float32, 100)}, Measure{Wrong: make([]float32, 100)}
+	for i := range 4 {
+		a.Wrong[i] = 1
+	}
+	b.Wrong[0], b.Wrong[1] = 1, 1
+	if got := new(Task).Loss(a, b); math.Abs(got-3.4) > 1e-4 {
+		t.Errorf("lost %v points, want 3.4", got)
+	}
+	for n, want := range map[int]int{2: 1, 100: 20, 5000: 1000, 8000: 1000, 60000: 6000} {
+		if got := heldSamples(n); got != want {
+			t.Errorf("%d of %d samples held out, want %d", got, n, want)
+		}
+	}
+	r := Result{Seen: []Candidate{{Bytes: 9, Loss: 1}, {Loss: 0}, {Bytes: 12, Loss: 0.5}, {Bytes: 13, Loss: 0.7}}}
+	if f := r.Front(); len(f) != 2 || f[0].Bytes != 9 || f[1].Bytes != 12 {
+		t.Errorf("front %+v", f)
+	}
+}
+
 // TestDistill: a training that is killed goes on to the same weights.
 func TestDistill(t *testing.T) {
 	run := func(checkpoint string, kill bool) (*graph.Model, error) {

@@ -2,12 +2,15 @@ package compress
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/gob"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 
+	"onnxopt/onnx"
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
 	"onnxopt/passes/distill"
@@ -33,7 +36,7 @@ type finished struct {
 	Measure Measure
 }
 
-const journalMagic = "onnxopt checkpoint 1\n"
+const journalMagic = "onnxopt checkpoint 2\n"
 
 // key identifies the work of training m: model, samples, their answers, options.
 func (t *Task) key(m *graph.Model, options any) string {
@@ -116,11 +119,7 @@ func (j *journal) save() error {
 	}
 	sum := crc32.ChecksumIEEE(b.Bytes())
 	out := append([]byte(journalMagic), byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24))
-	tmp := j.path + ".tmp"
-	if err := os.WriteFile(tmp, append(out, b.Bytes()...), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(tmp, j.path)
+	return onnx.WriteTo(context.Background(), j.path, func(w io.Writer) error { _, err := w.Write(append(out, b.Bytes()...)); return err })
 }
 
 // remove deletes the file of a search that is done.
