@@ -151,6 +151,7 @@ func sweep(c *pass.Context, m *graph.Model, watch map[*graph.Value]bool, span ca
 type layer struct {
 	node     *graph.Node
 	q        *quantNode
+	axis     int // of the weight, along which its output channels are
 	channels int // output channels, of all groups
 	inputs   int // weights of one output channel
 	groups   int
@@ -180,7 +181,8 @@ func newLayer(m *graph.Model, n *graph.Node, q *quantNode, samples int) (*layer,
 		l.channels, l.groups = w.Shape[0], l.attrs.Int("group")
 		l.inputs = w.Len() / max(l.channels, 1)
 	case n.Is("Gemm", "MatMul") && w.Rank() == 2:
-		l.channels = w.Shape[q.axis]
+		l.axis, _ = channelAxis(n, q.weight, w) // also of a weight with one scale
+		l.channels = w.Shape[l.axis]
 		l.inputs = w.Len() / max(l.channels, 1)
 	default:
 		return nil, fmt.Sprintf("%s with a weight of shape %v", n.Op, w.Shape)
@@ -271,7 +273,7 @@ func (l *layer) round(s pass.QuantSettings) (*pass.Rounding, error) {
 		row := make([]float64, l.inputs)
 		for c := g * perGroup; c < (g+1)*perGroup; c++ {
 			at := func(i int) int { return c*l.inputs + i }
-			if l.q.axis > 0 { // [inputs, channels]
+			if l.axis > 0 { // [inputs, channels]
 				at = func(i int) int { return i*l.channels + c }
 			}
 			for i := range row {
