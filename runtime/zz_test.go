@@ -1,0 +1,20 @@
+package runtime
+import ("fmt"; "math/rand/v2"; "os"; "strconv"; "testing")
+func TestZRun(t *testing.T) {
+	n, _ := strconv.Atoi(os.Getenv("ZN")); from, _ := strconv.Atoi(os.Getenv("ZF"))
+	for i := from; i < from+n; i++ {
+		r := rand.New(rand.NewPCG(uint64(i), 77))
+		seed := make([]byte, r.IntN(120))
+		for k := range seed { seed[k] = byte(r.Uint32()) }
+		t.Run(fmt.Sprint(i), func(t *testing.T) { runs(t, seed) })
+	}
+}
+func TestZConvert(t *testing.T) {
+	n, _ := strconv.Atoi(os.Getenv("ZN")); from, _ := strconv.Atoi(os.Getenv("ZF"))
+	for i := from; i < from+n; i++ {
+		r := rand.New(rand.NewPCG(uint64(i), 77))
+		seed := make([]byte, r.IntN(120))
+		for k := range seed { seed[k] = byte(r.Uint32()) }
+		t.Run(fmt.Sprint(i), func(t *testing.T) { converts(t, seed, byte(i)) })
+	}
+}
