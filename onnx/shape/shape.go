@@ -210,7 +210,21 @@ func (s *Info) inputs(n *graph.Node) *op.Infer {
 	f.Const = func(i int) *tensor.Tensor { return s.Const(n.In(i)) }
 	f.InData = func(i int) ([]dim.Dim, bool) { return s.Data(n.In(i)) }
 	f.Symbol = s.symbol
+	f.Must = func(i, axis int, size dim.Dim) { s.must(n, n.In(i), axis, size) }
 	return f
+}
+
+// must narrows the type of v by what its reader n demands, if n is computed in
+// every run in which v is.
+func (s *Info) must(n *graph.Node, v *graph.Value, axis int, size dim.Dim) {
+	used := slices.ContainsFunc(n.Outputs(), func(v *graph.Value) bool { return v != nil && (v.IsOutput() || len(v.Uses()) > 0) })
+	if v.Def() == nil || v.Graph() != n.Graph() || !used {
+		return
+	}
+	t := s.types[v]
+	t.Shape, t.Wire = slices.Clone(t.Shape), nil
+	t.Shape[axis] = size
+	s.types[v] = t
 }
 
 // symbolPrefix starts the names of sizes that inference makes up.
