@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
-
 )
 
 // chainModel is n nodes in a row, out of order if reversed, as a file.
