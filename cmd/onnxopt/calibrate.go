@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -8,7 +9,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"onnxopt/onnx"
 	"onnxopt/passes/pass"
 	"onnxopt/runtime/calibrate"
 )
@@ -52,7 +52,7 @@ func calibrateModel(c *call, o *optimizer, shard string) error {
 	if err := o.optimize(list); err != nil {
 		return err
 	}
-	if err := writeCalibration(job.Set, o.out); err != nil {
+	if err := writeCalibration(c, job.Set, o.out); err != nil {
 		return err
 	}
 	return describeCalibration(c, job.Set, o.out)
@@ -71,11 +71,8 @@ func readCalibration(path string) (*calibrate.Set, error) {
 	return set, nil
 }
 
-func writeCalibration(set *calibrate.Set, path string) error {
-	if err := onnx.WriteTo(path, func(w io.Writer) error { _, err := set.WriteTo(w); return err }); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return nil
+func writeCalibration(c context.Context, set *calibrate.Set, path string) error {
+	return writeFile(c, path, func(w io.Writer) error { _, err := set.WriteTo(w); return err })
 }
 
 func describeCalibration(c *call, set *calibrate.Set, path string) error {

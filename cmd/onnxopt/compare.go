@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"onnxopt/onnx"
 	"onnxopt/onnx/graph"
 	"onnxopt/runtime"
 	"onnxopt/runtime/calibrate"
@@ -102,8 +101,8 @@ func (o *comparer) evaluate(c *call, a, b *graph.Model, set compare.Source) erro
 		return err
 	}
 	t.Data = o.preparation()
-	if err := onnx.WriteTo(o.out, func(w io.Writer) error { _, err := t.WriteTo(w); return err }); err != nil {
-		return fmt.Errorf("%s: %w", o.out, err)
+	if err := writeFile(c, o.out, func(w io.Writer) error { _, err := t.WriteTo(w); return err }); err != nil {
+		return err
 	}
 	return showComparison(c, t.Result(), o.json)
 }

@@ -42,7 +42,7 @@ func convertModel(c *call, opset, ml int64, out string) error {
 			return fmt.Errorf("%s: %w", c.args[0], err)
 		}
 	}
-	if err := onnx.Save(m, out, onnx.SaveOptions{}); err != nil {
+	if err := onnx.Save(m, out, onnx.SaveOptions{Context: c}); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.out, "%s: opset %d, was %d; ", out, m.Opset(""), from)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"onnxopt/onnx"
 	"onnxopt/runtime/calibrate"
 	"onnxopt/runtime/compare"
 )
@@ -64,7 +63,7 @@ func (m *merger) calibrations(c *call) error {
 	if err := m.complete(&all.Coverage); err != nil {
 		return err
 	}
-	if err := writeCalibration(all, m.out); err != nil {
+	if err := writeCalibration(c, all, m.out); err != nil {
 		return err
 	}
 	return describeCalibration(c, all, m.out)
@@ -86,8 +85,8 @@ func (m *merger) evaluations(c *call) error {
 	if err := m.complete(&all.Coverage); err != nil {
 		return err
 	}
-	if err := onnx.WriteTo(m.out, func(w io.Writer) error { _, err := all.WriteTo(w); return err }); err != nil {
-		return fmt.Errorf("%s: %w", m.out, err)
+	if err := writeFile(c, m.out, func(w io.Writer) error { _, err := all.WriteTo(w); return err }); err != nil {
+		return err
 	}
 	return showComparison(c, all.Result(), m.json)
 }
