@@ -142,7 +142,7 @@ func (s *step) graph(g *graph.Graph) error {
 		old, new *op.Version
 	}
 	var changes []change
-	for n := range g.All() {
+	for _, n := range innerFirst(g, nil) {
 		if graph.CanonicalDomain(n.Domain) != s.domain || s.model.Function(n.Domain, n.Op, n.Overload) != nil {
 			continue
 		}
@@ -171,6 +171,18 @@ func (s *step) graph(g *graph.Graph) error {
 		s.info = nil
 	}
 	return nil
+}
+
+// innerFirst appends the nodes of g and of its subgraphs, a node behind those that
+// it holds: an adapter may put a copy in its place.
+func innerFirst(g *graph.Graph, list []*graph.Node) []*graph.Node {
+	for n := range g.Nodes() {
+		for sub := range n.Subgraphs() {
+			list = innerFirst(sub, list)
+		}
+		list = append(list, n)
+	}
+	return list
 }
 
 // node converts one node whose operator has another version in the other

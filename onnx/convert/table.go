@@ -136,6 +136,8 @@ var newer = []Adapter{
 	{"Trilu", 14, "is Where of a mask", nil, trilu},
 	{"Mish", 18, "is x*Tanh(Softplus(x))", nil, mish},
 	{"Gelu", 20, "is x*Phi(x)", nil, gelu},
+	{"Attention", 23, "is two products around a softmax", nil, attention},
+	{"RotaryEmbedding", 23, "is products with sines and cosines", nil, rotaryEmbedding},
 	{"RMSNormalization", 23, "is squares, means and a quotient", nil, rmsNorm},
 	{"Swish", 24, "is x*Sigmoid(alpha*x)", nil, swish},
 	{"SwiGLU", 28, "is Swish(a)*b", nil, swiglu},
