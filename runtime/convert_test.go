@@ -34,7 +34,7 @@ func TestConvert(t *testing.T) {
 	for _, path := range cases {
 		dir := filepath.Dir(path)
 		name := filepath.Base(dir)
-		if list[name] != "" || excluded[name] != "" {
+		if list[name] != "" || excluded[name] != "" || list[name+"_expanded"] != "" { // an older opset has the expanded form
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
