@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test test-kill lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-runtime bench-simplify bench-compress bench-big release release-check vuln test-beam generate fuzz clean
+.PHONY: all build demo test test-kill lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-runtime bench-simplify bench-compress bench-big release release-check vuln test-beam test-slurm test-kubernetes bench-shards generate fuzz fuzz-all clean
 
 all: build
 
@@ -144,6 +144,23 @@ bench-compress: build $(VENV)/installed
 test-beam:
 	cd cmd/onnxopt-beam && go vet ./... && go test -count 1 ./...
 
+# The Slurm array on a cluster of two nodes that is started here: root, Debian's slurm-wlm and munge.
+test-slurm: build
+	deploy/slurm/test.sh bin/onnxopt models build/slurm
+
+# The Kubernetes manifests against schemas, and their containers' commands.
+test-kubernetes: build build/venv-kubernetes
+	build/venv-kubernetes/bin/python deploy/kubernetes/test.py bin/onnxopt models build/kubernetes
+
+build/venv-kubernetes: deploy/kubernetes/requirements.txt
+	python3 -m venv $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+# What shards cost against one process, and what that predicts.
+bench-shards: build $(VENV)/installed
+	$(PYTHON) testdata/bench_shards.py bin/onnxopt build
+
 # Memory of the verbs on a generated model of 4 GB; takes 20 GB of disk under build, for a few minutes.
 bench-big: build $(VENV)/installed
 	$(PYTHON) testdata/bench_big.py bin/onnxopt build
@@ -185,7 +202,13 @@ generate:
 # make fuzz T=./onnx:FuzzLoad [FUZZTIME=10m]
 FUZZTIME ?= 10m
 fuzz:
-	go test $(firstword $(subst :, ,$(T))) -run '^$$' -fuzz '^$(lastword $(subst :, ,$(T)))$$' -fuzztime $(FUZZTIME)
+	go test $(firstword $(subst :, ,$(T))) -run '^$$' -fuzz '^$(lastword $(subst :, ,$(T)))$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $(FUZZFLAGS)
+
+# Every fuzz test for FUZZTIME: make fuzz-all FUZZTIME=30m FUZZFLAGS='-parallel 1'
+fuzz-all:
+	@for t in $$(grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z]+' . | sed 's|/[^/]*:func |:|' | sort -u); do \
+		echo "$$t"; $(MAKE) --no-print-directory fuzz T=$$t || exit 1; \
+	done
 
 clean:
 	rm -rf bin build out
