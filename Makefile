@@ -23,7 +23,7 @@ demo: build
 	mkdir -p out
 	bin/onnxopt optimize models/$(DEMO).onnx --data models/mnist --labels models/mnist/t10k-labels-idx1-ubyte.gz -o out/$(DEMO).opt.onnx
 
-test: lint cross test-go test-deploy test-peers test-hostile
+test: lint cross test-go test-deploy test-peers test-hostile test-kubernetes
 
 lint:
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt: $$files"; exit 1; }
@@ -191,9 +191,12 @@ release-check: release
 	cmp build/release/SHA256SUMS build/again/release/SHA256SUMS
 	rm -rf build/again
 
-# Known vulnerabilities in what is linked; asks vuln.go.dev, or the database in GOVULNDB (file:///folder), so not part of make test.
+# Known vulnerabilities in what is linked; asks a database in the network, or in a folder (file:///...), so not part of make test.
+VULNDB      ?= https://vuln.go.dev
+GOVULNCHECK  = go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 -db $(VULNDB)
 vuln:
-	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+	$(GOVULNCHECK) ./...
+	cd cmd/onnxopt-beam && $(GOVULNCHECK) ./...
 
 # Protobuf code and assembly, from onnx.proto (needs protoc and protoc-gen-go) and runtime/kernel/_asm.
 generate:
