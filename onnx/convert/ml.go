@@ -51,7 +51,7 @@ func classesDown(s *step, n *graph.Node) error {
 		}
 		for i, k := range index.Ints {
 			if k != int64(i) {
-				return fmt.Errorf("%s are not 0, 1, 2, ...", names[1])
+				return fmt.Errorf("%s do not count from 0", names[1])
 			}
 		}
 		n.RemoveAttr(names[0])
