@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test test-kill lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-runtime bench-simplify bench-compress bench-big release release-check vuln test-beam test-slurm test-kubernetes bench-shards generate fuzz fuzz-all clean
+.PHONY: all build demo test test-kill lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-runtime bench-simplify bench-compress bench-big release release-check vuln test-beam test-engine test-slurm test-kubernetes bench-shards generate fuzz fuzz-all clean
 
 all: build
 
@@ -23,7 +23,7 @@ demo: build
 	mkdir -p out
 	bin/onnxopt optimize models/$(DEMO).onnx --data models/mnist --labels models/mnist/t10k-labels-idx1-ubyte.gz -o out/$(DEMO).opt.onnx
 
-test: lint cross test-go test-deploy test-peers test-hostile
+test: lint cross test-go test-deploy test-peers test-hostile test-kubernetes
 
 lint:
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt: $$files"; exit 1; }
@@ -140,6 +140,11 @@ bench-simplify: build build/venv-simplify
 bench-compress: build $(VENV)/installed
 	$(PYTHON) testdata/bench_compress.py bin/onnxopt $(DATA) build/compress
 
+# The helper that runs models in onnxruntime (its own module), and one model there and here.
+test-engine: build $(VENV)/installed
+	cd cmd/onnxopt-onnxruntime && go vet ./... && go build -trimpath -o $(CURDIR)/bin/onnxopt-onnxruntime .
+	PATH=$(CURDIR)/bin:$$PATH ONNXOPT_ONNXRUNTIME=$$(ls $(CURDIR)/$(VENV)/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so*) go test -count 1 ./runtime/engine
+
 # Calibration and evaluation as an Apache Beam pipeline, on Prism in process and as a server: its own module, minutes to build.
 test-beam:
 	cd cmd/onnxopt-beam && go vet ./... && go test -count 1 ./...
@@ -191,9 +196,12 @@ release-check: release
 	cmp build/release/SHA256SUMS build/again/release/SHA256SUMS
 	rm -rf build/again
 
-# Known vulnerabilities in what is linked; asks vuln.go.dev, or the database in GOVULNDB (file:///folder), so not part of make test.
+# Known vulnerabilities in what is linked; asks a database in the network, or in a folder (file:///...), so not part of make test.
+VULNDB      ?= https://vuln.go.dev
+GOVULNCHECK  = go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 -db $(VULNDB)
 vuln:
-	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+	$(GOVULNCHECK) ./...
+	cd cmd/onnxopt-beam && $(GOVULNCHECK) ./...
 
 # Protobuf code and assembly, from onnx.proto (needs protoc and protoc-gen-go) and runtime/kernel/_asm.
 generate:
