@@ -137,6 +137,7 @@ bench-simplify: build build/venv-simplify
 	build/venv-simplify/bin/python testdata/simplify/bench.py bin/onnxopt build/simplify $(wildcard build/zoo/*.onnx)
 	build/venv-simplify/bin/python testdata/simplify/speed.py build/simplify 4 $(wildcard build/zoo/*.onnx)
 	build/venv-simplify/bin/python testdata/simplify/quantized.py bin/onnxopt build/simplify
+	build/venv-simplify/bin/python testdata/simplify/sklearn_pipelines.py bin/onnxopt build/simplify
 
 # Pruning, sharing and distilling of shipped models; DATA holds MNIST's four idx.gz files (models/README.md).
 bench-compress: build $(VENV)/installed

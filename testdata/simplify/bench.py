@@ -211,6 +211,9 @@ def main():
                 r["failed"] = "no file"
             if "failed" not in r:
                 r |= examine(src, dst, feeds, want, noise)
+                if tool in OURS:
+                    again = simplify(tool, onnxopt, dst, dst + ".again")
+                    r["unstable"] = "failed" in again or digest(dst) != digest(dst + ".again")
                 if tool not in OURS:
                     os.remove(dst)
             kept.write_text(json.dumps(r))
@@ -226,7 +229,7 @@ def line(row, tools):
     parts = [f"{row['model']:24.24} {row['nodes']:5}"]
     for t in tools:
         r = row["tools"][t]
-        mark = "F" if "failed" in r else "R" if "rejected" in r else "C" if r.get("changed") else "L" if r["larger"] else "i" if not r["interface"] else ""
+        mark = "F" if "failed" in r else "R" if "rejected" in r else "C" if r.get("changed") else "L" if r["larger"] else "i" if not r["interface"] else "U" if r.get("unstable") else ""
         parts.append(f"{r.get('nodes', '-'):>6}{mark:1}{'*' if r.get('private') else ' '}")
     ours = row["tools"].get(OURS[0], {})
     parts.append(f"{row['ratio']:.3f}" if row["ratio"] else "  -  ")
@@ -238,7 +241,7 @@ def line(row, tools):
 
 
 def summary(rows, tools):
-    print("\n* with operators outside the standard; F failed, R rejected by onnx.checker or onnxruntime, C changed outputs, L larger file, i changed interface")
+    print("\n* with operators outside the standard; F failed, R rejected by onnx.checker or onnxruntime, C changed outputs, L larger file, i changed interface, U changed by a second run")
     print(f"{'':16}{'nodes':>8}{'failed':>8}{'rejected':>10}{'changed':>9}{'larger':>8}{'interface':>11}{'seconds':>9}{'cpu s':>8}{'peak MB':>9}{'worst peak/file':>17}")
     for t in tools:
         rs = [(row, row["tools"][t]) for row in rows]
