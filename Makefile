@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test test-kill lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-runtime bench-simplify bench-compress bench-big release release-check vuln test-beam test-slurm test-kubernetes bench-shards generate fuzz fuzz-all clean
+.PHONY: all build demo test test-kill lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-runtime bench-simplify bench-compress bench-big release release-check vuln test-beam test-engine test-slurm test-kubernetes bench-shards generate fuzz fuzz-all clean
 
 all: build
 
@@ -126,8 +126,8 @@ build/conformance: $(VENV)/installed runtime/testdata/conformance.py
 build/contrib: $(VENV)/installed runtime/testdata/contrib.py
 	$(PYTHON) runtime/testdata/contrib.py $@
 
-# Other simplifiers beside this one on the zoo: nodes, defects, time, memory, and
-# the speed of the results in onnxruntime.
+# Other simplifiers beside this one on the zoo: nodes, defects, time, memory; then whether the results, and
+# quantized files simplified once more, run in onnxruntime as fast, and as fused, as before.
 build/venv-simplify: testdata/simplify/requirements.txt
 	python3 -m venv $@
 	$@/bin/pip install --quiet --disable-pip-version-check -r $<
@@ -135,10 +135,18 @@ build/venv-simplify: testdata/simplify/requirements.txt
 
 bench-simplify: build build/venv-simplify
 	build/venv-simplify/bin/python testdata/simplify/bench.py bin/onnxopt build/simplify $(wildcard build/zoo/*.onnx)
+	build/venv-simplify/bin/python testdata/simplify/speed.py build/simplify 4 $(wildcard build/zoo/*.onnx)
+	build/venv-simplify/bin/python testdata/simplify/quantized.py bin/onnxopt build/simplify
+	build/venv-simplify/bin/python testdata/simplify/sklearn_pipelines.py bin/onnxopt build/simplify
 
 # Pruning, sharing and distilling of shipped models; DATA holds MNIST's four idx.gz files (models/README.md).
 bench-compress: build $(VENV)/installed
 	$(PYTHON) testdata/bench_compress.py bin/onnxopt $(DATA) build/compress
+
+# The helper that runs models in onnxruntime (its own module), and one model there and here.
+test-engine: build $(VENV)/installed
+	cd cmd/onnxopt-onnxruntime && go vet ./... && go build -trimpath -o $(CURDIR)/bin/onnxopt-onnxruntime .
+	PATH=$(CURDIR)/bin:$$PATH ONNXOPT_ONNXRUNTIME=$$(ls $(CURDIR)/$(VENV)/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so*) go test -count 1 ./runtime/engine
 
 # Calibration and evaluation as an Apache Beam pipeline, on Prism in process and as a server: its own module, minutes to build.
 test-beam:
