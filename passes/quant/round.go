@@ -2,10 +2,7 @@ package quant
 
 import (
 	"fmt"
-	"math"
 	"slices"
-
-	"gonum.org/v1/gonum/mat"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/op"
@@ -13,6 +10,7 @@ import (
 	"onnxopt/passes/pass"
 	"onnxopt/runtime"
 	"onnxopt/runtime/calibrate"
+	"onnxopt/runtime/lattice"
 )
 
 // Round chooses how each weight is rounded by least squares on what its layer
@@ -35,9 +33,12 @@ var Round = pass.Pass{
 // to nearest, multiplications for one layer's Gram matrices, and bytes of Gram
 // matrices kept at once.
 const (
-	maxInputs = 2304
-	gramWork  = 1 << 30
+	maxInputs = 4608
+	gramWork  = 16 << 30
 	gramBytes = 128 << 20
+	// groupedWidth is the rows that the Gram matrix of one of many groups
+	// multiplies at once.
+	groupedWidth = 64
 )
 
 func roundWeights(c *pass.Context, m *graph.Model) error {
@@ -50,68 +51,58 @@ func roundWeights(c *pass.Context, m *graph.Model) error {
 		c.Warn("left out: it needs samples")
 		return nil
 	}
-	var layers []*layer
-	seen := map[*graph.Value]bool{}
-	for _, n := range p.order {
-		q := p.nodes[n]
-		if q.weight != 1 || seen[n.In(q.weight)] {
-			continue
-		}
-		seen[n.In(q.weight)] = true
-		l, reason := newLayer(m, n, q, c.Samples.Len())
-		if l == nil {
-			c.Kept(n, "weight rounded to nearest: %s", reason)
-			continue
-		}
-		layers = append(layers, l)
-	}
-	total := len(layers)
-	for len(layers) > 0 {
+	systems := newSystems(c, m, p)
+	total := len(systems)
+	for len(systems) > 0 {
 		n, bytes := 0, 0
-		for n < len(layers) && (n == 0 || bytes+layers[n].bytes() <= gramBytes) {
-			bytes += layers[n].bytes()
+		for n < len(systems) && (n == 0 || bytes+systems[n].bytes() <= gramBytes) {
+			bytes += systems[n].bytes()
 			n++
 		}
-		if err := gather(c, m, p, layers[:n], total-len(layers), total); err != nil {
+		if err := gather(c, m, systems[:n], total-len(systems), total); err != nil {
 			return err
 		}
-		for _, l := range layers[:n] {
-			w := l.node.In(l.q.weight)
-			r, err := l.round(c.Settings.Quant)
-			if err != nil {
-				c.Kept(l.node, "weight rounded to nearest: %v", err)
-				continue
-			}
-			c.Rounded[w.Name] = r
+		for _, s := range systems[:n] {
+			s.round(c)
 		}
-		layers = slices.Delete(layers, 0, n)
+		systems = slices.Delete(systems, 0, n)
 	}
 	return nil
 }
 
-// gather runs the model on the samples and sums the Gram matrices of layers.
-func gather(c *pass.Context, m *graph.Model, p *plan, layers []*layer, done, total int) error {
-	readers := map[*graph.Value][]*layer{}
+// gather runs the model on the samples and sums the Gram matrices of systems.
+func gather(c *pass.Context, m *graph.Model, systems []*system, done, total int) error {
+	readers := map[*graph.Value][]*system{}
 	watch := map[*graph.Value]bool{}
-	for _, l := range layers {
-		l.gram = make([]*gram, l.groups)
-		for g := range l.gram {
-			l.gram[g] = &gram{sum: mat.NewSymDense(l.inputs, nil), mean: make([]float64, l.inputs)}
+	for _, s := range systems {
+		width := 0
+		if s.groups > 1 {
+			width = groupedWidth
 		}
-		v := l.node.In(0)
-		readers[v] = append(readers[v], l)
-		watch[v] = true
+		for range s.groups {
+			s.grams = append(s.grams, lattice.NewGram(s.inputs, width, s.bias))
+		}
+		readers[s.input] = append(readers[s.input], s)
+		watch[s.input] = true
 	}
 	var b batch
 	see := func(v *graph.Value, x tensor.Value) {
 		if t, ok := x.(*tensor.Tensor); ok && t.Type == tensor.Float32 {
-			for _, l := range readers[v] {
-				l.add(t, b.parts(t))
+			for _, s := range readers[v] {
+				s.read(t, b.parts(t))
 			}
 		}
 	}
 	all := calibrate.Span{First: 0, End: c.Samples.Len()}
-	return sweep(c, m, watch, all, see, &b, func(at, n int) { c.Progress((done*n+at*len(layers))/max(n, 1), total) })
+	if err := sweep(c, m, watch, all, see, &b, func(at, n int) { c.Progress((done*n+at*len(systems))/max(n, 1), total) }); err != nil {
+		return err
+	}
+	for _, s := range systems {
+		for _, g := range s.grams {
+			g.Finish()
+		}
+	}
+	return nil
 }
 
 // sweep runs the model on a span of the samples; see gets the watched values,
@@ -146,235 +137,154 @@ func sweep(c *pass.Context, m *graph.Model, watch map[*graph.Value]bool, span ca
 	return nil
 }
 
-// layer is a node with a constant weight, seen as a matrix of channels x
-// inputs for each group.
+// system is the layers that read the same rows X: their weights are seen as
+// a matrix of channels x inputs for each group.
+type system struct {
+	reader
+	input  *graph.Value
+	inputs int  // weights of one output channel
+	groups int  // of channels
+	bias   bool // the layers have one, which absorbs the mean error
+	layers []*layer
+}
+
+// layer is a node with a constant weight.
 type layer struct {
 	node     *graph.Node
-	q        *quantNode
-	channels int // output channels, of all groups
-	inputs   int // weights of one output channel
-	groups   int
-	rows     int       // rows of X to take from one sample, at most
-	attrs    *op.Attrs // of a Conv
-	conv     *patches
-	gram     []*gram
+	axis     int // of the output channels of the weight
+	scales   int // axis of its scales, -1 for one
+	channels int // of all groups
 }
 
-// gram is X'X over the rows seen, and their sum.
-type gram struct {
-	sum  *mat.SymDense
-	mean []float64
-	rows int
+// newSystems groups the layers of the plan whose weights can be rounded.
+func newSystems(c *pass.Context, m *graph.Model, p *plan) []*system {
+	var systems []*system
+	known := map[string]*system{}
+	seen := map[*graph.Value]bool{}
+	for _, n := range p.order {
+		q := p.nodes[n]
+		if q.weight != 1 || seen[n.In(q.weight)] {
+			continue
+		}
+		seen[n.In(q.weight)] = true
+		s, reason := newSystem(m, n, q, c.Samples.Len())
+		if s == nil {
+			c.Kept(n, "weight rounded to nearest: %s", reason)
+			continue
+		}
+		key := fmt.Sprint(s.input.Name, s.inputs, s.groups, s.bias)
+		if s.attrs != nil {
+			key += fmt.Sprint(s.weight[1:], s.attrs.Ints("strides"), s.attrs.Ints("pads"), s.attrs.Ints("dilations"), s.attrs.Str("auto_pad"))
+		}
+		if known[key] == nil {
+			known[key] = s
+			systems = append(systems, s)
+			continue
+		}
+		known[key].layers = append(known[key].layers, s.layers...)
+	}
+	return systems
 }
 
-func newLayer(m *graph.Model, n *graph.Node, q *quantNode, samples int) (*layer, string) {
+func newSystem(m *graph.Model, n *graph.Node, q *quantNode, samples int) (*system, string) {
 	w := n.In(q.weight).Const()
-	l := &layer{node: n, q: q, groups: 1}
+	s := &system{reader: reader{weight: w.Shape}, input: n.In(0), groups: 1, bias: !n.Is("MatMul") && n.In(2) != nil}
+	l := &layer{node: n, scales: q.axis}
+	s.layers = []*layer{l}
 	switch {
 	case n.Is("Conv"):
 		r, err := op.Resolve(n, m.Opset)
 		if err != nil {
 			return nil, err.Error()
 		}
-		l.attrs = &op.Attrs{Node: n, Since: r.Since, Schema: r.Schema}
-		l.channels, l.groups = w.Shape[0], l.attrs.Int("group")
-		l.inputs = w.Len() / max(l.channels, 1)
+		s.attrs = &op.Attrs{Node: n, Since: r.Since, Schema: r.Schema}
+		l.channels, s.groups = w.Shape[0], s.attrs.Int("group")
 	case n.Is("Gemm", "MatMul") && w.Rank() == 2:
-		l.channels = w.Shape[q.axis]
-		l.inputs = w.Len() / max(l.channels, 1)
+		l.axis = 1
+		if n.Is("Gemm") {
+			l.axis = gemmAxis(n)
+		}
+		l.channels = w.Shape[l.axis]
 	default:
 		return nil, fmt.Sprintf("%s with a weight of shape %v", n.Op, w.Shape)
 	}
+	s.inputs = w.Len() / max(l.channels, 1)
 	if len(n.In(q.weight).Uses()) > 1 {
 		return nil, "it is shared"
 	}
-	if l.inputs > maxInputs {
-		return nil, fmt.Sprintf("%d inputs, more than %d", l.inputs, maxInputs)
+	if s.inputs > maxInputs {
+		return nil, fmt.Sprintf("%d inputs, more than %d", s.inputs, maxInputs)
 	}
-	work := max(l.inputs*l.inputs*l.groups, 1)
-	l.rows = max(min(gramWork/work, 1<<15)/max(samples, 1), 1)
-	return l, ""
+	work := max(s.inputs*s.inputs*s.groups, 1)
+	rows := min(max(4*s.inputs, 4096), 2*gramWork/work)
+	s.rows = max((rows+samples-1)/max(samples, 1), 1)
+	return s, ""
 }
 
-func (l *layer) bytes() int { return 8 * l.groups * l.inputs * l.inputs }
+func (s *system) bytes() int { return 4 * s.groups * s.inputs * s.inputs }
 
-// add takes rows of X from a batch of samples, evenly spaced.
-func (l *layer) add(x *tensor.Tensor, samples int) {
-	if l.node.Is("Conv") {
-		if l.conv == nil || !slices.Equal(l.conv.input, x.Shape) {
-			var err error
-			if l.conv, err = newPatches(l.attrs, x.Shape, l.node.In(1).Const().Shape); err != nil {
-				return
-			}
+// round quantizes the weights of all layers, group by group, and frees the
+// Gram matrices.
+func (s *system) round(c *pass.Context) {
+	limit := weightLimit(c.Settings.Quant)
+	result := make([]*pass.Rounding, len(s.layers))
+	for i, l := range s.layers {
+		w := l.node.In(1).Const()
+		result[i] = &pass.Rounding{Scale: weightScales(w, l.scales, limit), Values: make([]int8, w.Len())}
+		if s.bias {
+			result[i].Shift = make([]float32, l.channels)
 		}
-		row := make([]float64, l.inputs)
-		for s := range min(samples, x.Shape[0]) {
-			for pos := range spaced(l.conv.pixels(), l.rows) {
-				for g, m := range l.gram {
-					l.conv.read(x.Float32s(), s, g, pos, row)
-					m.add(row)
-				}
-			}
+	}
+	for k, g := range s.grams {
+		s.grams[k] = nil
+		if g.Rows == 0 {
+			s.kept(c, "no samples reached it")
+			return
 		}
+		solve, err := lattice.NewSolver(g)
+		if err != nil {
+			s.kept(c, err.Error())
+			return
+		}
+		for i, l := range s.layers {
+			l.round(solve, g, k*l.channels/s.groups, l.channels/s.groups, limit, result[i])
+		}
+	}
+	s.grams = nil
+	for i, l := range s.layers {
+		c.Rounded[l.node.In(1).Name] = result[i]
+	}
+}
+
+func (s *system) kept(c *pass.Context, reason string) {
+	for _, l := range s.layers {
+		c.Kept(l.node, "weight rounded to nearest: %s", reason)
+	}
+}
+
+// round rounds count channels of a group, from the first on.
+func (l *layer) round(s *lattice.Solver, g *lattice.Gram, first, count int, limit float32, r *pass.Rounding) {
+	v := l.node.In(1).Const().Float32s()
+	at := func(channel, input int) int { return (first+channel)*g.N + input }
+	if l.axis > 0 { // [inputs, channels]
+		at = func(channel, input int) int { return input*l.channels + first + channel }
+	}
+	errs := make([]float32, count*g.N)
+	for c := range count {
+		for k, input := range s.Order {
+			errs[c*g.N+k] = v[at(c, input)]
+		}
+	}
+	step := func(c, _ int) float32 { return r.Scale[min(first+c, len(r.Scale)-1)] }
+	s.Round(errs, count, step, limit, func(c, input int, q int8) { r.Values[at(c, input)] = q })
+	if r.Shift == nil {
 		return
 	}
-	v := x.Float32s()
-	all := len(v) / l.inputs
-	row := make([]float64, l.inputs)
-	for r := range spaced(all, min(all, l.rows*samples)) {
-		for i := range row {
-			row[i] = float64(v[r*l.inputs+i])
+	for c := range count {
+		shift := 0.0
+		for k, input := range s.Order {
+			shift += g.Mean(input) * float64(errs[c*g.N+k])
 		}
-		l.gram[0].add(row)
+		r.Shift[first+c] = float32(shift)
 	}
-}
-
-// spaced yields at most k of the integers below n, evenly spaced.
-func spaced(n, k int) func(func(int) bool) {
-	return func(yield func(int) bool) {
-		k = min(k, n)
-		for i := range k {
-			if !yield((2*i + 1) * n / (2 * k)) {
-				return
-			}
-		}
-	}
-}
-
-func (g *gram) add(row []float64) {
-	g.sum.SymRankOne(g.sum, 1, mat.NewVecDense(len(row), row))
-	for i, x := range row {
-		g.mean[i] += x
-	}
-	g.rows++
-}
-
-// round quantizes the weight channel by channel, all groups.
-func (l *layer) round(s pass.QuantSettings) (*pass.Rounding, error) {
-	t := l.node.In(l.q.weight).Const()
-	v := t.Float32s()
-	bias := !l.node.Is("MatMul") && l.node.In(2) != nil
-	scale := weightScales(t, l.q.axis, weightLimit(s))
-	r := &pass.Rounding{Scale: scale, Values: make([]int8, len(v))}
-	if bias {
-		r.Shift = make([]float32, l.channels)
-	}
-	perGroup := l.channels / l.groups
-	for g, m := range l.gram {
-		if m.rows == 0 {
-			return nil, fmt.Errorf("no samples reached it")
-		}
-		sol, err := newSolver(m, bias)
-		if err != nil {
-			return nil, err
-		}
-		row := make([]float64, l.inputs)
-		for c := g * perGroup; c < (g+1)*perGroup; c++ {
-			at := func(i int) int { return c*l.inputs + i }
-			if l.q.axis > 0 { // [inputs, channels]
-				at = func(i int) int { return i*l.channels + c }
-			}
-			for i := range row {
-				row[i] = float64(v[at(i)])
-			}
-			step := float64(scale[min(c, len(scale)-1)])
-			shift := sol.round(row, step, float64(weightLimit(s)), func(i int, q int8) { r.Values[at(i)] = q })
-			if bias {
-				r.Shift[c] = float32(shift)
-			}
-		}
-	}
-	return r, nil
-}
-
-// solver rounds rows of weights that read the same inputs.
-type solver struct {
-	order []int      // inputs, of most energy first
-	upper *mat.Dense // R of H^-1 = R'R, inputs in order
-	mean  []float64  // of the inputs, nil where no bias absorbs the mean error
-	work  []float64
-}
-
-// newSolver damps and inverts H = X'X / rows, less the mean's part.
-func newSolver(m *gram, centre bool) (*solver, error) {
-	n := len(m.mean)
-	s := &solver{order: make([]int, n), work: make([]float64, n)}
-	for i := range m.mean {
-		m.mean[i] /= float64(m.rows)
-		s.order[i] = i
-	}
-	h := func(i, j int) float64 {
-		x := m.sum.At(i, j) / float64(m.rows)
-		if centre {
-			x -= m.mean[i] * m.mean[j]
-		}
-		return x
-	}
-	if centre {
-		s.mean = m.mean
-	}
-	energy, trace := make([]float64, n), 0.0
-	for i := range energy {
-		energy[i] = h(i, i)
-		trace += energy[i]
-	}
-	slices.SortStableFunc(s.order, func(a, b int) int {
-		switch {
-		case energy[a] > energy[b]:
-			return -1
-		case energy[a] < energy[b]:
-			return 1
-		}
-		return a - b
-	})
-	damp := 0.01*trace/float64(n) + 1e-12
-	sym := mat.NewSymDense(n, nil)
-	for i, a := range s.order {
-		for j := i; j < n; j++ {
-			sym.SetSym(i, j, h(a, s.order[j]))
-		}
-		sym.SetSym(i, i, energy[a]+damp)
-	}
-	var chol mat.Cholesky
-	if !chol.Factorize(sym) {
-		return nil, fmt.Errorf("the inputs' Gram matrix is not positive definite")
-	}
-	var inverse mat.SymDense
-	if err := chol.InverseTo(&inverse); err != nil {
-		return nil, err
-	}
-	if !chol.Factorize(&inverse) {
-		return nil, fmt.Errorf("the inverse of the inputs' Gram matrix is not positive definite")
-	}
-	var u mat.TriDense
-	chol.UTo(&u)
-	s.upper = mat.DenseCopyOf(&u)
-	return s, nil
-}
-
-// round rounds one row w to multiples of step, moving the error of each weight
-// to those not yet rounded: w_j -= e R_ij / R_ii. Zeros stay zero, so that
-// pruned weights do. It returns what the bias must gain, mean'(w - w').
-func (s *solver) round(w []float64, step, limit float64, set func(i int, q int8)) float64 {
-	for k, i := range s.order {
-		s.work[k] = w[i]
-	}
-	shift := 0.0
-	for k, i := range s.order {
-		if w[i] == 0 {
-			set(i, 0)
-			continue
-		}
-		q := min(max(math.RoundToEven(s.work[k]/step), -limit), limit)
-		set(i, int8(q))
-		if s.mean != nil {
-			shift += s.mean[i] * (w[i] - q*step)
-		}
-		r := s.upper.RawRowView(k)
-		e := (s.work[k] - q*step) / r[k]
-		for j := k + 1; j < len(r); j++ {
-			s.work[j] -= e * r[j]
-		}
-	}
-	return shift
 }
