@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-runtime bench-simplify bench-compress generate fuzz clean
+.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-runtime bench-simplify bench-compress bench-big release release-check vuln generate fuzz clean
 
 all: build
 
@@ -135,6 +135,40 @@ bench-simplify: build build/venv-simplify
 # Pruning, sharing and distilling of shipped models; DATA holds MNIST's four idx.gz files (models/README.md).
 bench-compress: build $(VENV)/installed
 	$(PYTHON) testdata/bench_compress.py bin/onnxopt $(DATA) build/compress
+
+# Memory of the verbs on a generated model of 4 GB; takes 20 GB of disk under build, for a few minutes.
+bench-big: build $(VENV)/installed
+	$(PYTHON) testdata/bench_big.py bin/onnxopt build
+
+# Binaries for every system with their checksums, in build/release. The same source, version and Go give the same bytes
+# anywhere: release-check builds a copy of the tree in another folder, without cached results, and compares. RELEASES="linux/amd64" chooses.
+VERSION     ?= $(shell git describe --tags --always --dirty)
+RELEASES    ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+RELEASE_DIR ?= build/release
+
+release:
+	rm -rf $(RELEASE_DIR)
+	mkdir -p $(RELEASE_DIR)
+	for p in $(RELEASES); do \
+		os=$${p%/*}; arch=$${p#*/}; exe=; test $$os != windows || exe=.exe; \
+		GOOS=$$os GOARCH=$$arch GOAMD64=v1 GOFLAGS= go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" \
+			-o $(RELEASE_DIR)/onnxopt-$$os-$$arch$$exe ./cmd/onnxopt || exit 1; \
+	done
+	cp LICENSES $(RELEASE_DIR)
+	go run -ldflags "-X main.version=$(VERSION)" ./cmd/onnxopt man > $(RELEASE_DIR)/onnxopt.1
+	cd $(RELEASE_DIR) && sha256sum * > SHA256SUMS && cat SHA256SUMS
+
+release-check: release
+	rm -rf build/again
+	mkdir -p build/again/tree
+	git ls-files -z --cached --others --exclude-standard | tar c --null -T - | tar x -C build/again/tree
+	GOCACHE=$(CURDIR)/build/again/cache $(MAKE) -C build/again/tree release VERSION=$(VERSION) RELEASES="$(RELEASES)" RELEASE_DIR=$(CURDIR)/build/again/release
+	cmp build/release/SHA256SUMS build/again/release/SHA256SUMS
+	rm -rf build/again
+
+# Known vulnerabilities in what is linked; asks vuln.go.dev, or the database in GOVULNDB (file:///folder), so not part of make test.
+vuln:
+	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
 # Protobuf code and assembly, from onnx.proto (needs protoc and protoc-gen-go) and runtime/kernel/_asm.
 generate:

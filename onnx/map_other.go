@@ -3,11 +3,14 @@
 package onnx
 
 import (
+	"errors"
 	"io"
 	"os"
 )
 
 const openFlags = os.O_RDONLY
+
+const canMap = false
 
 // mapFile reads an open file.
 func mapFile(f *os.File, size int) ([]byte, error) {
@@ -15,3 +18,5 @@ func mapFile(f *os.File, size int) ([]byte, error) {
 	_, err := io.ReadFull(f, b)
 	return b, err
 }
+
+func mapPart(*os.File, int64, int) ([]byte, error) { return nil, errors.ErrUnsupported }

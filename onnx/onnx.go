@@ -6,6 +6,7 @@ package onnx
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -141,6 +142,30 @@ func Size(m *graph.Model) int {
 		n += marshal.Size(w.function(f))
 	}
 	return n + marshal.Size(w.graph(m.Graph)) + modelFields
+}
+
+// FileSize is how many bytes the model takes as one file, of any size, with
+// external data taken in.
+func FileSize(m *graph.Model) (int64, error) {
+	var n counter
+	err := (&writer{anySize: true}).write(&n, m)
+	return int64(n), err
+}
+
+// Digest is the SHA-256 of the model as one file, of any size, with external
+// data taken in.
+func Digest(m *graph.Model) ([sha256.Size]byte, error) {
+	h := sha256.New()
+	err := (&writer{anySize: true}).write(h, m)
+	return [sha256.Size]byte(h.Sum(nil)), err
+}
+
+// counter counts what is written to it.
+type counter int64
+
+func (n *counter) Write(b []byte) (int, error) {
+	*n += counter(len(b))
+	return len(b), nil
 }
 
 // modelFields is about the size of the fields of ModelProto beside graph and

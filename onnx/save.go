@@ -43,50 +43,104 @@ const minExternal = 1 << 10
 // that pattern that belonged to an earlier model at path are removed. The same
 // model gives the same bytes.
 func Save(m *graph.Model, path string, o SaveOptions) error {
+	s, err := Stage(m, path, o)
+	if err != nil {
+		return err
+	}
+	return s.Commit()
+}
+
+// Staged is a model that is written and synced, but does not stand at its path
+// yet: Save between its two halves.
+type Staged struct {
+	Bytes int64 // of the file and its data file
+
+	path, temp string
+	location   string // of the data file, "" if there is none
+	data       string // the data file, if it was not there before
+}
+
+// Stage writes m beside path. Commit or Discard ends it.
+func Stage(m *graph.Model, path string, o SaveOptions) (*Staged, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s: not a regular file", path)
+		return nil, fmt.Errorf("%s: not a regular file", path)
 	}
-	if filepath.Ext(path) == pack.Extension {
-		return savePacked(m, path)
-	}
-	w := &writer{}
-	if blobs := w.plan(m, o); len(blobs) > 0 {
-		name, err := writeData(path, blobs, w.external)
-		if err != nil {
-			return fmt.Errorf("%s: data file: %w", path, rootCause(err))
+	s := &Staged{path: path}
+	write := func(f io.Writer) error { return packTo(f, m) }
+	if filepath.Ext(path) != pack.Extension {
+		w := &writer{}
+		if blobs := w.plan(m, o); len(blobs) > 0 {
+			if err := s.writeData(blobs, w.external); err != nil {
+				return nil, fmt.Errorf("%s: data file: %w", path, rootCause(err))
+			}
+			w.location = s.location
 		}
-		w.location = name
+		write = func(f io.Writer) error { return w.write(f, m) }
 	}
-	if err := writeFile(path, func(f io.Writer) (string, error) { return path, w.write(f, m) }); err != nil {
-		return fmt.Errorf("%s: %w", path, rootCause(err))
+	var err error
+	if s.temp, err = stageFile(path, write); err != nil {
+		s.Discard()
+		return nil, fmt.Errorf("%s: %w", path, rootCause(err))
 	}
-	old, _ := filepath.Glob(escapeGlob(path) + ".????????????????.data")
+	for _, name := range []string{s.temp, filepath.Join(filepath.Dir(path), s.location)} {
+		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
+			s.Bytes += info.Size()
+		}
+	}
+	return s, nil
+}
+
+// Load reads the staged model as Load will after Commit.
+func (s *Staged) Load() (*graph.Model, error) { return Load(s.temp) }
+
+// Commit puts the model at its path, and removes data files of earlier ones
+// there.
+func (s *Staged) Commit() error {
+	if err := commitFile(s.temp, s.path); err != nil {
+		s.Discard()
+		return fmt.Errorf("%s: %w", s.path, rootCause(err))
+	}
+	old, _ := filepath.Glob(escapeGlob(s.path) + ".????????????????.data")
 	for _, f := range old {
-		if filepath.Base(f) != w.location && isDataName(f[len(path):]) {
+		if filepath.Base(f) != s.location && isDataName(f[len(s.path):]) {
 			os.Remove(f)
 		}
 	}
 	return nil
 }
 
-// savePacked writes a container, which takes external data in.
-func savePacked(m *graph.Model, path string) error {
+// Discard removes what Stage wrote.
+func (s *Staged) Discard() {
+	for _, f := range []string{s.temp, s.data} {
+		if f != "" {
+			os.Remove(f)
+		}
+	}
+}
+
+// packTo writes a container, which takes external data in.
+func packTo(w io.Writer, m *graph.Model) error {
 	b, err := Marshal(m)
 	if err == nil {
 		b, err = pack.Pack(b)
 	}
 	if err == nil {
-		err = WriteTo(path, func(w io.Writer) error { _, err := w.Write(b); return err })
+		_, err = w.Write(b)
 	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, rootCause(err))
-	}
-	return nil
+	return err
 }
 
 // WriteTo writes a file as Save does: beside path, synced, then renamed.
 func WriteTo(path string, write func(io.Writer) error) error {
-	return writeFile(path, func(w io.Writer) (string, error) { return path, write(w) })
+	temp, err := stageFile(path, write)
+	if err != nil {
+		return err
+	}
+	if err := commitFile(temp, path); err != nil {
+		os.Remove(temp)
+		return err
+	}
+	return nil
 }
 
 // isDataName reports .HASH.data with 16 hexadecimal digits.
@@ -119,7 +173,8 @@ const (
 )
 
 // plan places the tensors that are to be external, and returns the distinct
-// ones in the order of the file.
+// ones in the order of the file. Tensors in attributes stay in the file unless
+// they alone pass its size.
 func (w *writer) plan(m *graph.Model, o SaveOptions) []*graph.Data {
 	if o.Embed {
 		return nil
@@ -128,11 +183,16 @@ func (w *writer) plan(m *graph.Model, o SaveOptions) []*graph.Data {
 	if limit == 0 {
 		limit = maxFile
 	}
-	total := 0
-	var all []*graph.Data
+	total, inAttrs := 0, 0
 	eachData(m, func(d *graph.Data, attr bool) {
 		total += len(d.Tensor.Bytes())
-		if !attr || d.Layout == graph.External {
+		if attr && d.Layout != graph.External {
+			inAttrs += len(d.Tensor.Bytes())
+		}
+	})
+	var all []*graph.Data
+	eachData(m, func(d *graph.Data, attr bool) {
+		if !attr || d.Layout == graph.External || inAttrs > limit {
 			all = append(all, d)
 		}
 	})
@@ -201,35 +261,44 @@ func eachData(m *graph.Model, f func(d *graph.Data, attr bool)) {
 	}
 }
 
-// writeData writes the data file of a model at path and returns its name.
-func writeData(path string, blobs []*graph.Data, places map[*graph.Data]blob) (string, error) {
-	name := ""
-	err := writeFile(path, func(f io.Writer) (string, error) {
-		hash := sha256.New()
+// writeData writes the data file.
+func (s *Staged) writeData(blobs []*graph.Data, places map[*graph.Data]blob) error {
+	hash := sha256.New()
+	temp, err := stageFile(s.path, func(f io.Writer) error {
 		to := io.MultiWriter(f, hash)
 		at := int64(0)
 		for _, d := range blobs {
 			b := places[d]
 			if _, err := to.Write(make([]byte, b.offset-at)); err != nil {
-				return "", err
+				return err
 			}
 			if _, err := to.Write(d.Tensor.Bytes()); err != nil {
-				return "", err
+				return err
 			}
 			at = b.offset + b.length
 		}
-		name = filepath.Base(path) + "." + hex.EncodeToString(hash.Sum(nil)[:8]) + ".data"
-		return filepath.Join(filepath.Dir(path), name), nil
+		return nil
 	})
-	return name, err
-}
-
-// writeFile writes a temporary file beside path. The write function returns
-// where it is renamed to when it is complete and synced.
-func writeFile(path string, write func(io.Writer) (string, error)) (err error) {
-	f, err := createTemp(path)
 	if err != nil {
 		return err
+	}
+	s.location = filepath.Base(s.path) + "." + hex.EncodeToString(hash.Sum(nil)[:8]) + ".data"
+	target := filepath.Join(filepath.Dir(s.path), s.location)
+	if _, err := os.Lstat(target); err != nil {
+		s.data = target
+	}
+	if err := commitFile(temp, target); err != nil {
+		os.Remove(temp)
+		return err
+	}
+	return nil
+}
+
+// stageFile writes a temporary file beside path, syncs it and returns its name.
+func stageFile(path string, write func(io.Writer) error) (_ string, err error) {
+	f, err := createTemp(path)
+	if err != nil {
+		return "", err
 	}
 	defer func() {
 		if err != nil {
@@ -238,20 +307,21 @@ func writeFile(path string, write func(io.Writer) (string, error)) (err error) {
 		}
 	}()
 	b := bufio.NewWriterSize(f, 1<<20)
-	target, err := write(b)
-	if err != nil {
-		return err
+	if err := write(b); err != nil {
+		return "", err
 	}
 	if err := b.Flush(); err != nil {
-		return err
+		return "", err
 	}
 	if err := f.Sync(); err != nil {
-		return err
+		return "", err
 	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), target); err != nil {
+	return f.Name(), f.Close()
+}
+
+// commitFile renames a staged file.
+func commitFile(temp, target string) error {
+	if err := os.Rename(temp, target); err != nil {
 		return err
 	}
 	if dir, err := os.Open(filepath.Dir(target)); err == nil {

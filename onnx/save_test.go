@@ -190,3 +190,79 @@ func TestSaveIsWhole(t *testing.T) {
 		}
 	}
 }
+
+// A staged model leaves the one at its path alone until it is committed.
+func TestStage(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "m.onnx")
+	options := SaveOptions{External: true}
+	if err := Save(weights(3, 3000, 1), path, options); err != nil {
+		t.Fatal(err)
+	}
+	first := dataFiles(t, path)
+	for _, commit := range []bool{false, true} {
+		s, err := Stage(weights(3, 3000, 2), path, options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		staged, err := s.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := staged.Graph.Find("w0").Data.Tensor.Float32s()[0]; got != 2 {
+			t.Errorf("staged weight %v", got)
+		}
+		want := float32(1)
+		if commit {
+			want = 2
+			if err := s.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			if s.Bytes != fileSize(t, path)+fileSize(t, dataFiles(t, path)[0]) {
+				t.Errorf("%d bytes staged", s.Bytes)
+			}
+		} else {
+			s.Discard()
+			if now := dataFiles(t, path); len(now) != 1 || now[0] != first[0] {
+				t.Errorf("data files %v, had %v", now, first)
+			}
+		}
+		m, err := Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.Graph.Find("w0").Data.Tensor.Float32s()[0]; got != want {
+			t.Errorf("weight %v, want %v", got, want)
+		}
+		if left, _ := os.ReadDir(dir); len(left) != 2 {
+			t.Errorf("left %v", left)
+		}
+	}
+}
+
+// Tensors in attributes go beside the file only if it would be too large with
+// them.
+func TestSaveExternalAttributes(t *testing.T) {
+	for _, limit := range []int{13000, 11000} {
+		m := weights(1, 3000, 1)
+		n := m.Graph.NewNode("Constant", nil, []string{"c"}, &graph.Attr{Name: "value", Kind: graph.AttrTensor,
+			T: &graph.Data{Tensor: tensor.New(tensor.Float32, 3000)}})
+		m.Graph.InsertBefore(nil, n)
+		path := filepath.Join(t.TempDir(), "m.onnx")
+		if err := Save(m, path, SaveOptions{limit: limit}); err != nil {
+			t.Fatal(err)
+		}
+		back, err := Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range back.Graph.Nodes() {
+			if a := n.Attr("value"); a != nil && (a.T.Layout == graph.External) != (limit < 12000) {
+				t.Errorf("limit %d: layout %d", limit, a.T.Layout)
+			}
+		}
+		if size, err := FileSize(back); err != nil || size < 36000 || size > 37000 {
+			t.Errorf("%d bytes, %v", size, err)
+		}
+	}
+}

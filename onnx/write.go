@@ -19,6 +19,7 @@ import (
 type writer struct {
 	external map[*graph.Data]blob // what stands in the data file
 	location string               // of the data file
+	anySize  bool                 // not for a file: protobuf's limit does not matter
 }
 
 var marshal = proto.MarshalOptions{Deterministic: true, AllowPartial: true}
@@ -58,7 +59,7 @@ func (w *writer) write(f io.Writer, m *graph.Model) error {
 		Domain: p.Domain, ModelVersion: p.ModelVersion, DocString: p.DocString}
 	p.IrVersion, p.ProducerName, p.ProducerVersion, p.Domain, p.ModelVersion, p.DocString = nil, nil, nil, nil, nil, nil
 	g := w.graph(m.Graph)
-	if size := marshal.Size(head) + marshal.Size(g) + marshal.Size(p); size > maxMessage {
+	if size := marshal.Size(head) + marshal.Size(g) + marshal.Size(p); size > maxMessage && !w.anySize {
 		return fmt.Errorf("the model has %d bytes, more than a protobuf file can: keep its data external", size)
 	}
 	if err := writeMessage(f, head); err != nil {

@@ -46,6 +46,8 @@ var quantizeCases = []struct {
 		model: `g (float[32,4] x, float[24,32] w1, float w2) => (float[24,4] y) { a = MatMul(w1, x) y = Mul(a, w2) }`},
 	{name: "concat", preset: "int8",
 		model: `g (float[1,8,6,6] x, float[16,8,1,1] w1, float[16,8,1,1] w2, float[16,32,1,1] w3) => (float[1,16,6,6] y) { a = Conv(x, w1) b = Conv(x, w2) c = Concat<axis=1>(a, b) y = Conv(c, w3) }`},
+	{name: "one scale for each weight", preset: "int8", settings: pass.QuantSettings{PerTensor: true}, has: []string{"QuantizeLinear"},
+		model: `g (float[1,8,8,8] x, float[16,8,3,3] w1, float[576,32] w2, float[24,32] w3) => (float[1,24] y) { a = Conv(x, w1) f = Flatten(a) b = MatMul(f, w2) y = Gemm<transB=1>(b, w3) }`},
 	{name: "four bits", preset: "int8", settings: pass.QuantSettings{WeightBits: 4, MinSQNR: -1},
 		model: `g (float[4,64] x, float[64,32] w1) => (float[4,32] y) { y = MatMul(x, w1) }`},
 	{name: "weights only", preset: "weights", has: []string{"Cast"}, lacks: []string{"QuantizeLinear"},

@@ -96,6 +96,8 @@ func dispatch(ctx context.Context, args []string, out, errOut io.Writer) error {
 		return nil
 	case "completion":
 		return completion(args[1:], out)
+	case "man":
+		return man(args[1:], out)
 	}
 	i := slices.IndexFunc(verbs, func(v verb) bool { return v.name == args[0] })
 	if i < 0 {
@@ -147,7 +149,7 @@ func usage(w io.Writer) {
 	for _, v := range verbs {
 		fmt.Fprintf(w, "  %-10s %s\n", v.name, v.doc)
 	}
-	fmt.Fprintf(w, "  %-10s %s\n  %-10s %s\n\n", "completion", "print shell completion for bash, zsh or fish", "version", "print the version")
+	fmt.Fprintf(w, "  %-10s %s\n  %-10s %s\n  %-10s %s\n\n", "completion", "print shell completion for bash, zsh or fish", "man", "print the manual page", "version", "print the version")
 	fmt.Fprint(w, "Example: onnxopt optimize model.onnx --data samples.npz -o model.opt.onnx\nSee onnxopt VERB --help.\n")
 }
 
@@ -160,7 +162,7 @@ func completion(args []string, out io.Writer) error {
 	if len(args) != 1 {
 		return fmt.Errorf("usage: onnxopt completion bash|zsh|fish")
 	}
-	names := []string{"help", "version", "completion"}
+	names := []string{"help", "version", "completion", "man"}
 	flags := map[string][]string{}
 	for _, v := range verbs {
 		names = append(names, v.name)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -115,14 +116,20 @@ func (o *optimizer) run(c *call) error {
 	if err := o.optimize(list); err != nil {
 		return err
 	}
-	if err := o.measure(original, eval, labels); err != nil {
+	staged, err := onnx.Stage(o.model, o.out, onnx.SaveOptions{})
+	if err != nil {
+		return err
+	}
+	if err := o.measure(original, staged, eval, labels); err != nil {
+		staged.Discard()
 		return err
 	}
 	if err := o.judge(list); err != nil && !o.force {
+		staged.Discard()
 		o.show()
 		return errors.Join(err, o.writePage(err))
 	}
-	if err := onnx.Save(o.model, o.out, onnx.SaveOptions{}); err != nil {
+	if err := staged.Commit(); err != nil {
 		return err
 	}
 	o.result.Written = true
@@ -215,7 +222,7 @@ func (o *optimizer) evaluation() (*samples.Set, []int, error) {
 func (o *optimizer) optimize(list []pass.Pass) error {
 	o.list = list
 	p := &progress{c: o.c, off: o.quiet}
-	opts := pass.Options{Settings: o.settings, Off: o.off, Progress: p.update}
+	opts := pass.Options{Settings: o.settings, Off: o.off, Progress: p.update, Scratch: filepath.Dir(o.out)}
 	opts.Settings.Threads, opts.Settings.Device = o.threads, o.device
 	if slices.ContainsFunc(list, func(p pass.Pass) bool { return p.Gives&pass.Calibrated != 0 && !o.off[p.Name] }) {
 		d := o.dataFlags
@@ -267,26 +274,22 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 	return nil
 }
 
-// measure checks that the written form loads and runs, and compares it with
+// measure checks that the written file loads and runs, and compares it with
 // the original.
-func (o *optimizer) measure(original *graph.Model, eval *samples.Set, labels []int) error {
-	b, err := onnx.Marshal(o.model)
-	if err != nil {
-		return err
-	}
-	again, err := onnx.LoadBytes(bytes.Clone(b), "")
+func (o *optimizer) measure(original *graph.Model, staged *onnx.Staged, eval *samples.Set, labels []int) error {
+	again, err := staged.Load()
 	if err != nil {
 		return fmt.Errorf("internal error: the result does not load: %w", err)
 	}
-	before, err := onnx.Marshal(original)
+	before, err := onnx.FileSize(original)
 	if err != nil {
 		return err
 	}
 	o.result = report{Input: o.c.args[0], Output: o.out, Preset: o.preset, Ledger: o.ledger,
-		Before: htmlreport.Figures{Bytes: int64(len(before)), Parameters: parameters(original.Graph), Nodes: nodes(original.Graph)},
-		After:  htmlreport.Figures{Bytes: int64(len(b)), Parameters: parameters(again.Graph), Nodes: nodes(again.Graph)}}
+		Before: htmlreport.Figures{Bytes: before, Parameters: parameters(original.Graph), Nodes: nodes(original.Graph)},
+		After:  htmlreport.Figures{Bytes: staged.Bytes, Parameters: parameters(again.Graph), Nodes: nodes(again.Graph)}}
 	if eval == nil {
-		if _, err := runtime.Compile(again, runtime.Options{}); err != nil {
+		if _, err := runtime.Compile(again, runtime.Options{Reference: true}); err != nil {
 			o.result.Warnings = append(o.result.Warnings, fmt.Sprintf("not run: %v", err))
 		}
 		return nil
@@ -311,7 +314,7 @@ func (o *optimizer) measure(original *graph.Model, eval *samples.Set, labels []i
 // judge says why the result is not what was asked for, nil if it is.
 func (o *optimizer) judge(list []pass.Pass) error {
 	r := &o.result
-	quantized := o.ledger.Changes("quantize")+o.ledger.Changes("quantize-weights") > 0
+	quantized := o.ledger.Changes("quantize")+o.ledger.Changes("quantize-weights")+o.ledger.Changes("quantize-dynamic") > 0
 	for _, p := range list {
 		if p.Effect != pass.Lossy || o.off[p.Name] || o.ledger.Changes(p.Name) > 0 || quantized && strings.HasPrefix(p.Name, "quantize") {
 			continue

@@ -133,6 +133,7 @@ func (s *simplifier) run(c *call) error {
 	if err != nil {
 		return err
 	}
+	o.Scratch = filepath.Dir(s.out)
 	r := report{Input: c.args[0], Output: s.out, Preset: "simplify", Before: figuresOf(m)}
 	if s.verify {
 		if o.Verify, err = s.verifier(c, m, compare.Options{}); err != nil {

@@ -1,29 +1,28 @@
 package graph
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // Clone is a deep copy of m's structure; tensors are shared, as they are
 // immutable.
 func (m *Model) Clone() *Model {
 	c := *m
 	c.Opsets, c.Metadata = slices.Clone(m.Opsets), slices.Clone(m.Metadata)
-	c.Graph = m.Graph.cloneInto(&nameSet{cloneMap(m.Graph.names.taken)}, map[*Value]*Value{})
+	c.Graph = m.Graph.cloneInto(m.Graph.names.clone(), map[*Value]*Value{})
 	c.Functions = make([]*Function, len(m.Functions))
 	for i, f := range m.Functions {
 		g := *f
 		g.Opsets, g.Attrs = slices.Clone(f.Opsets), slices.Clone(f.Attrs)
-		g.Body = f.Body.cloneInto(&nameSet{cloneMap(f.Body.names.taken)}, map[*Value]*Value{})
+		g.Body = f.Body.cloneInto(f.Body.names.clone(), map[*Value]*Value{})
 		c.Functions[i] = &g
 	}
 	return &c
 }
 
-func cloneMap(m map[string]int) map[string]int {
-	c := make(map[string]int, len(m))
-	for k, v := range m {
-		c[k] = v
-	}
-	return c
+func (n *nameSet) clone() *nameSet {
+	return &nameSet{maps.Clone(n.taken), n.keep}
 }
 
 // CloneSubgraph copies src as a graph that shares g's names. Values that src

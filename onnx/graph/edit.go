@@ -4,17 +4,25 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+
+	"onnxopt/onnx/tensor"
 )
 
 // nameSet is the value and node names in use in a graph and its subgraphs,
 // shared by all of them. It only grows.
 type nameSet struct {
 	taken map[string]int // name to the next suffix to try
+	keep  func(*tensor.Tensor) *tensor.Tensor
 }
+
+// KeepWith makes f choose where the tensors of new initializers are kept, in m,
+// its subgraphs and its clones: f returns an equal tensor. Nil keeps them as
+// they are.
+func (m *Model) KeepWith(f func(*tensor.Tensor) *tensor.Tensor) { m.Graph.names.keep = f }
 
 // New is an empty main graph.
 func New(name string) *Graph {
-	return &Graph{Name: name, names: &nameSet{map[string]int{}}}
+	return &Graph{Name: name, names: &nameSet{taken: map[string]int{}}}
 }
 
 // NewSubgraph is an empty graph that shares g's names: the body of an
@@ -70,6 +78,9 @@ func (g *Graph) SetDefault(v *Value, d *Data) {
 
 // AddInitializer appends a constant with a fresh name close to name.
 func (g *Graph) AddInitializer(name string, d *Data) *Value {
+	if f := g.names.keep; f != nil && d.Tensor != nil {
+		d.Tensor = f(d.Tensor)
+	}
 	return g.addInitializer(g.Fresh(name), d)
 }
 

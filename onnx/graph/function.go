@@ -6,7 +6,7 @@ import "fmt"
 // replaced by n's attributes or f's defaults. The result is a graph of its
 // own, with n's inputs as formal inputs.
 func (f *Function) Instantiate(n *Node) (*Graph, error) {
-	g := f.Body.cloneInto(&nameSet{cloneMap(f.Body.names.taken)}, map[*Value]*Value{})
+	g := f.Body.cloneInto(f.Body.names.clone(), map[*Value]*Value{})
 	given := map[string]*Attr{}
 	for _, a := range f.Defaults {
 		given[a.Name] = a

@@ -180,6 +180,41 @@ func FromInts(d DType, shape []int, v []int64) *Tensor {
 	return t
 }
 
+// conversionPart is how many elements are converted at a time: whole bytes of
+// every type.
+const conversionPart = 1 << 16
+
+// Convert is FromFloats(d, t.Shape, v) of v = t.Floats() after f, which may be
+// nil. Only a part of the elements is there as float64 at a time.
+func (t *Tensor) Convert(d DType, f func(v []float64)) *Tensor {
+	return build(d, t.Shape, func(from, to int) *Tensor {
+		part := Tensor{Type: t.Type, Shape: []int{to - from}, data: t.data[from*t.Type.Bits()/8 : (to*t.Type.Bits()+7)/8]}
+		v := part.Floats()
+		if f != nil {
+			f(v)
+		}
+		return FromFloats(d, part.Shape, v)
+	})
+}
+
+// BuildInts is FromInts(d, shape, v) of the v that fill sets, a part of it at a
+// time: v[i] is element from+i.
+func BuildInts(d DType, shape []int, fill func(from int, v []int64)) *Tensor {
+	return build(d, shape, func(from, to int) *Tensor {
+		v := make([]int64, to-from)
+		fill(from, v)
+		return FromInts(d, []int{to - from}, v)
+	})
+}
+
+func build(d DType, shape []int, part func(from, to int) *Tensor) *Tensor {
+	out := New(d, shape...)
+	for n, from := out.Len(), 0; from < n; from += conversionPart {
+		copy(out.data[from*d.Bits()/8:], part(from, min(from+conversionPart, n)).data)
+	}
+	return out
+}
+
 // FromBools makes a Bool tensor.
 func FromBools(shape []int, v []bool) *Tensor {
 	t := New(Bool, shape...)

@@ -331,3 +331,35 @@ func TestGather(t *testing.T) {
 		t.Error("2^40 elements within 1 MiB")
 	}
 }
+
+// Conversions a part at a time equal those of all elements at once.
+func TestConvertInParts(t *testing.T) {
+	const n = 2*conversionPart + 5
+	v := make([]float64, n)
+	ints := make([]int64, n)
+	for i := range v {
+		v[i], ints[i] = float64(i%97)/7-5, int64(i%15)-7
+	}
+	for _, from := range []DType{Float32, Float16, Int8, Uint4, Float4E2M1} {
+		x := FromFloats(from, []int{n}, v)
+		for _, to := range []DType{Float16, BFloat16, Float64, Int4, Uint8, Uint2} {
+			if !x.Convert(to, nil).Equal(FromFloats(to, []int{n}, x.Floats())) {
+				t.Errorf("%v to %v", from, to)
+			}
+		}
+	}
+	double := FromFloats(Float32, []int{n}, v).Convert(Float32, func(v []float64) {
+		for i := range v {
+			v[i] *= 2
+		}
+	})
+	if got := double.Floats()[n-1]; got != 2*float64(float32(v[n-1])) {
+		t.Errorf("doubled to %v", got)
+	}
+	for _, to := range []DType{Int4, Int8, Uint2, Int64} {
+		x := BuildInts(to, []int{n}, func(from int, part []int64) { copy(part, ints[from:]) })
+		if !x.Equal(FromInts(to, []int{n}, ints)) {
+			t.Errorf("integers as %v", to)
+		}
+	}
+}

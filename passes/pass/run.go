@@ -1,13 +1,13 @@
 package pass
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"time"
 
 	"onnxopt/onnx"
-
 	"onnxopt/onnx/graph"
 )
 
@@ -31,7 +31,13 @@ type Options struct {
 	Verify func(m *graph.Model) error
 	// Progress reports the work of the running pass.
 	Progress func(pass string, done, total int)
+	// Scratch is the folder of an onnx.Scratch for the new weights of a model of
+	// more than ScratchFrom bytes, 0 is 256 MiB; "" keeps them in memory.
+	Scratch     string
+	ScratchFrom int
 }
+
+const scratchFrom = 256 << 20
 
 // maxRounds bounds how often a group of passes is repeated.
 const maxRounds = 24
@@ -47,6 +53,15 @@ func Run(ctx context.Context, m *graph.Model, passes []Pass, o Options) (*Ledger
 	}
 	if o.MaxRewrites > 0 {
 		c.limit = o.MaxRewrites
+	}
+	if o.Scratch != "" && c.size > cmp.Or(o.ScratchFrom, scratchFrom) {
+		s, err := onnx.OpenScratch(o.Scratch)
+		if err != nil {
+			return c.Ledger, fmt.Errorf("scratch file: %w", err)
+		}
+		defer s.Close()
+		m.KeepWith(s.Keep)
+		defer m.KeepWith(nil)
 	}
 	list, err := c.enabled(passes, o)
 	if err != nil {

@@ -2,7 +2,6 @@ package quant
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"fmt"
 	"slices"
 
@@ -54,11 +53,11 @@ func calibrateRanges(c *pass.Context, m *graph.Model) error {
 // sketches is what the values that p quantizes are on the samples: read from a
 // calibration file, or observed, all samples or the asked shard of them.
 func sketches(c *pass.Context, m *graph.Model, p *plan) (*calibrate.Set, error) {
-	b, err := onnx.Marshal(m)
+	digest, err := onnx.Digest(m)
 	if err != nil {
 		return nil, err
 	}
-	model := fmt.Sprintf("%x", sha256.Sum256(b))
+	model := fmt.Sprintf("%x", digest)
 	job := c.Calibration
 	if job != nil && job.Set != nil {
 		if job.Set.Model != model {

@@ -142,16 +142,11 @@ func (h *halver) narrowed(v *graph.Value) *graph.Value {
 		return x
 	}
 	if t := v.Const(); t != nil {
-		f := t.Floats()
+		var limit func([]float64)
 		if h.to == tensor.Float16 {
-			f = slices.Clone(f)
-			for i, x := range f {
-				if !math.IsInf(x, 0) {
-					f[i] = min(max(x, -65504), 65504) // masks of -1e9 stay finite
-				}
-			}
+			limit = finite16
 		}
-		h.narrow[v] = h.g.AddInitializer(v.Name, &graph.Data{Tensor: tensor.FromFloats(h.to, t.Shape, f)})
+		h.narrow[v] = h.g.AddInitializer(v.Name, &graph.Data{Tensor: t.Convert(h.to, limit)})
 		return h.narrow[v]
 	}
 	at := first(h.g)
@@ -160,6 +155,16 @@ func (h *halver) narrowed(v *graph.Value) *graph.Value {
 	}
 	h.narrow[v] = h.cast(v, at, h.to)
 	return h.narrow[v]
+}
+
+// finite16 brings finite values into the range of float16: masks of -1e9 stay
+// finite.
+func finite16(v []float64) {
+	for i, x := range v {
+		if !math.IsInf(x, 0) {
+			v[i] = min(max(x, -65504), 65504)
+		}
+	}
 }
 
 func (h *halver) cast(v *graph.Value, at *graph.Node, to tensor.DType) *graph.Value {

@@ -200,10 +200,7 @@ func newSystem(m *graph.Model, n *graph.Node, q *quantNode, samples int) (*syste
 		s.attrs = &op.Attrs{Node: n, Since: r.Since, Schema: r.Schema}
 		l.channels, s.groups = w.Shape[0], s.attrs.Int("group")
 	case n.Is("Gemm", "MatMul") && w.Rank() == 2:
-		l.axis = 1
-		if n.Is("Gemm") {
-			l.axis = gemmAxis(n)
-		}
+		l.axis, _ = channelAxis(n, q.weight, w) // also of a weight with one scale
 		l.channels = w.Shape[l.axis]
 	default:
 		return nil, fmt.Sprintf("%s with a weight of shape %v", n.Op, w.Shape)

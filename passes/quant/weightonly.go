@@ -138,7 +138,7 @@ func storeHalf(c *pass.Context, g *graph.Graph, v *graph.Value) {
 			return
 		}
 	}
-	h := g.AddInitializer(v.Name+"_h", &graph.Data{Tensor: tensor.FromFloats(tensor.Float16, t.Shape, t.Floats())})
+	h := g.AddInitializer(v.Name+"_h", &graph.Data{Tensor: t.Convert(tensor.Float16, nil)})
 	n := g.NewNode("Cast", []*graph.Value{h}, []string{g.Fresh("d")}, graph.Int("to", int64(tensor.Float32)))
 	g.InsertBefore(first(g), n)
 	v.ReplaceNodeUses(n.Out(0))
@@ -158,11 +158,13 @@ func storeInteger(c *pass.Context, g *graph.Graph, v *graph.Value, axis int, gat
 	limit := weightLimit(s)
 	scale := weightScales(t, axis, limit)
 	channels, inner := channelsOf(t, axis)
-	q := make([]int64, t.Len())
-	for i, x := range t.Float32s() {
-		r := math.RoundToEven(float64(x / scale[i/inner%channels]))
-		q[i] = int64(min(max(r, -float64(limit)), float64(limit)))
-	}
+	w := t.Float32s()
+	q := tensor.BuildInts(weightType(s), t.Shape, func(from int, v []int64) {
+		for k := range v {
+			r := math.RoundToEven(float64(w[from+k] / scale[(from+k)/inner%channels]))
+			v[k] = int64(min(max(r, -float64(limit)), float64(limit)))
+		}
+	})
 	shape := make([]int, t.Rank())
 	for d := range shape {
 		shape[d] = 1
@@ -172,7 +174,7 @@ func storeInteger(c *pass.Context, g *graph.Graph, v *graph.Value, axis int, gat
 	} else {
 		shape = nil
 	}
-	integers := g.AddInitializer(v.Name+"_q", &graph.Data{Tensor: tensor.FromInts(weightType(s), t.Shape, q)})
+	integers := g.AddInitializer(v.Name+"_q", &graph.Data{Tensor: q})
 	scales := g.AddInitializer("s", &graph.Data{Tensor: tensor.Of(shape, scale)})
 	how := "one scale"
 	if axis >= 0 {
