@@ -224,7 +224,8 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 	p := &progress{c: o.c, off: o.quiet}
 	opts := pass.Options{Settings: o.settings, Off: o.off, Progress: p.update, Scratch: filepath.Dir(o.out)}
 	opts.Settings.Threads, opts.Settings.Device = o.threads, o.device
-	if slices.ContainsFunc(list, func(p pass.Pass) bool { return p.Gives&pass.Calibrated != 0 && !o.off[p.Name] }) {
+	calibrates := slices.ContainsFunc(list, func(p pass.Pass) bool { return p.Gives&pass.Calibrated != 0 && !o.off[p.Name] })
+	if calibrates || o.settings.Quant.BlockSize > 0 { // blocks are rounded on samples, if there are any
 		d := o.dataFlags
 		if o.calibration != "" {
 			d.data = o.calibration
@@ -236,7 +237,7 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 		if opts.Calibration, err = o.calibrationJob(); err != nil {
 			return err
 		}
-		if set == nil && o.ranges == "" {
+		if calibrates && set == nil && o.ranges == "" {
 			return fmt.Errorf("optimize: preset %s calibrates on samples: give --data or --calibration", o.preset)
 		}
 		if set != nil {
@@ -314,7 +315,7 @@ func (o *optimizer) measure(original *graph.Model, staged *onnx.Staged, eval *sa
 // judge says why the result is not what was asked for, nil if it is.
 func (o *optimizer) judge(list []pass.Pass) error {
 	r := &o.result
-	quantized := o.ledger.Changes("quantize")+o.ledger.Changes("quantize-weights")+o.ledger.Changes("quantize-dynamic") > 0
+	quantized := o.quantized() > 0
 	for _, p := range list {
 		if p.Effect != pass.Lossy || o.off[p.Name] || o.ledger.Changes(p.Name) > 0 || quantized && strings.HasPrefix(p.Name, "quantize") {
 			continue
@@ -341,11 +342,16 @@ func (o *optimizer) judge(list []pass.Pass) error {
 	return nil
 }
 
+// quantized is how many changes the passes made that quantize.
+func (o *optimizer) quantized() int {
+	return o.ledger.Changes("quantize") + o.ledger.Changes("quantize-blocks") + o.ledger.Changes("quantize-weights") + o.ledger.Changes("quantize-dynamic")
+}
+
 // judgeSQNR refuses a quantized model without labels whose outputs are too noisy,
 // naming the worst values inside.
 func (o *optimizer) judgeSQNR() error {
 	want := cmp.Or(o.settings.Quant.MinSQNR, search.DefaultMinSQNR)
-	if o.ledger.Changes("quantize")+o.ledger.Changes("quantize-weights")+o.ledger.Changes("quantize-dynamic") == 0 {
+	if o.quantized() == 0 {
 		return nil
 	}
 	for _, t := range o.result.Compare.Outputs {

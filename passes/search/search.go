@@ -29,10 +29,11 @@ var Mixed = pass.Pass{
 // DefaultMinSQNR is what a zero QuantSettings.MinSQNR means, in dB.
 const DefaultMinSQNR = 20
 
-// probes is the number of samples that trials run on, margin the dB that other
-// samples may be worse by.
+// Samples that trials run on: a few to rank the layers, more to accept a
+// choice; and the dB that other samples may be worse by.
 const (
 	probes = 4
+	checks = 16
 	margin = 1
 )
 
@@ -50,23 +51,24 @@ func mixed(c *pass.Context, m *graph.Model) error {
 	if err != nil {
 		return err
 	}
-	have, err := t.sqnr(nil)
+	have, err := t.sqnr(nil, checks)
 	if err != nil {
 		return err
 	}
-	if (have >= want || t.incomparable) && !c.Settings.Quant.Sensitivity {
+	enough := have >= want+margin || t.incomparable
+	if enough && !c.Settings.Quant.Sensitivity {
 		return nil
 	}
 	for i, name := range titles {
 		others := slices.Delete(slices.Clone(titles), i, i+1)
-		db, err := t.sqnr(others)
+		db, err := t.sqnr(others, probes)
 		if err != nil {
 			return err
 		}
 		c.Sensitivity = append(c.Sensitivity, pass.Sensitivity{Node: name, Op: ops[i], SQNR: db})
 		c.Progress(i+1, len(titles))
 	}
-	if have >= want || t.incomparable {
+	if enough {
 		return nil
 	}
 	skip, have, err := t.leaveOut(c.Sensitivity, want+margin)
@@ -102,7 +104,7 @@ func (t *trial) leaveOut(list []pass.Sensitivity, want float64) (skip []string, 
 		for i, s := range order[:n] {
 			names[i] = s.Node
 		}
-		db, err := t.sqnr(names)
+		db, err := t.sqnr(names, checks)
 		return db, names, err
 	}
 	best, failed := math.Inf(-1), 0
@@ -153,7 +155,9 @@ func newTrial(c *pass.Context, m *graph.Model) (*trial, error) {
 		return nil, err
 	}
 	step := max(c.Samples.BatchSize(), 1)
-	for at := 0; at < min(probes*step, c.Samples.Len()); at += step {
+	batches := (c.Samples.Len() + step - 1) / step
+	for i := range min(checks, batches) {
+		at := i * batches / min(checks, batches) * step // evenly spaced
 		in, err := c.Values(m, at, min(at+step, c.Samples.Len()))
 		if err != nil {
 			return nil, err
@@ -168,8 +172,8 @@ func newTrial(c *pass.Context, m *graph.Model) (*trial, error) {
 }
 
 // sqnr quantizes a copy without the layers of skip and returns the SQNR in dB
-// of its worst float output.
-func (t *trial) sqnr(skip []string) (float64, error) {
+// of its worst float output on at most n of the samples.
+func (t *trial) sqnr(skip []string, n int) (float64, error) {
 	settings := t.c.Settings
 	settings.Quant.Half = append(slices.Clone(settings.Quant.Half), skip...)
 	m := t.m.Clone()
@@ -184,8 +188,9 @@ func (t *trial) sqnr(skip []string) (float64, error) {
 		return 0, fmt.Errorf("trial: %w", err)
 	}
 	signal, noise := map[int]float64{}, map[int]float64{}
-	for i, in := range t.inputs {
-		out, err := s.Run(t.c, in)
+	for k := range min(n, len(t.inputs)) {
+		i := k * len(t.inputs) / min(n, len(t.inputs))
+		out, err := s.Run(t.c, t.inputs[i])
 		if err != nil {
 			return 0, fmt.Errorf("trial: %w", err)
 		}
