@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-runtime bench-simplify bench-compress bench-big release release-check vuln generate fuzz clean
+.PHONY: all build demo test test-kill lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-runtime bench-simplify bench-compress bench-big release release-check vuln test-beam test-slurm test-kubernetes bench-shards generate fuzz clean
 
 all: build
 
@@ -58,6 +58,10 @@ test-peers: build build/conformance
 # Broken and adversarial files: one line, exit code 1, no hang, little memory. PEERS=--peers asks other tools, too.
 test-hostile: build $(VENV)/installed
 	$(PYTHON) testdata/hostile.py bin/onnxopt build/hostile $(PEERS)
+
+# Runs killed at 200 random moments: the old output or the new one, nothing left beside it.
+test-kill:
+	ONNXOPT_KILLS=200 go test ./cmd/onnxopt -run TestKill -v -count 1
 
 # Quantize the real models of build/zoo with this tool and its peers; hours. BENCH="a.onnx b.onnx" and FLAGS choose.
 BENCH ?= $(wildcard build/zoo/*.onnx)
@@ -136,6 +140,27 @@ bench-simplify: build build/venv-simplify
 # Pruning, sharing and distilling of shipped models; DATA holds MNIST's four idx.gz files (models/README.md).
 bench-compress: build $(VENV)/installed
 	$(PYTHON) testdata/bench_compress.py bin/onnxopt $(DATA) build/compress
+
+# Calibration and evaluation as an Apache Beam pipeline, on Prism in process and as a server: its own module, minutes to build.
+test-beam:
+	cd cmd/onnxopt-beam && go vet ./... && go test -count 1 ./...
+
+# The Slurm array on a cluster of two nodes that is started here: root, Debian's slurm-wlm and munge.
+test-slurm: build
+	deploy/slurm/test.sh bin/onnxopt models build/slurm
+
+# The Kubernetes manifests against schemas, and their containers' commands.
+test-kubernetes: build build/venv-kubernetes
+	build/venv-kubernetes/bin/python deploy/kubernetes/test.py bin/onnxopt models build/kubernetes
+
+build/venv-kubernetes: deploy/kubernetes/requirements.txt
+	python3 -m venv $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+# What shards cost against one process, and what that predicts.
+bench-shards: build $(VENV)/installed
+	$(PYTHON) testdata/bench_shards.py bin/onnxopt build
 
 # Memory of the verbs on a generated model of 4 GB; takes 20 GB of disk under build, for a few minutes.
 bench-big: build $(VENV)/installed

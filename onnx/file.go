@@ -5,9 +5,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
+	"onnxopt/onnx/graph"
 	"onnxopt/onnx/onnxpb"
 	"onnxopt/onnx/tensor"
 )
@@ -86,6 +88,19 @@ func (r *reader) dataFile(location string) ([]byte, error) {
 	}
 	r.files[location] = b
 	return b, nil
+}
+
+// DataFiles is the files of the external data of a loaded model, as its tensors
+// name them: slash-separated, relative to its folder, sorted, each once.
+func DataFiles(m *graph.Model) []string {
+	var list []string
+	eachData(m, func(d *graph.Data, _ bool) {
+		if d.Layout == graph.External {
+			list = append(list, d.Location)
+		}
+	})
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // smallFile is the size up to which a file is read instead of mapped.

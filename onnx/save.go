@@ -1,16 +1,13 @@
 package onnx
 
 import (
-	"bufio"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"unsafe"
 
 	"onnxopt/onnx/graph"
@@ -23,6 +20,9 @@ import (
 type SaveOptions struct {
 	Embed    bool // take external data into the file
 	External bool // write all tensors of 1 KB and more beside the file
+
+	// Context ends the writing with its error; nil does not.
+	Context context.Context
 
 	limit int // of the file, for tests
 }
@@ -55,9 +55,10 @@ func Save(m *graph.Model, path string, o SaveOptions) error {
 type Staged struct {
 	Bytes int64 // of the file and its data file
 
-	path, temp string
-	location   string // of the data file, "" if there is none
-	data       string // the data file, if it was not there before
+	path     string
+	temp     *temporary
+	location string // of the data file, "" if there is none
+	data     string // the data file, if it was not there before
 }
 
 // Stage writes m beside path. Commit or Discard ends it.
@@ -70,7 +71,7 @@ func Stage(m *graph.Model, path string, o SaveOptions) (*Staged, error) {
 	if filepath.Ext(path) != pack.Extension {
 		w := &writer{}
 		if blobs := w.plan(m, o); len(blobs) > 0 {
-			if err := s.writeData(blobs, w.external); err != nil {
+			if err := s.writeData(o.Context, blobs, w.external); err != nil {
 				return nil, fmt.Errorf("%s: data file: %w", path, rootCause(err))
 			}
 			w.location = s.location
@@ -78,11 +79,11 @@ func Stage(m *graph.Model, path string, o SaveOptions) (*Staged, error) {
 		write = func(f io.Writer) error { return w.write(f, m) }
 	}
 	var err error
-	if s.temp, err = stageFile(path, write); err != nil {
+	if s.temp, err = stageFile(o.Context, path, write); err != nil {
 		s.Discard()
 		return nil, fmt.Errorf("%s: %w", path, rootCause(err))
 	}
-	for _, name := range []string{s.temp, filepath.Join(filepath.Dir(path), s.location)} {
+	for _, name := range []string{s.temp.f.Name(), filepath.Join(filepath.Dir(path), s.location)} {
 		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
 			s.Bytes += info.Size()
 		}
@@ -91,12 +92,12 @@ func Stage(m *graph.Model, path string, o SaveOptions) (*Staged, error) {
 }
 
 // Load reads the staged model as Load will after Commit.
-func (s *Staged) Load() (*graph.Model, error) { return Load(s.temp) }
+func (s *Staged) Load() (*graph.Model, error) { return Load(s.temp.f.Name()) }
 
 // Commit puts the model at its path, and removes data files of earlier ones
 // there.
 func (s *Staged) Commit() error {
-	if err := commitFile(s.temp, s.path); err != nil {
+	if err := s.temp.commit(s.path); err != nil {
 		s.Discard()
 		return fmt.Errorf("%s: %w", s.path, rootCause(err))
 	}
@@ -111,10 +112,11 @@ func (s *Staged) Commit() error {
 
 // Discard removes what Stage wrote.
 func (s *Staged) Discard() {
-	for _, f := range []string{s.temp, s.data} {
-		if f != "" {
-			os.Remove(f)
-		}
+	if s.temp != nil {
+		s.temp.discard()
+	}
+	if s.data != "" {
+		os.Remove(s.data)
 	}
 }
 
@@ -128,19 +130,6 @@ func packTo(w io.Writer, m *graph.Model) error {
 		_, err = w.Write(b)
 	}
 	return err
-}
-
-// WriteTo writes a file as Save does: beside path, synced, then renamed.
-func WriteTo(path string, write func(io.Writer) error) error {
-	temp, err := stageFile(path, write)
-	if err != nil {
-		return err
-	}
-	if err := commitFile(temp, path); err != nil {
-		os.Remove(temp)
-		return err
-	}
-	return nil
 }
 
 // isDataName reports .HASH.data with 16 hexadecimal digits.
@@ -262,9 +251,9 @@ func eachData(m *graph.Model, f func(d *graph.Data, attr bool)) {
 }
 
 // writeData writes the data file.
-func (s *Staged) writeData(blobs []*graph.Data, places map[*graph.Data]blob) error {
+func (s *Staged) writeData(ctx context.Context, blobs []*graph.Data, places map[*graph.Data]blob) error {
 	hash := sha256.New()
-	temp, err := stageFile(s.path, func(f io.Writer) error {
+	temp, err := stageFile(ctx, s.path, func(f io.Writer) error {
 		to := io.MultiWriter(f, hash)
 		at := int64(0)
 		for _, d := range blobs {
@@ -287,65 +276,5 @@ func (s *Staged) writeData(blobs []*graph.Data, places map[*graph.Data]blob) err
 	if _, err := os.Lstat(target); err != nil {
 		s.data = target
 	}
-	if err := commitFile(temp, target); err != nil {
-		os.Remove(temp)
-		return err
-	}
-	return nil
-}
-
-// stageFile writes a temporary file beside path, syncs it and returns its name.
-func stageFile(path string, write func(io.Writer) error) (_ string, err error) {
-	f, err := createTemp(path)
-	if err != nil {
-		return "", err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	b := bufio.NewWriterSize(f, 1<<20)
-	if err := write(b); err != nil {
-		return "", err
-	}
-	if err := b.Flush(); err != nil {
-		return "", err
-	}
-	if err := f.Sync(); err != nil {
-		return "", err
-	}
-	return f.Name(), f.Close()
-}
-
-// commitFile renames a staged file.
-func commitFile(temp, target string) error {
-	if err := os.Rename(temp, target); err != nil {
-		return err
-	}
-	if dir, err := os.Open(filepath.Dir(target)); err == nil {
-		_ = dir.Sync() // not every file system can
-		dir.Close()
-	}
-	return nil
-}
-
-// createTemp makes a hidden file beside path, with the permissions of the file
-// that is there, or those of any new file.
-func createTemp(path string) (*os.File, error) {
-	mode := fs.FileMode(0o666)
-	info, statErr := os.Stat(path)
-	for i := range 10000 {
-		name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp"+strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(i))
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err == nil && statErr == nil {
-			err = f.Chmod(info.Mode().Perm())
-		}
-		return f, err
-	}
-	return nil, fmt.Errorf("too many temporary files")
+	return temp.commit(target)
 }

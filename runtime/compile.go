@@ -29,7 +29,7 @@ func (s *Session) compile(g *graph.Graph, opset func(string) int64) (*program, e
 		return nil, fmt.Errorf("graphs and functions nest deeper than %d", maxDepth)
 	}
 	defer func() { s.depth-- }()
-	l := &lowerer{s: s, graph: g, opset: opset, folded: map[*graph.Value]*tensor.Tensor{}}
+	l := &lowerer{s: s, graph: g, opset: opset, folded: map[*graph.Value]*tensor.Tensor{}, resolved: map[*graph.Node]op.Resolved{}}
 	b := &builder{&program{graph: g, opset: opset}, l, map[*graph.Value]int{}, map[*graph.Value]lastSlot{}, map[*graph.Value]bool{}}
 	for v := range g.Initializers() {
 		t, err := stored(v.Data)
@@ -41,7 +41,7 @@ func (s *Session) compile(g *graph.Graph, opset func(string) int64) (*program, e
 	for _, v := range g.Inputs() {
 		b.inputs = append(b.inputs, b.slotFor(v))
 	}
-	if err := b.fits(); err != nil {
+	if err := b.resolve(); err != nil {
 		return nil, err
 	}
 	fast, needed := b.choose()
@@ -66,9 +66,9 @@ func (s *Session) compile(g *graph.Graph, opset func(string) int64) (*program, e
 	return b.program, nil
 }
 
-// fits fails on a node that is not of its operator's form. Unknown operators
-// fail only if they have to run.
-func (b *builder) fits() error {
+// resolve finds the nodes' operators, and fails on one that is not of its
+// operator's form. Unknown operators fail only if they have to run.
+func (b *builder) resolve() error {
 	for n := range b.graph.Nodes() {
 		if b.l.s.model.Function(n.Domain, n.Op, n.Overload) != nil {
 			continue
@@ -77,6 +77,7 @@ func (b *builder) fits() error {
 			if err := r.Fits(n); err != nil {
 				return err
 			}
+			b.l.resolved[n] = r
 		}
 	}
 	return nil
@@ -139,7 +140,7 @@ func (b *builder) node(n *graph.Node, f *lowered, needed map[*graph.Value]bool) 
 
 // ofShapes reports that n computes with nothing but constants and shapes.
 func (b *builder) ofShapes(n *graph.Node) bool {
-	r, err := op.Resolve(n, b.opset)
+	r, err := b.l.resolve(n)
 	if err != nil || b.l.s.opts.Reference || !b.main() || r.Flags&(op.Random|op.Control) != 0 || !b.l.tensorsOnly(n) ||
 		b.l.s.model.Function(n.Domain, n.Op, n.Overload) != nil || n.Domain != "" || len(n.Inputs()) == 0 {
 		return false
@@ -234,7 +235,7 @@ func (s *Session) compileNode(b *builder, n *graph.Node) (step, error) {
 		st.retains = true
 		return st, s.compileCall(&st, f)
 	}
-	r, err := op.Resolve(n, b.opset)
+	r, err := b.l.resolve(n)
 	if err != nil {
 		return st, err
 	}
@@ -325,7 +326,7 @@ func (b *builder) interpret(f *lowered, inLast []bool) stepFunc {
 		known[v] = nil
 	}
 	for _, n := range f.nodes {
-		r, err := op.Resolve(n, b.opset)
+		r, err := b.l.resolve(n)
 		if err != nil {
 			return nil
 		}

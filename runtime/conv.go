@@ -31,9 +31,10 @@ type conv struct {
 	taps       []int
 	rowStride  int // of a padded input row, in elements
 	padded     bool
-	strip      int       // output rows whose padded input is made at a time
-	windows    *sliding  // depthwise
-	winograd   *winograd // where that is faster
+	strip      int           // output rows whose padded input is made at a time
+	rows       []windowClass // depthwise, by rows
+	windows    *sliding      // depthwise, otherwise
+	winograd   *winograd     // where that is faster
 }
 
 func matchConv(l *lowerer, n *graph.Node) *lowered {
@@ -144,7 +145,10 @@ func (c *conv) shape(x, w []int) bool {
 			}
 		}
 	}
-	if dw {
+	c.rows, c.windows = nil, nil
+	if dw && im.dw == 1 && kernel.FastDepthwise(im.kw, im.sw) {
+		c.rows = windowClasses(im.oh, im.sh, im.dh, im.kh, im.top, im.h)
+	} else if dw {
 		c.windows = im.sliding()
 	}
 	if w := newWinograd(&im); (w != nil) != (c.winograd != nil) {
@@ -268,19 +272,36 @@ func (c *conv) runStrips(f *frame, x, y, residual []float32) {
 func (c *conv) runDepthwise(f *frame, x, y, residual []float32) {
 	im := &c.im
 	clamp, lo, hi, act := c.chain.clamp()
-	if residual != nil && clamp {
-		clamp, act = false, kernel.Clip(lo, hi)
-	}
-	set := func(w *kernel.Window) {
-		w.W, w.Bias, w.Clamp, w.Lo, w.Hi = c.packed, c.shift, clamp, lo, hi
-	}
 	row := im.ow * im.c
-	im.slide(f, c.windows, set, x, y, func(o int) {
+	after := func(o int) {
 		out := y[o*row : (o+1)*row]
 		if residual != nil {
 			kernel.Add.Apply(out, out, residual[o*row:])
 		}
 		act.Apply(out, out)
+	}
+	if c.rows == nil {
+		if residual != nil && clamp {
+			clamp, act = false, kernel.Clip(lo, hi)
+		}
+		set := func(w *kernel.Window) {
+			w.W, w.Bias, w.Clamp, w.Lo, w.Hi = c.packed, c.shift, clamp, lo, hi
+		}
+		im.slide(f, c.windows, set, x, y, after)
+		return
+	}
+	if clamp {
+		act = kernel.Clip(lo, hi)
+	}
+	d := kernel.Depthwise{Channels: im.c, Wide: im.kw, Stride: im.sw, Width: im.w, Left: im.left, W: c.packed, Bias: c.shift}
+	if residual == nil {
+		d.Act, act = act, kernel.Function{}
+	}
+	im.eachRow(f, c.rows, func(o int, class windowClass) {
+		d.Row(y[o*row:(o+1)*row], x[im.firstRow(o, class):], im.dh*im.w*im.c, class.low, class.high, im.ow)
+		if residual != nil {
+			after(o)
+		}
 	})
 }
 

@@ -231,7 +231,7 @@ func (g *tableGraph) fill(t *integerTable, last *graph.Node) bool {
 	x, _ := tensor.FromBytes(t.x.dtype, []int{256}, all)
 	values := map[*graph.Value]tensor.Value{t.x.value: x}
 	for _, n := range append([]*graph.Node{g.source.Def()}, append(g.nodes, last)...) {
-		r, err := op.Resolve(n, g.l.opset)
+		r, err := g.l.resolve(n)
 		if err != nil || r.Eval == nil {
 			return false
 		}

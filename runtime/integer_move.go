@@ -75,7 +75,7 @@ func (l *lowerer) mover(m *graph.Node) *lowered {
 			return f
 		}
 	}
-	r, err := op.Resolve(m, l.opset)
+	r, err := l.resolve(m)
 	if err != nil || r.Eval == nil || m.Is("Resize") && (m.Str("mode", "nearest") != "nearest" || m.Str("coordinate_transformation_mode", "") == "tf_crop_and_resize") {
 		return nil
 	}

@@ -88,6 +88,16 @@ type lowerer struct {
 	graph  *graph.Graph
 	opset  func(string) int64
 	folded map[*graph.Value]*tensor.Tensor // results of constant; nil is none
+	// resolved is the operators of the graph's nodes.
+	resolved map[*graph.Node]op.Resolved
+}
+
+// resolve is the operator of n, as op.Resolve finds it.
+func (l *lowerer) resolve(n *graph.Node) (op.Resolved, error) {
+	if r, ok := l.resolved[n]; ok {
+		return r, nil
+	}
+	return op.Resolve(n, l.opset)
 }
 
 // hidden reports that v, computed inside a fused step, is needed nowhere else.
@@ -121,7 +131,7 @@ func (l *lowerer) lower(n *graph.Node) *lowered {
 
 // attrs is the attribute reader of n at the opset in force.
 func (l *lowerer) attrs(n *graph.Node) (*op.Attrs, bool) {
-	r, err := op.Resolve(n, l.opset)
+	r, err := l.resolve(n)
 	if err != nil {
 		return nil, false
 	}
@@ -197,7 +207,7 @@ func (l *lowerer) fixed(v *graph.Value) *tensor.Tensor {
 }
 
 func (l *lowerer) fold(n *graph.Node) {
-	r, err := op.Resolve(n, l.opset)
+	r, err := l.resolve(n)
 	if err != nil || r.Eval == nil || r.Flags&(op.Random|op.Control) != 0 || l.s.model.Function(n.Domain, n.Op, n.Overload) != nil {
 		return
 	}

@@ -181,12 +181,9 @@ func matchGlobalPool(l *lowerer, n *graph.Node) *lowered {
 func sumRows(y, x []float32, mean bool) {
 	c := len(y)
 	copy(y, x[:c])
-	rows := len(x) / c
-	for r := 1; r < rows; r++ {
-		kernel.Add.Apply(y, y, x[r*c:(r+1)*c])
-	}
+	kernel.SumRows(y, x[c:])
 	if mean {
-		kernel.Function{Kind: kernel.Line, A: 1 / float32(rows), Lo: negInf, Hi: -negInf}.Apply(y, y)
+		kernel.Function{Kind: kernel.Line, A: 1 / float32(len(x)/c), Lo: negInf, Hi: -negInf}.Apply(y, y)
 	}
 }
 

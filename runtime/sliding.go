@@ -1,6 +1,10 @@
 package runtime
 
-import "onnxopt/runtime/kernel"
+import (
+	"slices"
+
+	"onnxopt/runtime/kernel"
+)
 
 // sliding is the windows of a depthwise convolution or a pool over an image,
 // channels last: one for each class of output rows and of output columns
@@ -54,37 +58,49 @@ func (im *image) sliding() *sliding {
 	return w
 }
 
+// eachRow calls body for each output row, counted over all images, on the
+// session's threads.
+func (im *image) eachRow(f *frame, classes []windowClass, body func(o int, class windowClass)) {
+	total, row := im.n*im.oh, im.ow*im.c
+	step := max(min(stripBytes/4/max(row, 1), total/max(4*f.s.workers.threads, 1)), 1)
+	f.s.workers.run((total+step-1)/step, func(_, part int) {
+		for o := part * step; o < min((part+1)*step, total); o++ {
+			i := 0
+			for o%im.oh >= classes[i].end {
+				i++
+			}
+			body(o, classes[i])
+		}
+	})
+}
+
+// firstRow is where the first tap inside the image of output row o is.
+func (im *image) firstRow(o int, class windowClass) int {
+	return (o/im.oh*im.h + max(o%im.oh*im.sh-im.top+class.low*im.dh, 0)) * im.w * im.c
+}
+
 // slide runs the windows over all images, on the session's threads. set
 // completes a window; after is called for each output row, counted over all
 // images, when it is done.
 func (im *image) slide(f *frame, ws *sliding, set func(w *kernel.Window), x, y []float32, after func(row int)) {
 	local := make([][]kernel.Window, len(ws.at))
-	class := make([]int, im.oh)
-	for i, r := range ws.rows {
+	for i := range ws.rows {
 		for _, w := range ws.at[i] {
 			set(&w)
 			local[i] = append(local[i], w)
 		}
-		for o := r.first; o < r.end; o++ {
-			class[o] = i
-		}
 	}
-	total, row := im.n*im.oh, im.ow*im.c
-	step := max(min(stripBytes/4/max(row, 1), total/max(2*f.s.workers.threads, 1)), 1)
-	f.s.workers.run((total+step-1)/step, func(_, part int) {
-		from, to := part*step, min((part+1)*step, total)
-		for o := from; o < to; o++ {
-			i := class[o%im.oh]
-			r := &ws.rows[i]
-			line := x[(o/im.oh*im.h+max(o%im.oh*im.sh-im.top+r.low*im.dh, 0))*im.w*im.c:]
-			for j, c := range ws.cols {
-				at := max(c.first*im.sw-im.left+c.low*im.dw, 0) * im.c
-				if r.low == r.high || c.low == c.high {
-					at = 0
-				}
-				local[i][j].Run(y[o*row+c.first*im.c:(o+1)*row], line[at:], c.end-c.first)
+	row := im.ow * im.c
+	im.eachRow(f, ws.rows, func(o int, r windowClass) {
+		line := x[im.firstRow(o, r):]
+		windows := local[slices.Index(ws.rows, r)]
+		for j, c := range ws.cols {
+			at := max(c.first*im.sw-im.left+c.low*im.dw, 0) * im.c
+			if r.low == r.high || c.low == c.high {
+				at = 0
 			}
-			after(o)
+			windows[j].Run(y[o*row+c.first*im.c:(o+1)*row], line[at:], c.end-c.first)
 		}
+		after(o)
 	})
 }

@@ -2,8 +2,9 @@
 
 Checks, infers and runs each ZOO/NAME.onnx at its sample and, where dimensions are symbolic, at two
 more sizes. Prints the difference from onnxruntime without graph optimization, relative to the largest
-value, and in brackets the difference that onnxruntime's own optimization makes; fails on differences
-beyond 1e-4 that are not also onnxruntime's own.
+value, and in brackets onnxruntime's own: what its optimization changes or, where ours is larger still,
+moving the inputs by one unit in the last place (rounding to int8 makes steps of such differences).
+Fails on differences beyond 1e-4 that are not also onnxruntime's own.
 """
 import glob
 import os
@@ -18,6 +19,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime_state
 
 TOLERANCE = 1e-4
 SCALES = 1, 2, 3
+NUDGES = 32
 # What onnxopt check must find: files that lie about themselves and run all the same.
 INVALID = {
     "captcha_new": "output 387 is declared float[1,seqlen], inferred",
@@ -76,6 +78,12 @@ def open_session(path, level):
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
+def nudged(feeds, rng):
+    """The feeds with each float32 one unit in the last place up or down."""
+    toward = {k: np.where(rng.random(x.shape) < 0.5, -np.inf, np.inf).astype(np.float32) for k, x in feeds.items()}
+    return {k: np.nextafter(x, toward[k]) if x.dtype == np.float32 else x for k, x in feeds.items()}
+
+
 def examine(tool, path):
     checked = subprocess.run([tool, "check", path], capture_output=True, text=True)
     known = INVALID.get(os.path.basename(path)[:-5])
@@ -97,10 +105,20 @@ def examine(tool, path):
         try:
             got = matched(ours(tool, path, feeds), want)
             worst = [difference(got[k], v) for k, v in want.items()]
-            other = matched(dict(zip(want, fused.run(None, feeds))), want)
-            spread = max(difference(other[k], v) for k, v in want.items())
             texts = [w for w in worst if isinstance(w, str)]
-            rows.append(texts[0] if texts else (max(worst), spread))
+            if texts:
+                rows.append(texts[0])
+                continue
+
+            def own(run, feeds):
+                other = matched(dict(zip(want, run.run(None, feeds))), want)
+                return max(difference(other[k], v) for k, v in want.items())
+
+            spread, rng = own(fused, feeds), np.random.default_rng(0)
+            for _ in range(NUDGES):
+                if max(worst) > max(TOLERANCE, spread):
+                    spread = max(spread, own(session, nudged(feeds, rng)))
+            rows.append((max(worst), spread))
         except RuntimeError as e:
             rows.append(str(e))
     return rows

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -124,7 +125,7 @@ func (b *bench) run(c *call) error {
 		m.summarize()
 	}
 	if b.trace != "" {
-		if err := writeTrace(b.trace, models[0].events); err != nil {
+		if err := writeTrace(c, b.trace, models[0].events); err != nil {
 			return err
 		}
 	}
@@ -359,7 +360,7 @@ func number(x float64) string {
 func ms(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
 // writeTrace writes steps in the format of chrome://tracing and Perfetto.
-func writeTrace(path string, steps []runtime.Step) error {
+func writeTrace(c context.Context, path string, steps []runtime.Step) error {
 	type event struct {
 		Name  string            `json:"name"`
 		Cat   string            `json:"cat"`
@@ -383,5 +384,5 @@ func writeTrace(path string, steps []runtime.Step) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, data, 0o644)
+	return writeBytes(c, path, data)
 }

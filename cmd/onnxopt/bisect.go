@@ -93,7 +93,7 @@ func (b *bisector) report(c *call, after func(int) (*graph.Model, *pass.Ledger, 
 		if path == "" {
 			continue
 		}
-		if err := onnx.Save(m, path, onnx.SaveOptions{}); err != nil {
+		if err := onnx.Save(m, path, onnx.SaveOptions{Context: c}); err != nil {
 			return err
 		}
 	}

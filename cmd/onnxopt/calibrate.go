@@ -1,8 +1,9 @@
 package main
 
 import (
-	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"text/tabwriter"
 
@@ -51,44 +52,10 @@ func calibrateModel(c *call, o *optimizer, shard string) error {
 	if err := o.optimize(list); err != nil {
 		return err
 	}
-	if err := writeCalibration(job.Set, o.out); err != nil {
+	if err := writeCalibration(c, job.Set, o.out); err != nil {
 		return err
 	}
 	return describeCalibration(c, job.Set, o.out)
-}
-
-var mergeVerb = verb{
-	name: "merge", args: "A.cal B.cal ... -o OUT", minArgs: 1, maxArgs: 1 << 16,
-	doc:     "merge calibration files of the shards of one calibration: the same bytes as one run over all samples",
-	example: "onnxopt merge s1.cal s2.cal s3.cal -o all.cal",
-	setup: func(f *pflag.FlagSet) func(*call) error {
-		out := f.StringP("output", "o", "", "file to write")
-		return func(c *call) error { return mergeCalibrations(c, *out) }
-	},
-}
-
-func mergeCalibrations(c *call, out string) error {
-	if out == "" {
-		return fmt.Errorf("merge: no output file: give -o OUT")
-	}
-	var all *calibrate.Set
-	for _, path := range c.args {
-		set, err := readCalibration(path)
-		if err != nil {
-			return err
-		}
-		if all == nil {
-			all = set
-			continue
-		}
-		if err := all.Merge(set); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-	}
-	if err := writeCalibration(all, out); err != nil {
-		return err
-	}
-	return describeCalibration(c, all, out)
 }
 
 func readCalibration(path string) (*calibrate.Set, error) {
@@ -104,17 +71,8 @@ func readCalibration(path string) (*calibrate.Set, error) {
 	return set, nil
 }
 
-// writeCalibration writes a temporary file and renames it.
-func writeCalibration(set *calibrate.Set, path string) error {
-	var b bytes.Buffer
-	if _, err := set.WriteTo(&b); err != nil {
-		return err
-	}
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, b.Bytes(), 0o666); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
+func writeCalibration(c context.Context, set *calibrate.Set, path string) error {
+	return writeFile(c, path, func(w io.Writer) error { _, err := set.WriteTo(w); return err })
 }
 
 func describeCalibration(c *call, set *calibrate.Set, path string) error {

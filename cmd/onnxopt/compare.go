@@ -2,11 +2,14 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"text/tabwriter"
 
 	"github.com/spf13/pflag"
 
+	"onnxopt/onnx/graph"
 	"onnxopt/runtime"
+	"onnxopt/runtime/calibrate"
 	"onnxopt/runtime/compare"
 	"onnxopt/runtime/samples"
 )
@@ -16,19 +19,34 @@ var compareVerb = verb{
 	doc:     "run two models on the same samples and say how they differ",
 	example: "onnxopt compare model.onnx model.opt.onnx --data samples.npz",
 	setup: func(f *pflag.FlagSet) func(*call) error {
-		d := &dataFlags{}
-		d.declare(f)
-		n := f.Int("samples", 0, "samples to compare on, 0 for all")
-		threads := f.Int("threads", 1, "threads")
-		device := f.String("device", "", deviceUsage)
-		asJSON := f.Bool("json", false, "print as JSON")
-		return func(c *call) error { return compareModels(c, d, *n, *threads, *device, *asJSON) }
+		o := &comparer{}
+		o.declare(f)
+		f.IntVar(&o.samples, "samples", 0, "samples to compare on, 0 for all")
+		f.IntVar(&o.options.Batch, "batch", 0, "samples at once (default 50, or what the model takes)")
+		f.IntVar(&o.options.Threads, "threads", 1, "threads; results do not depend on it")
+		f.StringVar(&o.options.Device, "device", "", deviceUsage)
+		f.StringVar(&o.shard, "shard", "", "evaluate only this part of the samples, as 3/16, and only outputs")
+		f.StringVarP(&o.out, "output", "o", "", "with --shard: evaluation file to write, for merge")
+		f.BoolVar(&o.json, "json", false, "print as JSON")
+		return o.run
 	},
 }
 
 const deviceUsage = "compute integers as another processor does: " + runtime.AVX2Saturating + " is onnxruntime on x86 without VNNI"
 
-func compareModels(c *call, d *dataFlags, n, threads int, device string, asJSON bool) error {
+// comparer is one run of the verb compare.
+type comparer struct {
+	dataFlags
+	samples    int
+	options    compare.Options
+	shard, out string
+	json       bool
+}
+
+func (o *comparer) run(c *call) error {
+	if (o.shard == "") != (o.out == "") || o.shard != "" && o.data == "" {
+		return fmt.Errorf("compare: --shard needs --data and -o, and -o needs --shard")
+	}
 	a, err := loadModel(c.args[0])
 	if err != nil {
 		return err
@@ -37,7 +55,7 @@ func compareModels(c *call, d *dataFlags, n, threads int, device string, asJSON 
 	if err != nil {
 		return err
 	}
-	set, err := d.open(a, samples.Evaluation)
+	set, err := o.open(a, samples.Evaluation)
 	if err != nil {
 		return err
 	}
@@ -48,19 +66,48 @@ func compareModels(c *call, d *dataFlags, n, threads int, device string, asJSON 
 		fmt.Fprintln(c.errOut, "no --data: comparing on random inputs")
 	}
 	defer set.Close()
-	labels, err := d.truth(set)
+	labels, err := o.truth(set)
 	if err != nil {
 		return err
 	}
-	if labels != nil && n > 0 {
-		labels = labels[:min(n, len(labels))]
+	if labels != nil && o.samples > 0 {
+		labels = labels[:min(o.samples, len(labels))]
 	}
 	p := &progress{c: c}
-	r, err := compare.Run(c, a, b, first(set, n), compare.Options{Names: [2]string{c.args[0], c.args[1]}, Threads: threads, Device: device, Labels: labels,
-		Progress: func(done, total int) { p.update("compare", done, total) }})
+	o.options.Names, o.options.Labels = [2]string{c.args[0], c.args[1]}, labels
+	o.options.Progress = func(done, total int) { p.update("compare", done, total) }
+	if o.shard != "" {
+		return o.evaluate(c, a, b, first(set, o.samples))
+	}
+	r, err := compare.Run(c, a, b, first(set, o.samples), o.options)
 	if err != nil {
 		return err
 	}
+	return showComparison(c, r, o.json)
+}
+
+// evaluate writes what one shard of the samples says.
+func (o *comparer) evaluate(c *call, a, b *graph.Model, set compare.Source) error {
+	i, n, err := calibrate.ParseShard(o.shard)
+	if err != nil {
+		return fmt.Errorf("--shard: %w", err)
+	}
+	span, err := calibrate.Shard(i, n, set.Len())
+	if err != nil {
+		return err
+	}
+	t, err := compare.Evaluate(c, a, b, set, span, o.options)
+	if err != nil {
+		return err
+	}
+	t.Data = o.preparation()
+	if err := writeFile(c, o.out, func(w io.Writer) error { _, err := t.WriteTo(w); return err }); err != nil {
+		return err
+	}
+	return showComparison(c, t.Result(), o.json)
+}
+
+func showComparison(c *call, r *compare.Result, asJSON bool) error {
 	if asJSON {
 		return writeJSON(c.out, r)
 	}

@@ -164,8 +164,8 @@ func (o *compressor) run(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := onnx.WriteTo(o.out, func(w io.Writer) error { _, err := w.Write(b); return err }); err != nil {
-		return fmt.Errorf("%s: %w", o.out, err)
+	if err := writeBytes(o.c, o.out, b); err != nil {
+		return err
 	}
 	o.result.After = int64(len(b))
 	if err := o.checkWritten(); err != nil {

@@ -33,7 +33,7 @@ func convertModel(c *call, opset int64, out string) error {
 	if err := convert.To(m, opset); err != nil {
 		return fmt.Errorf("%s: %w", c.args[0], err)
 	}
-	if err := onnx.Save(m, out, onnx.SaveOptions{}); err != nil {
+	if err := onnx.Save(m, out, onnx.SaveOptions{Context: c}); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.out, "%s: opset %d, was %d; IR version %d\n", out, opset, from, m.IRVersion)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -28,12 +30,38 @@ func (d *dataFlags) declare(f *pflag.FlagSet) {
 	f.StringVar(&d.resize, "resize", "", "resize images: 256 (shorter side), 320x240 or input")
 	f.StringVar(&d.crop, "crop", "", "crop the centre of images: 224, 320x240 or input")
 	f.Float64Var(&d.scale, "scale", 0, "factor of pixels (default 1/255)")
-	f.Float64SliceVar(&d.mean, "mean", nil, "subtract from scaled pixels, one value or one for each channel")
-	f.Float64SliceVar(&d.std, "std", nil, "divide by, after --mean")
+	f.Var((*floats)(&d.mean), "mean", "subtract from scaled pixels, one value or one for each channel")
+	f.Var((*floats)(&d.std), "std", "divide by, after --mean")
 	f.StringVar(&d.layout, "layout", "", "axes of images: nchw or nhwc (default: told from the input)")
 	f.BoolVar(&d.bgr, "bgr", false, "swap red and blue")
 	f.BoolVar(&d.nearest, "nearest", false, "resize images to the nearest pixel instead of bilinearly")
 	f.BoolVar(&d.cast, "cast", false, "convert arrays to the input's element type")
+}
+
+// floats is the value of a flag that is a list of numbers. Unlike pflag's own it
+// shows all their digits.
+type floats []float64
+
+func (l *floats) Type() string { return "floats" }
+
+func (l *floats) String() string {
+	text := make([]string, len(*l))
+	for i, x := range *l {
+		text[i] = strconv.FormatFloat(x, 'g', -1, 64)
+	}
+	return strings.Join(text, ",")
+}
+
+func (l *floats) Set(s string) error {
+	*l = nil
+	for _, w := range strings.Split(s, ",") {
+		x, err := strconv.ParseFloat(strings.TrimSpace(w), 64)
+		if err != nil {
+			return fmt.Errorf("%q is no number", w)
+		}
+		*l = append(*l, x)
+	}
+	return nil
 }
 
 // open opens the samples of m, nil without --data.

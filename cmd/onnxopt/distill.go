@@ -116,7 +116,7 @@ func (d *distiller) run(c *call) error {
 		return refuse("the student loses %.2f points, more than --max-drop %.2f; not written (--force writes it)", d.result.Lost, d.maxDrop)
 	}
 	distill.RestoreOutputs(logits, d.model)
-	if err := onnx.Save(logits, d.out, onnx.SaveOptions{}); err != nil {
+	if err := onnx.Save(logits, d.out, onnx.SaveOptions{Context: c}); err != nil {
 		return err
 	}
 	d.result.Written = true

@@ -30,7 +30,7 @@ const grace = time.Second
 
 // enforce cancels the run when a limit is passed or parent ends, and ends the
 // process if that does not help. Files are written aside and renamed, so none
-// is left half. The returned function lifts the limits.
+// is left half; what lies aside, the next run removes. The returned function lifts the limits.
 func (l *limits) enforce(parent context.Context, die func(error)) (context.Context, func(), error) {
 	most := physicalMemory() / 10 * 9
 	if l.memory != "" {
@@ -69,8 +69,16 @@ func (l *limits) watch(ctx context.Context, cancel context.CancelCauseFunc, most
 	select {
 	case <-done:
 	case <-time.After(grace):
-		die(context.Cause(ctx))
+		die(stopped(context.Cause(ctx)))
 	}
+}
+
+// stopped is the error of a run that a limit or the user ended.
+func stopped(cause error) error {
+	if errors.Is(cause, context.Canceled) {
+		return errors.New("interrupted: no file was written in part")
+	}
+	return cause
 }
 
 // memoryInUse is the bytes that the Go runtime holds from the system.

@@ -31,13 +31,14 @@ type verb struct {
 type call struct {
 	context.Context
 	args   []string
+	verbs  []verb    // every verb, for one that runs others
 	out    io.Writer // results
 	errOut io.Writer // progress
 	tty    bool
 }
 
 // verbs is every subcommand, in the order of help.
-var verbs = []verb{optimizeVerb, quantizeVerb, calibrateVerb, mergeVerb, lintVerb, simplifyVerb, compressVerb, distillVerb, bisectVerb, inspectVerb, compareVerb, runVerb, benchVerb, checkVerb, convertVerb, packVerb, unpackVerb, passesVerb, opsVerb}
+var verbs = []verb{optimizeVerb, quantizeVerb, calibrateVerb, mergeVerb, lintVerb, simplifyVerb, compressVerb, distillVerb, bisectVerb, inspectVerb, compareVerb, runVerb, benchVerb, checkVerb, convertVerb, packVerb, unpackVerb, verifyLockVerb, passesVerb, opsVerb}
 
 // exitError ends the program with a code other than 1.
 type exitError struct {
@@ -110,6 +111,8 @@ func dispatch(ctx context.Context, args []string, out, errOut io.Writer) error {
 	run := v.setup(f)
 	var l limits
 	l.declare(f)
+	var k locker
+	k.declare(f)
 	f.Usage = func() { v.usage(out, f) }
 	if err := f.Parse(args[1:]); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
@@ -125,12 +128,14 @@ func dispatch(ctx context.Context, args []string, out, errOut io.Writer) error {
 		return fmt.Errorf("%s: %w", v.name, err)
 	}
 	defer lift()
-	err = run(&call{Context: bounded, args: f.Args(), out: out, errOut: errOut, tty: isTerminal(errOut)})
+	if err = k.begin(bounded, v.name, f); err == nil {
+		err = run(&call{Context: bounded, verbs: verbs, args: f.Args(), out: out, errOut: errOut, tty: isTerminal(errOut)})
+	}
+	if err == nil {
+		err = k.finish(bounded)
+	}
 	if cause := context.Cause(bounded); err != nil && cause != nil && errors.Is(err, context.Canceled) {
-		if errors.Is(cause, context.Canceled) {
-			return errors.New("interrupted")
-		}
-		return cause
+		return stopped(cause)
 	}
 	return err
 }
@@ -147,9 +152,9 @@ func isTerminal(w io.Writer) bool {
 func usage(w io.Writer) {
 	fmt.Fprint(w, "onnxopt makes ONNX models smaller and faster, and proves on your samples what that did.\n\nUsage: onnxopt VERB ...\n\n")
 	for _, v := range verbs {
-		fmt.Fprintf(w, "  %-10s %s\n", v.name, v.doc)
+		fmt.Fprintf(w, "  %-11s %s\n", v.name, v.doc)
 	}
-	fmt.Fprintf(w, "  %-10s %s\n  %-10s %s\n  %-10s %s\n\n", "completion", "print shell completion for bash, zsh or fish", "man", "print the manual page", "version", "print the version")
+	fmt.Fprintf(w, "  %-11s %s\n  %-11s %s\n  %-11s %s\n\n", "completion", "print shell completion for bash, zsh or fish", "man", "print the manual page", "version", "print the version")
 	fmt.Fprint(w, "Example: onnxopt optimize model.onnx --data samples.npz -o model.opt.onnx\nSee onnxopt VERB --help.\n")
 }
 
@@ -169,6 +174,7 @@ func completion(args []string, out io.Writer) error {
 		f := pflag.NewFlagSet(v.name, pflag.ContinueOnError)
 		v.setup(f)
 		new(limits).declare(f)
+		new(locker).declare(f)
 		f.VisitAll(func(g *pflag.Flag) { flags[v.name] = append(flags[v.name], "--"+g.Name) })
 	}
 	switch args[0] {

@@ -20,6 +20,7 @@ func man(args []string, out io.Writer) error {
 		f := pflag.NewFlagSet(v.name, pflag.ContinueOnError)
 		f.SortFlags = false
 		v.setup(f)
+		new(locker).declare(f)
 		fmt.Fprintf(out, ".SS onnxopt %s %s\n%s.\n.PP\n.nf\n%s\n.fi\n", roff(v.name), roff(v.args), roff(v.doc), roff(v.example))
 		manFlags(out, f)
 	}

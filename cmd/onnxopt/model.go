@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"onnxopt/onnx"
@@ -66,6 +69,23 @@ func nodes(g *graph.Graph) int {
 		n++
 	}
 	return n
+}
+
+// writeFile writes a file whole or not at all.
+func writeFile(c context.Context, path string, write func(io.Writer) error) error {
+	err := onnx.WriteTo(c, path, write)
+	if cause := (*fs.PathError)(nil); errors.As(err, &cause) {
+		err = cause.Err
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// writeBytes is writeFile of b.
+func writeBytes(c context.Context, path string, b []byte) error {
+	return writeFile(c, path, func(w io.Writer) error { _, err := w.Write(b); return err })
 }
 
 func writeJSON(w io.Writer, v any) error {

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -116,7 +114,7 @@ func (o *optimizer) run(c *call) error {
 	if err := o.optimize(list); err != nil {
 		return err
 	}
-	staged, err := onnx.Stage(o.model, o.out, onnx.SaveOptions{})
+	staged, err := onnx.Stage(o.model, o.out, onnx.SaveOptions{Context: c})
 	if err != nil {
 		return err
 	}
@@ -155,11 +153,7 @@ func (o *optimizer) writePage(refusal error) error {
 			p.Warnings = append(p.Warnings, e.Detail)
 		}
 	}
-	var b bytes.Buffer
-	if err := p.Write(&b); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	return os.WriteFile(o.page, b.Bytes(), 0o666)
+	return writeFile(o.c, o.page, p.Write)
 }
 
 // pipeline resolves the preset, the flags that ask for a lossy pass, and -d.
@@ -286,9 +280,15 @@ func (o *optimizer) measure(original *graph.Model, staged *onnx.Staged, eval *sa
 	if err != nil {
 		return err
 	}
+	after := staged.Bytes
+	if len(onnx.DataFiles(again)) > 0 { // like the original, without what aligns tensors
+		if after, err = onnx.FileSize(again); err != nil {
+			return err
+		}
+	}
 	o.result = report{Input: o.c.args[0], Output: o.out, Preset: o.preset, Ledger: o.ledger,
 		Before: htmlreport.Figures{Bytes: before, Parameters: parameters(original.Graph), Nodes: nodes(original.Graph)},
-		After:  htmlreport.Figures{Bytes: staged.Bytes, Parameters: parameters(again.Graph), Nodes: nodes(again.Graph)}}
+		After:  htmlreport.Figures{Bytes: after, Parameters: parameters(again.Graph), Nodes: nodes(again.Graph)}}
 	if eval == nil {
 		if _, err := runtime.Compile(again, runtime.Options{Reference: true}); err != nil {
 			o.result.Warnings = append(o.result.Warnings, fmt.Sprintf("not run: %v", err))

@@ -62,8 +62,8 @@ func (p *packer) run(c *call) error {
 	if err != nil || !bytes.Equal(again, model) {
 		return fmt.Errorf("internal error: the container of %s does not unpack to it: %v", path, err)
 	}
-	if err := onnx.WriteTo(p.out, func(w io.Writer) error { _, err := w.Write(packed); return err }); err != nil {
-		return fmt.Errorf("%s: %w", p.out, err)
+	if err := writeBytes(c, p.out, packed); err != nil {
+		return err
 	}
 	r := &pack.Report{Model: len(model), Container: len(packed)}
 	if p.ledger {
@@ -131,7 +131,7 @@ func unpack(c *call, out string) error {
 	if out == "-" {
 		err = pack.UnpackTo(c.out, packed, 0)
 	} else {
-		err = onnx.WriteTo(out, func(w io.Writer) error { return pack.UnpackTo(w, packed, 0) })
+		err = onnx.WriteTo(c, out, func(w io.Writer) error { return pack.UnpackTo(w, packed, 0) })
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)

@@ -44,7 +44,7 @@ func (o *optimizer) saveRecipe() error {
 	if o.recipeOut == "" {
 		return nil
 	}
-	return os.WriteFile(o.recipeOut, []byte(o.recipeText()+"\n"), 0o666)
+	return writeBytes(o.c, o.recipeOut, []byte(o.recipeText()+"\n"))
 }
 
 // readRecipe takes passes and settings from the file of --recipe.

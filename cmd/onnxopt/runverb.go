@@ -2,8 +2,7 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
+	"io"
 
 	"github.com/spf13/pflag"
 
@@ -87,7 +86,7 @@ func (r *runner) run(c *call) error {
 			arrays = append(arrays, samples.Array{Name: v.Name, Tensor: t})
 		}
 	}
-	if err := writeNPZ(r.out, arrays); err != nil {
+	if err := writeFile(c, r.out, func(w io.Writer) error { return samples.WriteNPZ(w, arrays) }); err != nil {
 		return err
 	}
 	return r.show(c, arrays)
@@ -145,28 +144,4 @@ func join(parts []*tensor.Tensor) (*tensor.Tensor, error) {
 		return tensor.FromStrings(shape, s)
 	}
 	return tensor.FromBytes(parts[0].Type, shape, b)
-}
-
-// writeNPZ writes a temporary file and renames it.
-func writeNPZ(path string, arrays []samples.Array) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".onnxopt.*")
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if err := samples.WriteNPZ(f, arrays); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

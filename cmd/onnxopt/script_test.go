@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -26,7 +27,9 @@ func TestMain(m *testing.M) {
 //	model TEXT FILE        writes the model of an ONNX text
 //	head N FROM FILE       writes the first N bytes of a file
 //	noise N FILE           writes N random bytes
-//	frugal MB CMD ...     runs a command that must fail well: see scriptFrugal
+//	external FROM FILE     writes a model with its tensors in a file beside it
+//	replace A B FROM FILE  writes a file with every A replaced by B
+//	frugal MB CMD ...      runs a command that must fail well: see scriptFrugal
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -39,7 +42,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"model": scriptModel, "head": scriptHead, "noise": scriptNoise, "frugal": scriptFrugal,
+			"model": scriptModel, "head": scriptHead, "noise": scriptNoise, "frugal": scriptFrugal, "external": scriptExternal, "replace": scriptReplace,
 		},
 	})
 }
@@ -48,6 +51,16 @@ func scriptModel(ts *testscript.TestScript, _ bool, args []string) {
 	m, err := graph.Parse(ts.ReadFile(args[0]))
 	ts.Check(err)
 	ts.Check(onnx.Save(m, ts.MkAbs(args[1]), onnx.SaveOptions{}))
+}
+
+func scriptExternal(ts *testscript.TestScript, _ bool, args []string) {
+	m, err := onnx.Load(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Check(onnx.Save(m, ts.MkAbs(args[1]), onnx.SaveOptions{External: true}))
+}
+
+func scriptReplace(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[3]), []byte(strings.ReplaceAll(ts.ReadFile(args[2]), args[0], args[1])), 0o666))
 }
 
 func scriptHead(ts *testscript.TestScript, _ bool, args []string) {

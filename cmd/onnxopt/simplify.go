@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -159,24 +157,16 @@ func (s *simplifier) run(c *call) error {
 		s.show(c, &r)
 		return refuse("the result is larger: %d bytes, was %d; not written (--force writes it)", r.After.Bytes, r.Before.Bytes)
 	}
-	if err := onnx.Save(m, s.out, onnx.SaveOptions{}); err != nil {
+	if err := onnx.Save(m, s.out, onnx.SaveOptions{Context: c}); err != nil {
 		return err
 	}
 	r.Written = true
 	if s.html != "" {
-		if err := writePage(s.html, page); err != nil {
+		if err := writeFile(c, s.html, page.WriteHTML); err != nil {
 			return err
 		}
 	}
 	return s.show(c, &r)
-}
-
-func writePage(path string, t *trace.Trace) error {
-	var b bytes.Buffer
-	if err := t.WriteHTML(&b); err != nil {
-		return err
-	}
-	return os.WriteFile(path, b.Bytes(), 0o666)
 }
 
 func (s *simplifier) show(c *call, r *report) error {

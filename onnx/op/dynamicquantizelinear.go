@@ -26,25 +26,42 @@ func inferDynamicQuantizeLinear(f *Infer) error {
 func evalDynamicQuantizeLinear(e *Eval) error {
 	x := e.Tensor(0)
 	v := tensor.View[float32](x)
+	grid := dynamicGrid(v)
+	out := make([]uint8, len(v))
+	for i, a := range v {
+		out[i] = grid.quantize(a)
+	}
+	e.Set(0, tensor.Of(x.Shape, out))
+	e.Set(1, tensor.Scalar(grid.scale))
+	e.Set(2, tensor.Scalar(uint8(grid.zero)))
+	return nil
+}
+
+// quantGrid is the numbers (q - zero) * scale of q in 0..255.
+type quantGrid struct{ scale, zero float32 }
+
+// dynamicGrid spans 0 and all of v.
+func dynamicGrid(v []float32) quantGrid {
 	var lo, hi float32
 	for _, a := range v {
 		lo, hi = min(lo, a), max(hi, a)
 	}
-	scale := (hi - lo) / 255
-	zero := float32(0)
-	if scale != 0 {
-		zero = float32(math.RoundToEven(float64(min(max(-lo/scale, 0), 255))))
+	g := quantGrid{scale: (hi - lo) / 255}
+	if g.scale != 0 {
+		g.zero = float32(math.RoundToEven(float64(min(max(-lo/g.scale, 0), 255))))
 	}
-	out := make([]uint8, len(v))
-	for i, a := range v {
-		q := float32(0)
-		if scale != 0 {
-			q = float32(math.RoundToEven(float64(a / scale)))
-		}
-		out[i] = uint8(min(max(q+zero, 0), 255))
+	return g
+}
+
+func (g quantGrid) quantize(x float32) uint8 {
+	q := float32(0)
+	if g.scale != 0 {
+		q = float32(math.RoundToEven(float64(x / g.scale)))
 	}
-	e.Set(0, tensor.Of(x.Shape, out))
-	e.Set(1, tensor.Scalar(scale))
-	e.Set(2, tensor.Scalar(uint8(zero)))
-	return nil
+	return uint8(min(max(q+g.zero, 0), 255))
+}
+
+// round is the number of the grid that x is quantized to.
+func (g quantGrid) round(x float64) float64 {
+	return (float64(g.quantize(float32(x))) - float64(g.zero)) * float64(g.scale)
 }

@@ -69,20 +69,14 @@ func (e *Eval) check() error {
 }
 
 // agree rejects tensors of unequal element types for one type variable.
-func (e *Eval) agree() error {
-	for i := range e.In {
-		p := e.Schema.InParam(i)
-		t, ok := e.In[i].(*tensor.Tensor)
-		if !ok || p == nil || p.Heterogeneous || e.Schema.Types[p.Type] == nil {
-			continue
+func (e *Eval) agree() (err error) {
+	tensorAt := func(i int) *tensor.Tensor { t, _ := e.In[i].(*tensor.Tensor); return t }
+	e.Schema.ties(len(e.In), func(i int) bool { return tensorAt(i) != nil }, func(first, i int) {
+		if t, u := tensorAt(first), tensorAt(i); t.Type != u.Type && err == nil {
+			err = fmt.Errorf("inputs %s and %s have types %v and %v, want one type", e.Schema.InParam(first).Name, e.Schema.InParam(i).Name, t.Type, u.Type)
 		}
-		for j := range i {
-			if u, ok := e.In[j].(*tensor.Tensor); ok && e.Schema.InParam(j).Type == p.Type && u.Type != t.Type {
-				return fmt.Errorf("inputs %s and %s have types %v and %v, want one type", e.Schema.InParam(j).Name, p.Name, u.Type, t.Type)
-			}
-		}
-	}
-	return nil
+	})
+	return err
 }
 
 // Value is input i, nil if absent.

@@ -56,18 +56,26 @@ func evalGather(e *Eval) error {
 	if !ok {
 		return fmt.Errorf("axis %d of %v", e.Int("axis"), x)
 	}
+	out, err := e.gather(x, idx, axis)
+	if err != nil {
+		return err
+	}
+	e.Set(0, out)
+	return nil
+}
+
+// gather is the slices of x along an axis that idx names.
+func (e *Eval) gather(x, idx *tensor.Tensor, axis int) (*tensor.Tensor, error) {
 	at := idx.Ints()
 	if err := wrapIndices(at, x.Shape[axis]); err != nil {
-		return err
+		return nil, err
 	}
 	shape := slices.Concat(x.Shape[:axis], idx.Shape, x.Shape[axis+1:])
 	inner, row := volume(x.Shape[axis+1:]), volume(x.Shape[axis:])
-	out, err := tensor.Gather(x, shape, e.Env.maxBytes(), func(i int) int {
+	return tensor.Gather(x, shape, e.Env.maxBytes(), func(i int) int {
 		k := i / inner
 		return k/len(at)*row + int(at[k%len(at)])*inner + i%inner
 	})
-	e.Set(0, out)
-	return err
 }
 
 // wrapIndices maps negative indices into [0, n) and rejects those outside.

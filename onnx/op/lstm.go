@@ -8,7 +8,11 @@ var opLSTM = recurrent(&Def{
 		{Since: 14, Schema: `X:T W:T R:T B?:T sequence_lens?:T1 initial_h?:T initial_c?:T P?:T -> Y?:T Y_h?:T Y_c?:T | activation_alpha:floats activation_beta:floats activations:strings clip:float direction:string="forward" hidden_size:int input_forget:int=0 layout:int=0 | T: fp; T1: int32`},
 		{Since: 22, Schema: `X:T W:T R:T B?:T sequence_lens?:T1 initial_h?:T initial_c?:T P?:T -> Y?:T Y_h?:T Y_c?:T | activation_alpha:floats activation_beta:floats activations:strings clip:float direction:string="forward" hidden_size:int input_forget:int=0 layout:int=0 | T: fp bfloat16; T1: int32`},
 	},
-}, 4, []string{"Sigmoid", "Tanh", "Tanh"}, stepLSTM)
+}, lstmGates, lstmActivations, stepLSTM)
+
+const lstmGates = 4
+
+var lstmActivations = []string{"Sigmoid", "Tanh", "Tanh"}
 
 // stepLSTM has the gates input i, output o, forget f and cell n, with
 // peepholes P of i, o and f:
@@ -18,7 +22,7 @@ var opLSTM = recurrent(&Def{
 //	c = f.c + i.n
 //	o = f(Wo*x + Ro*h + Po.c + b)    h = o.h(c)
 func stepLSTM(l *layer, x, h, c []float64) {
-	var gate [4][]float64
+	var gate [lstmGates][]float64
 	for g := range gate {
 		gate[g] = l.input(g, x)
 		for j, s := range l.state(g, h) {

@@ -13,7 +13,7 @@ var opMsEmbedLayerNormalization = &Def{
 		{Since: 1, Schema: `input_ids:T1 segment_ids?:T1 word_embedding:T position_embedding:T segment_embedding?:T gamma:T beta:T mask?:T1 position_ids?:T1 -> output:T mask_index?:T1 embedding_sum?:T | epsilon:float=1e-12 mask_index_type:int | T1: int32; T: float float16`},
 	},
 	Infer: inferEmbedLayerNorm,
-	Eval:  evalEmbedLayerNorm,
+	Eval:  func(e *Eval) error { return e.embedLayerNorm(e.Tensor(2).Type) },
 }
 
 func inferEmbedLayerNorm(f *Infer) error {
@@ -29,10 +29,10 @@ func inferEmbedLayerNorm(f *Infer) error {
 	return nil
 }
 
-// evalEmbedLayerNorm sums the embeddings of words, positions and segments and
+// embedLayerNorm sums the embeddings of words, positions and segments and
 // normalizes. Output 1 is the number of tokens that the mask shows, 0 without a
-// mask.
-func evalEmbedLayerNorm(e *Eval) error {
+// mask; the others have type elem.
+func (e *Eval) embedLayerNorm(elem tensor.DType) error {
 	ids := e.Tensor(0)
 	if ids.Rank() != 2 || e.Tensor(2).Rank() != 2 {
 		return fmt.Errorf("input %v of words %v", ids, e.Tensor(2))
@@ -69,7 +69,7 @@ func evalEmbedLayerNorm(e *Eval) error {
 			return err
 		}
 	}
-	elem, shape := e.Tensor(2).Type, []int{batch, seq, size}
+	shape := []int{batch, seq, size}
 	e.Set(2, tensor.FromFloats(elem, shape, append([]float64{}, v...)))
 	for i := range batch * seq {
 		normalize(v[i*size:(i+1)*size], e.Float("epsilon"))

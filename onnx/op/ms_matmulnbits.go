@@ -2,6 +2,7 @@ package op
 
 import (
 	"fmt"
+	"slices"
 
 	"onnxopt/onnx/dim"
 	"onnxopt/onnx/tensor"
@@ -45,8 +46,14 @@ func evalMatMulNBits(e *Eval) error {
 	if err != nil {
 		return err
 	}
+	return e.timesTransposed(a, w, k, n, e.Tensor(5))
+}
+
+// timesTransposed sets output 0 to a times the transpose of w [n, k], rounded to
+// the type of a, plus a bias of n values.
+func (e *Eval) timesTransposed(a *tensor.Tensor, w []float64, k, n int, bias *tensor.Tensor) error {
 	tensor.RoundFloats(a.Type, w)
-	shape := append([]int{}, a.Shape...)
+	shape := slices.Clone(a.Shape)
 	shape[len(shape)-1] = n
 	if err := e.Fits(tensor.Float64, shape); err != nil {
 		return err
@@ -55,7 +62,7 @@ func evalMatMulNBits(e *Eval) error {
 	for i := range y {
 		y[i] = dot(av[i/n*k:i/n*k+k], w[i%n*k:i%n*k+k])
 	}
-	if err := scaleShift(shape, y, nil, e.Tensor(5)); err != nil {
+	if err := scaleShift(shape, y, nil, bias); err != nil {
 		return err
 	}
 	e.Set(0, tensor.FromFloats(a.Type, shape, y))

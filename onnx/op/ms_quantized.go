@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"onnxopt/onnx/dim"
 	"onnxopt/onnx/tensor"
 )
 
@@ -27,9 +28,12 @@ func (e *Eval) delegate(f func(*Eval) error, since int64, in ...*tensor.Tensor) 
 
 // dequantized is (x - zero point) * scale, where input i is x, i+1 its scale
 // and i+2 its zero point, 0 if absent; both are per tensor.
-func (e *Eval) dequantized(i int) (*tensor.Tensor, error) {
+func (e *Eval) dequantized(i int) (*tensor.Tensor, error) { return e.dequantizedBy(i, i+1, i+2) }
+
+// dequantizedBy is dequantized with the slots of scale and zero point.
+func (e *Eval) dequantizedBy(i, scale, zero int) (*tensor.Tensor, error) {
 	x := e.Tensor(i)
-	s, z, err := e.scaleAndZero(i + 1)
+	s, z, err := e.scaleAndZero(scale, zero)
 	if err != nil {
 		return nil, err
 	}
@@ -43,11 +47,11 @@ func (e *Eval) dequantized(i int) (*tensor.Tensor, error) {
 	return tensor.FromFloats(tensor.Float64, x.Shape, v), nil
 }
 
-func (e *Eval) scaleAndZero(i int) (scale, zero float64, err error) {
-	if scale, err = perTensor(e.Tensor(i)); err != nil {
+func (e *Eval) scaleAndZero(at, zeroAt int) (scale, zero float64, err error) {
+	if scale, err = perTensor(e.Tensor(at)); err != nil {
 		return 0, 0, err
 	}
-	if t := e.Tensor(i + 1); t != nil {
+	if t := e.Tensor(zeroAt); t != nil {
 		if t.Len() != 1 {
 			return 0, 0, fmt.Errorf("zero point %v, want one element", t)
 		}
@@ -59,14 +63,19 @@ func (e *Eval) scaleAndZero(i int) (scale, zero float64, err error) {
 // setQuantized makes output 0 saturate(round(v / scale) + zero point) of type
 // t, where input i is the scale and i+1 the zero point.
 func (e *Eval) setQuantized(t tensor.DType, shape []int, v []float64, i int) error {
-	s, z, err := e.scaleAndZero(i)
+	return e.setRounded(t, shape, v, i, func(q, zero float64) float64 { return math.RoundToEven(q) + zero })
+}
+
+// setRounded is setQuantized with another rounding of v / scale and the zero point.
+func (e *Eval) setRounded(t tensor.DType, shape []int, v []float64, i int, round func(q, zero float64) float64) error {
+	s, z, err := e.scaleAndZero(i, i+1)
 	if err != nil {
 		return err
 	}
 	lo, hi := t.IntRange()
 	out := make([]float64, len(v))
 	for k, x := range v {
-		q := math.RoundToEven(float64(float32(x/s))) + z
+		q := round(float64(float32(x/s)), z)
 		if math.IsNaN(q) {
 			q = z
 		}
@@ -100,18 +109,7 @@ func quantizedUnary(d *Def, f func(a *Attrs) func(float64) float64) *Def {
 func quantizedBinary(d *Def, f func(a, b float64) float64) *Def {
 	d.Domain = microsoft
 	d.Flags |= Elementwise
-	d.Infer = func(f *Infer) error {
-		a, ok := f.Shape(0)
-		b, ok2 := f.Shape(3)
-		if !ok || !ok2 {
-			return nil
-		}
-		shape, err := BroadcastDims(a, b)
-		if err == nil {
-			f.Set(0, shape...)
-		}
-		return err
-	}
+	d.Infer = func(f *Infer) error { return f.broadcast(0, 3) }
 	d.Eval = func(e *Eval) error {
 		a, err := e.dequantized(0)
 		if err != nil {
@@ -128,7 +126,26 @@ func quantizedBinary(d *Def, f func(a, b float64) float64) *Def {
 		if err := e.Fits(tensor.Float64, shape); err != nil {
 			return err
 		}
-		return e.setQuantized(e.Tensor(0).Type, shape, mapPairs(shape, a, b, a.Floats(), b.Floats(), f), 6)
+		// onnxruntime rounds the sum with the zero point here: halves differ where that is odd.
+		return e.setRounded(e.Tensor(0).Type, shape, mapPairs(shape, a, b, a.Floats(), b.Floats(), f), 6,
+			func(q, zero float64) float64 { return math.RoundToEven(q + zero) })
 	}
 	return d
+}
+
+// broadcast makes output 0 as large as the inputs of the slots together.
+func (f *Infer) broadcast(slots ...int) error {
+	var shapes [][]dim.Dim
+	for _, i := range slots {
+		s, ok := f.Shape(i)
+		if !ok {
+			return nil
+		}
+		shapes = append(shapes, s)
+	}
+	shape, err := BroadcastDims(shapes...)
+	if err == nil {
+		f.Set(0, shape...)
+	}
+	return err
 }

@@ -18,13 +18,24 @@ type layer struct {
 	peephole   []float64 // [3*hidden] of LSTM; nil without
 	act        []func(float64) float64
 	attrs      *Attrs
+	// round gives an element of the hidden state as this step's products read
+	// it; nil leaves it.
+	round func(float64) float64
 }
 
 // input is Wg*x + Wbg of gate g.
 func (l *layer) input(g int, x []float64) []float64 { return affine(l.w, l.wb, g, l.hidden, x) }
 
 // state is Rg*h + Rbg of gate g.
-func (l *layer) state(g int, h []float64) []float64 { return affine(l.r, l.rb, g, l.hidden, h) }
+func (l *layer) state(g int, h []float64) []float64 {
+	if l.round != nil {
+		h = slices.Clone(h)
+		for i := range h {
+			h[i] = l.round(h[i])
+		}
+	}
+	return affine(l.r, l.rb, g, l.hidden, h)
+}
 
 func affine(w, b []float64, g, hidden int, x []float64) []float64 {
 	out := make([]float64, hidden)
@@ -109,10 +120,11 @@ type recurrence struct {
 	batchFirst             bool
 	reverse                []bool // by layer
 	layers                 []*layer
-	x                      []float64 // [seq, batch, in]
-	lens                   []int     // [batch]
-	y                      []float64 // [seq, dirs, batch, hidden]
-	h, c                   []float64 // [dirs, batch, hidden]
+	x                      []float64             // [seq, batch, in]
+	lens                   []int                 // [batch]
+	y                      []float64             // [seq, dirs, batch, hidden]
+	h, c                   []float64             // [dirs, batch, hidden]
+	before                 func(layer, step int) // what is done before a step of all sequences; nil: nothing
 }
 
 func newRecurrence(e *Eval, gates int, activations []string) (*recurrence, error) {
@@ -187,7 +199,11 @@ func sequenceLengths(t *tensor.Tensor, batch, seq int) ([]int, error) {
 }
 
 func newLayers(e *Eval, dirs, rows int, activations []string) ([]*layer, error) {
-	acts, err := recurrentActivations(&e.Attrs, dirs, activations)
+	clip := math.Inf(1)
+	if e.Has("clip") {
+		clip = e.Float("clip")
+	}
+	acts, err := recurrentActivations(&e.Attrs, dirs, activations, clip)
 	if err != nil {
 		return nil, err
 	}
@@ -228,20 +244,24 @@ func (q *recurrence) initial(t *tensor.Tensor, dirs int) ([]float64, error) {
 	return t.Floats(), nil
 }
 
-// run evaluates layer k. Each sequence is stepped through its own length, in
-// reverse from its last element; outputs behind it are zero.
+// run evaluates layer k, all sequences step by step. Each is stepped through its
+// own length, in reverse from its last element; outputs behind it are zero.
 func (q *recurrence) run(k int, step func(l *layer, x, h, c []float64)) {
 	dirs := len(q.layers)
-	for b, n := range q.lens {
-		at := (k*q.batch + b) * q.hidden
-		h, c := q.h[at:at+q.hidden], q.c[at:at+q.hidden]
-		for i := range n {
-			t := i
+	for i := range q.seq {
+		if q.before != nil {
+			q.before(k, i)
+		}
+		for b, n := range q.lens {
+			if i >= n {
+				continue
+			}
+			at, t := (k*q.batch+b)*q.hidden, i
 			if q.reverse[k] {
 				t = n - 1 - i
 			}
-			row := (t*q.batch + b) * q.in
-			step(q.layers[k], q.x[row:row+q.in], h, c)
+			h, row := q.h[at:at+q.hidden], (t*q.batch+b)*q.in
+			step(q.layers[k], q.x[row:row+q.in], h, q.c[at:at+q.hidden])
 			copy(q.y[((t*dirs+k)*q.batch+b)*q.hidden:], h)
 		}
 	}
@@ -262,9 +282,9 @@ func (q *recurrence) set(e *Eval) {
 	e.Set(2, c)
 }
 
-// recurrentActivations is the activation functions of all directions. Each
-// clips its input first to the range that the attribute clip gives.
-func recurrentActivations(a *Attrs, dirs int, defaults []string) ([]func(float64) float64, error) {
+// recurrentActivations is the activation functions of all directions. Each first
+// clips its input to [-clip, clip].
+func recurrentActivations(a *Attrs, dirs int, defaults []string, clip float64) ([]func(float64) float64, error) {
 	names := defaults
 	if dirs == 2 {
 		names = concat(defaults, defaults)
@@ -276,10 +296,6 @@ func recurrentActivations(a *Attrs, dirs int, defaults []string) ([]func(float64
 		return nil, fmt.Errorf("%d activations, want %d", len(names), dirs*len(defaults))
 	}
 	alphas, betas := a.Floats("activation_alpha"), a.Floats("activation_beta")
-	clip := math.Inf(1)
-	if a.Has("clip") {
-		clip = a.Float("clip")
-	}
 	out := make([]func(float64) float64, dirs*len(defaults))
 	for i := range out {
 		k, ok := recurrentFunctions[strings.ToLower(names[i])]

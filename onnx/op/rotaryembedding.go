@@ -15,10 +15,6 @@ var opRotaryEmbedding = &Def{
 	Eval:  evalRotaryEmbedding,
 }
 
-// evalRotaryEmbedding turns each pair (a, b) of the first rotary_embedding_dim
-// elements of a head by the angle of its position:
-// (cos*a - sin*b, sin*a + cos*b). Pairs are neighbours if interleaved, else
-// element k and element k + half.
 func evalRotaryEmbedding(e *Eval) error {
 	return e.rotate(e.Tensor(0), e.Tensor(1), e.Tensor(2), e.Tensor(3), e.Int("num_heads"))
 }
@@ -29,17 +25,32 @@ func (e *Eval) rotate(x, cos, sin, ids *tensor.Tensor, n int) error {
 	if err != nil {
 		return err
 	}
-	size := e.Int("rotary_embedding_dim")
+	y, err := h.rotated(cos, sin, ids, e.Int("rotary_embedding_dim"), e.Int("interleaved") != 0)
+	if err != nil {
+		return err
+	}
+	v := y.v
+	if x.Rank() == 3 {
+		v = swapMiddle(y.shape, v)
+	}
+	e.Set(0, tensor.FromFloats(x.Type, x.Shape, v))
+	return nil
+}
+
+// rotated turns each pair (a, b) of the first size elements of a head, 0 for all,
+// by the angle of its position: (cos*a - sin*b, sin*a + cos*b). Pairs are
+// neighbours if interleaved, else element k and element k + size/2.
+func (h heads) rotated(cos, sin, ids *tensor.Tensor, size int, interleaved bool) (heads, error) {
 	if size == 0 {
 		size = h.shape[3]
 	}
 	if size < 0 || size > h.shape[3] || size%2 != 0 {
-		return fmt.Errorf("rotation of %d of %d elements", size, h.shape[3])
+		return heads{}, fmt.Errorf("rotation of %d of %d elements", size, h.shape[3])
 	}
 	half := size / 2
 	at, err := angleRows(cos, sin, ids, h.shape[0], h.shape[2], half)
 	if err != nil {
-		return err
+		return heads{}, err
 	}
 	c, s := cos.Floats(), sin.Floats()
 	y := heads{h.shape, append([]float64(nil), h.v...)}
@@ -47,19 +58,14 @@ func (e *Eval) rotate(x, cos, sin, ids *tensor.Tensor, n int) error {
 		in, angles := h.row(b, n, i), at(b, i)*half
 		for k := range half {
 			p, q := k, k+half
-			if e.Int("interleaved") != 0 {
+			if interleaved {
 				p, q = 2*k, 2*k+1
 			}
 			cos, sin := c[angles+k], s[angles+k]
 			row[p], row[q] = cos*in[p]-sin*in[q], sin*in[p]+cos*in[q]
 		}
 	})
-	v := y.v
-	if x.Rank() == 3 {
-		v = swapMiddle(y.shape, v)
-	}
-	e.Set(0, tensor.FromFloats(x.Type, x.Shape, v))
-	return nil
+	return y, nil
 }
 
 // angleRows maps a position to its row in the caches: through position_ids, or

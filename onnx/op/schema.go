@@ -311,6 +311,24 @@ func (s *Schema) InParam(i int) *Param { return paramAt(s.In, i) }
 // OutParam is the parameter that output slot i fills, nil if there is none.
 func (s *Schema) OutParam(i int) *Param { return paramAt(s.Out, i) }
 
+// ties visits the inputs, of n in number, whose type a type variable ties to
+// that of an earlier one: first is the earliest. Inputs of types that are not
+// known are passed over.
+func (s *Schema) ties(n int, known func(i int) bool, visit func(first, i int)) {
+	for i := range n {
+		p := s.InParam(i)
+		if p == nil || p.Heterogeneous || s.Types[p.Type] == nil || !known(i) {
+			continue
+		}
+		for j := range i {
+			if s.InParam(j).Type == p.Type && known(j) {
+				visit(j, i)
+				break
+			}
+		}
+	}
+}
+
 // Attr is the declaration of an attribute, nil if there is none.
 func (s *Schema) Attr(name string) *AttrSpec {
 	for i := range s.Attrs {

@@ -37,9 +37,10 @@ type onnxAttr struct {
 	Default  any
 }
 
-// TestSchemas compares the table with the schemas of the pinned onnx package,
-// which ONNXOPT_SCHEMAS names: operators, versions, parameters, attributes
-// with their types and defaults, and type constraints.
+// TestSchemas compares the table with the schemas of the pinned onnx package and
+// of onnxruntime's own operators, in the file that ONNXOPT_SCHEMAS names:
+// operators, versions, parameters, attributes with their types and defaults, and
+// type constraints. Of onnxruntime's, the table has some.
 func TestSchemas(t *testing.T) {
 	path := os.Getenv("ONNXOPT_SCHEMAS")
 	if path == "" {
@@ -61,6 +62,9 @@ func TestSchemas(t *testing.T) {
 		title := fmt.Sprintf("%s version %d", qualified(w.Domain, w.Name), w.Since)
 		known[title] = true
 		d := Find(w.Domain, w.Name)
+		if d == nil && w.Domain == microsoft {
+			continue
+		}
 		if d == nil {
 			t.Errorf("%s is missing", title)
 			continue
@@ -83,7 +87,7 @@ func TestSchemas(t *testing.T) {
 		for _, d := range part {
 			for _, v := range d.Versions {
 				title := fmt.Sprintf("%s version %d", qualified(d.Domain, d.Name), v.Since)
-				if d.Domain != "com.microsoft" && !known[title] && !beyond[d.Name] {
+				if !known[title] && !beyond[d.Name] {
 					t.Errorf("%s is not in the standard", title)
 				}
 			}
@@ -112,6 +116,9 @@ func differences(w onnxSchema, v *Version, s *Schema) []string {
 	for i, a := range w.Attrs {
 		if f, ok := a.Default.(float64); ok && a.Kind == graph.AttrFloat {
 			w.Attrs[i].Default = float64(float32(f))
+		}
+		if w.Domain == microsoft && a.Name == "axis" && strings.HasSuffix(w.Name, "uantizeLinear") && a.Default == nil {
+			w.Attrs[i].Default = 1.0 // of onnxruntime's kernels, not in its schemas
 		}
 	}
 	compare("attributes", attrs, w.Attrs)

@@ -102,24 +102,22 @@ func CheckTypes(m *graph.Model, n *graph.Node, typeOf func(*graph.Value) graph.T
 		return nil // Verify says so
 	}
 	var errs []error
-	bound := map[string]graph.Type{}
+	types := make([]graph.Type, len(n.Inputs()))
 	for i, v := range n.Inputs() {
 		p, t := r.Schema.InParam(i), typeOf(v)
 		if v == nil || p == nil || !t.Known() {
 			continue
 		}
-		if !slices.ContainsFunc(p.Allowed, func(a graph.Type) bool { return !a.Conflict(t) }) {
+		if slices.ContainsFunc(p.Allowed, func(a graph.Type) bool { return !a.Conflict(t) }) {
+			types[i] = unranked(t)
+		} else {
 			errs = append(errs, fmt.Errorf("node %s: input %s has type %v", n.Title(), p.Name, t))
-			continue
-		}
-		if p.Heterogeneous || r.Schema.Types[p.Type] == nil {
-			continue
-		}
-		if first, ok := bound[p.Type]; !ok {
-			bound[p.Type] = unranked(t)
-		} else if first.Conflict(unranked(t)) {
-			errs = append(errs, fmt.Errorf("node %s: input %s has type %v, others %v", n.Title(), p.Name, t, first))
 		}
 	}
+	r.Schema.ties(len(types), func(i int) bool { return types[i].Known() }, func(first, i int) {
+		if types[first].Conflict(types[i]) {
+			errs = append(errs, fmt.Errorf("node %s: input %s has type %v, others %v", n.Title(), r.Schema.InParam(i).Name, typeOf(n.In(i)), types[first]))
+		}
+	})
 	return errs
 }

@@ -79,9 +79,10 @@ func (c *coder) bit(b int, p int) int {
 	return b
 }
 
-// finish is the stream of an encoder: the shortest that decodes when zeros
-// follow it.
+// finish is the stream of an encoder: the shortest that decodes when at most
+// overrun zeros follow it.
 func (c *coder) finish() []byte {
+	decided := len(c.out)
 	for shift := 56; shift >= 0; shift -= 8 { // the fewest leading bytes of a number in the interval
 		v := c.low + (1<<shift - 1)
 		if v = v >> shift << shift; v >= c.low && v <= c.top {
@@ -89,7 +90,7 @@ func (c *coder) finish() []byte {
 			break
 		}
 	}
-	for len(c.out) > 0 && c.out[len(c.out)-1] == 0 {
+	for len(c.out) > decided && c.out[len(c.out)-1] == 0 {
 		c.out = c.out[:len(c.out)-1]
 	}
 	return c.out

@@ -187,22 +187,25 @@ func UnpackTo(w io.Writer, packed []byte, limit int) error {
 		return fmt.Errorf("the container of %d bytes unpacks to %d, more than is allowed", len(packed), h.size)
 	}
 	o := &output{w: w, left: h.size}
-	switch h.mode {
-	case storedMode:
-		err = o.emit(h.code)
-	case bytesMode:
-		t := newTensors(newDecoder(h.code))
-		err = t.bytes(nil, h.size, layout{}, o.emit)
-	case modelMode:
-		err = unpackModel(h, len(packed), o)
-	}
-	if err != nil {
+	if err := h.decode(len(packed), o); err != nil {
 		return err
 	}
 	if o.left != 0 || o.sum != h.sum {
 		return errDamaged
 	}
 	return nil
+}
+
+// decode writes what the code of a container of so many bytes says.
+func (h header) decode(packed int, o *output) error {
+	switch h.mode {
+	case storedMode:
+		return o.emit(h.code)
+	case bytesMode:
+		return newTensors(newDecoder(h.code)).bytes(nil, h.size, layout{}, o.emit)
+	default:
+		return unpackModel(h, packed, o)
+	}
 }
 
 // output is where the model goes: it must have the size of the header.

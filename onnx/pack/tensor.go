@@ -53,7 +53,7 @@ func (t *tensors) blob(x *item, emit func([]byte) error) error {
 	if t.stats != nil {
 		t.stats.Method = methodNames[best]
 	}
-	if best >= numMethods || best != asBytes && s == nil {
+	if best >= numMethods || best != asBytes && (s == nil || best.elements() != x.tensor.dtype) {
 		return errDamaged
 	}
 	if best == asBytes {
@@ -128,6 +128,17 @@ func (t *tensors) choose(b []byte, s *shape, x *item) method {
 		}
 	}
 	return best
+}
+
+// elements is the type of the elements that a method other than asBytes codes.
+func (m method) elements() int {
+	switch m {
+	case asInt8:
+		return int8Type
+	case asUint8:
+		return uint8Type
+	}
+	return float32Type
 }
 
 func (t *tensors) code(m method, b []byte, s *shape, x *item) {

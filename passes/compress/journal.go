@@ -2,11 +2,14 @@ package compress
 
 import (
 	"bytes"
+	"context"
 	"encoding/gob"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 
+	"onnxopt/onnx"
 	"onnxopt/passes/distill"
 )
 
@@ -96,11 +99,7 @@ func (j *journal) save() error {
 	}
 	sum := crc32.ChecksumIEEE(b.Bytes())
 	out := append([]byte(journalMagic), byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24))
-	tmp := j.path + ".tmp"
-	if err := os.WriteFile(tmp, append(out, b.Bytes()...), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(tmp, j.path)
+	return onnx.WriteTo(context.Background(), j.path, func(w io.Writer) error { _, err := w.Write(append(out, b.Bytes()...)); return err })
 }
 
 // remove deletes the file of a search that is done.

@@ -34,6 +34,6 @@ func Example() {
 	least, greatest, _ := s.MinMax()
 	fmt.Println(least, greatest, all.Complete())
 	// Output:
-	// calibration lacks samples 0 to 1 of 4
+	// samples 0 to 1 of 4 are missing
 	// -3 3 <nil>
 }

@@ -129,7 +129,7 @@ func TestMergeRefuses(t *testing.T) {
 			t.Errorf("%s: the set changed", test.want)
 		}
 	}
-	if err := s.Complete(); err == nil || err.Error() != "calibration lacks samples 5 to 9, 12 to 19 of 20" {
+	if err := s.Complete(); err == nil || err.Error() != "samples 5 to 9, 12 to 19 of 20 are missing" {
 		t.Errorf("missing samples: %v", err)
 	}
 }

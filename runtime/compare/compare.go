@@ -13,6 +13,7 @@ import (
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
 	"onnxopt/runtime"
+	"onnxopt/runtime/calibrate"
 )
 
 // Source is samples that can be read in batches, such as *samples.Set.
@@ -57,13 +58,17 @@ type Pair struct {
 }
 
 // Tensor compares one value: SQNR is 10*log10(sum a^2 / sum (a-b)^2) in dB,
-// MaxAbs the largest difference, Cosine the angle between both.
+// MaxAbs the largest difference, Cosine the angle between both. NonFinite
+// counts elements of an output that are NaN or infinite in one model only; then
+// SQNR is -200.
 type Tensor struct {
 	Name   string  `json:"name"`
 	Op     string  `json:"op,omitempty"`
 	SQNR   float64 `json:"sqnr_db"`
 	Cosine float64 `json:"cosine"`
 	MaxAbs float64 `json:"max_abs"`
+
+	NonFinite int `json:"non_finite,omitempty"`
 
 	signal, other, dot, noise float64
 }
@@ -84,20 +89,26 @@ const badSQNR = 10
 
 func (t *Tensor) add(a, b []float32) {
 	for i, x := range a {
-		p, q := float64(x), float64(b[i])
-		d := p - q
-		t.signal += p * p
-		t.other += q * q
-		t.dot += p * q
-		t.noise += d * d
-		t.MaxAbs = max(t.MaxAbs, math.Abs(d))
+		t.addValue(float64(x), float64(b[i]))
 	}
 }
 
+func (t *Tensor) addValue(p, q float64) {
+	d := p - q
+	t.signal += p * p
+	t.other += q * q
+	t.dot += p * q
+	t.noise += d * d
+	t.MaxAbs = max(t.MaxAbs, math.Abs(d))
+}
+
+// noNoise is the SQNR in dB of what is equal.
+const noNoise = 200
+
 func (t *Tensor) finish() {
-	t.SQNR = 200 // equal
+	t.SQNR = noNoise
 	if t.noise > 0 {
-		t.SQNR = min(10*math.Log10(t.signal/t.noise), 200)
+		t.SQNR = min(10*math.Log10(t.signal/t.noise), noNoise)
 	}
 	t.Cosine = 1
 	if t.signal > 0 && t.other > 0 {
@@ -106,22 +117,41 @@ func (t *Tensor) finish() {
 }
 
 type runner struct {
-	ctx      context.Context
-	o        Options
-	a, b     *graph.Model
-	src      Source
-	result   *Result
-	order    []string // names of the inner tensors compared
-	tensors  map[string]*Tensor
-	right    [2]int
-	right5   [2]int
-	agree    int
-	haveTop1 bool
+	ctx     context.Context
+	o       Options
+	a, b    *graph.Model
+	src     Source
+	result  *Result
+	order   []string // names of the inner tensors compared
+	tensors map[string]*Tensor
 }
 
 // Run compares B with A on the samples. Both must have the same inputs and
 // outputs by name.
 func Run(ctx context.Context, a, b *graph.Model, src Source, o Options) (*Result, error) {
+	r, err := newRunner(ctx, a, b, src, o)
+	if err != nil {
+		return nil, err
+	}
+	t, err := r.tally(calibrate.Span{First: 0, End: src.Len()}, false)
+	if err != nil {
+		return nil, err
+	}
+	r.result = t.Result()
+	if err := r.inner(); err != nil {
+		return nil, err
+	}
+	if r.o.Latency > 0 {
+		if err := r.latency(); err != nil {
+			return nil, err
+		}
+	}
+	return r.result, nil
+}
+
+// newRunner fills in what o leaves open and checks that the models and the
+// labels fit.
+func newRunner(ctx context.Context, a, b *graph.Model, src Source, o Options) (*runner, error) {
 	if n := src.BatchSize(); n > 0 {
 		o.Batch = n
 	} else if o.Batch == 0 {
@@ -139,19 +169,7 @@ func Run(ctx context.Context, a, b *graph.Model, src Source, o Options) (*Result
 	if o.Labels != nil && len(o.Labels) != src.Len() {
 		return nil, fmt.Errorf("%d labels for %d samples", len(o.Labels), src.Len())
 	}
-	r := &runner{ctx: ctx, o: o, a: a, b: b, src: src, result: &Result{Samples: src.Len()}, tensors: map[string]*Tensor{}}
-	if err := r.inner(); err != nil {
-		return nil, err
-	}
-	if err := r.outputs(); err != nil {
-		return nil, err
-	}
-	if o.Latency > 0 {
-		if err := r.latency(); err != nil {
-			return nil, err
-		}
-	}
-	return r.result, nil
+	return &runner{ctx: ctx, o: o, a: a, b: b, src: src, tensors: map[string]*Tensor{}}, nil
 }
 
 // sameInterface checks that both models take the same samples and give the same
@@ -304,109 +322,6 @@ func (r *runner) inner() error {
 		}
 	}
 	return nil
-}
-
-// outputs compares the graph outputs on all samples.
-func (r *runner) outputs() error {
-	sa, err := runtime.Compile(r.a, runtime.Options{Threads: r.o.Threads, Device: r.o.Device})
-	if err != nil {
-		return r.in(0, err)
-	}
-	sb, err := runtime.Compile(r.b, runtime.Options{Threads: r.o.Threads, Device: r.o.Device})
-	if err != nil {
-		return r.in(1, err)
-	}
-	outs := make([]Tensor, len(r.a.Graph.Outputs()))
-	for i, v := range r.a.Graph.Outputs() {
-		outs[i].Name = v.Name
-	}
-	total := r.src.Len()
-	for at := 0; at < total; at += r.o.Batch {
-		to := min(at+r.o.Batch, total)
-		in, err := r.src.Values(at, to)
-		if err != nil {
-			return err
-		}
-		ya, err := sa.Run(r.ctx, in)
-		if err != nil {
-			return r.in(0, err)
-		}
-		yb, err := sb.Run(r.ctx, r.forB(in))
-		if err != nil {
-			return r.in(1, err)
-		}
-		for i := range outs {
-			x, ok := ya[i].(*tensor.Tensor)
-			y, ok2 := yb[i].(*tensor.Tensor)
-			if !ok || !ok2 || !x.Type.IsFloat() && !x.Type.IsInt() {
-				continue
-			}
-			if x.Type != y.Type || !slices.Equal(x.Shape, y.Shape) {
-				return fmt.Errorf("output %s is %v and %v", outs[i].Name, x, y)
-			}
-			outs[i].add(x.Float32s(), y.Float32s())
-			if i == 0 {
-				r.classes(at, min(to-at, rows(x)), x, y)
-			}
-		}
-		if r.o.Progress != nil {
-			r.o.Progress(to, total)
-		}
-	}
-	for i := range outs {
-		outs[i].finish()
-	}
-	r.result.Outputs = outs
-	if r.haveTop1 {
-		n := float64(total)
-		r.result.Agreement = float64(r.agree) / n
-		if r.o.Labels != nil {
-			r.result.Top1 = &Pair{float64(r.right[0]) / n, float64(r.right[1]) / n}
-			r.result.Top5 = &Pair{float64(r.right5[0]) / n, float64(r.right5[1]) / n}
-		}
-	}
-	return nil
-}
-
-func rows(t *tensor.Tensor) int {
-	if t.Rank() == 0 {
-		return 1
-	}
-	return t.Shape[0]
-}
-
-// classes takes a first output of shape [samples, classes] as scores.
-func (r *runner) classes(at, n int, x, y *tensor.Tensor) {
-	if x.Rank() != 2 || x.Shape[1] < 2 {
-		return
-	}
-	r.haveTop1 = true
-	k := x.Shape[1]
-	a, b := x.Float32s(), y.Float32s()
-	for i := range n {
-		ra, rb := ranking(a[i*k:(i+1)*k]), ranking(b[i*k:(i+1)*k])
-		if ra[0] == rb[0] {
-			r.agree++
-		} else if len(r.result.Flips) < maxFlips {
-			f := Flip{Sample: at + i, A: ra[0], B: rb[0]}
-			if r.o.Labels != nil {
-				f.Label = &r.o.Labels[at+i]
-			}
-			r.result.Flips = append(r.result.Flips, f)
-		}
-		if r.o.Labels == nil {
-			continue
-		}
-		for side, rank := range [][]int{ra, rb} {
-			switch p := slices.Index(rank, r.o.Labels[at+i]); {
-			case p == 0:
-				r.right[side]++
-				fallthrough
-			case p > 0 && p < 5:
-				r.right5[side]++
-			}
-		}
-	}
 }
 
 // ranking is the class numbers by falling score, at most five.

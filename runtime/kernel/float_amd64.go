@@ -119,6 +119,54 @@ func depthwiseAVX2_8(p *byte)
 func maxPoolAVX2_8(p *byte)
 
 //go:noescape
+func depthwiseRowAVX2_3x1_7(p *byte)
+
+//go:noescape
+func depthwiseRowAVX2_3x1_8(p *byte)
+
+//go:noescape
+func depthwiseRowAVX2_3x2_7(p *byte)
+
+//go:noescape
+func depthwiseRowAVX2_3x2_8(p *byte)
+
+//go:noescape
+func depthwiseRowAVX2_5x1_7(p *byte)
+
+//go:noescape
+func depthwiseRowAVX2_5x1_8(p *byte)
+
+//go:noescape
+func depthwiseRowAVX2_5x2_7(p *byte)
+
+//go:noescape
+func depthwiseRowAVX2_5x2_8(p *byte)
+
+//go:noescape
+func depthwiseRowAVX2_7x1_7(p *byte)
+
+//go:noescape
+func depthwiseRowAVX2_7x1_8(p *byte)
+
+//go:noescape
+func depthwiseRowAVX2_7x2_7(p *byte)
+
+//go:noescape
+func depthwiseRowAVX2_7x2_8(p *byte)
+
+//go:noescape
+func sumRowsAVX2_1(y *float32, x *float32, stride int, rows int)
+
+//go:noescape
+func sumRowsAVX2_2(y *float32, x *float32, stride int, rows int)
+
+//go:noescape
+func sumRowsAVX2_4(y *float32, x *float32, stride int, rows int)
+
+//go:noescape
+func sumRowsAVX2_8(y *float32, x *float32, stride int, rows int)
+
+//go:noescape
 func expAVX2(dst *float32, src *float32, n int)
 
 //go:noescape
@@ -432,6 +480,54 @@ func depthwiseAVX512_8(p *byte)
 
 //go:noescape
 func maxPoolAVX512_8(p *byte)
+
+//go:noescape
+func depthwiseRowAVX512_3x1_7(p *byte)
+
+//go:noescape
+func depthwiseRowAVX512_3x1_8(p *byte)
+
+//go:noescape
+func depthwiseRowAVX512_3x2_7(p *byte)
+
+//go:noescape
+func depthwiseRowAVX512_3x2_8(p *byte)
+
+//go:noescape
+func depthwiseRowAVX512_5x1_7(p *byte)
+
+//go:noescape
+func depthwiseRowAVX512_5x1_8(p *byte)
+
+//go:noescape
+func depthwiseRowAVX512_5x2_7(p *byte)
+
+//go:noescape
+func depthwiseRowAVX512_5x2_8(p *byte)
+
+//go:noescape
+func depthwiseRowAVX512_7x1_7(p *byte)
+
+//go:noescape
+func depthwiseRowAVX512_7x1_8(p *byte)
+
+//go:noescape
+func depthwiseRowAVX512_7x2_7(p *byte)
+
+//go:noescape
+func depthwiseRowAVX512_7x2_8(p *byte)
+
+//go:noescape
+func sumRowsAVX512_1(y *float32, x *float32, stride int, rows int)
+
+//go:noescape
+func sumRowsAVX512_2(y *float32, x *float32, stride int, rows int)
+
+//go:noescape
+func sumRowsAVX512_4(y *float32, x *float32, stride int, rows int)
+
+//go:noescape
+func sumRowsAVX512_8(y *float32, x *float32, stride int, rows int)
 
 //go:noescape
 func expAVX512(dst *float32, src *float32, n int)

@@ -3593,49 +3593,546 @@ store:
 	VZEROUPPER
 	RET
 
-// func expAVX2(dst *float32, src *float32, n int)
+// func depthwiseRowAVX2_3x1_7(p *byte)
 // Requires: AVX, AVX2, FMA3
-TEXT ·expAVX2(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ n+16(FP), DX
+TEXT ·depthwiseRowAVX2_3x1_7(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
 
-loop:
-	VMOVUPS      (CX), Y0
-	VMOVUPS      floatc2d00000<>+0(SB), Y1
-	VMAXPS       Y0, Y1, Y1
-	VMOVUPS      float42b20000<>+0(SB), Y0
-	VMINPS       Y1, Y0, Y0
-	VMULPS       float3fb8aa3b<>+0(SB), Y0, Y1
-	VROUNDPS     $0x08, Y1, Y1
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Y0
+	VMOVUPS (DX)(CX*1), Y1
+	VMOVUPS (DX)(CX*1), Y2
+	VMOVUPS (DX)(CX*1), Y3
+	VMOVUPS (DX)(CX*1), Y4
+	VMOVUPS (DX)(CX*1), Y5
+	VMOVUPS (DX)(CX*1), Y6
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Y7
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y9
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y7, Y0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y8, Y0
+	VFMADD231PS Y10, Y7, Y1
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y9, Y0
+	VFMADD231PS Y10, Y8, Y1
+	VFMADD231PS Y10, Y7, Y2
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y9, Y1
+	VFMADD231PS Y10, Y8, Y2
+	VFMADD231PS Y10, Y7, Y3
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y9, Y2
+	VFMADD231PS Y10, Y8, Y3
+	VFMADD231PS Y10, Y7, Y4
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y9, Y3
+	VFMADD231PS Y10, Y8, Y4
+	VFMADD231PS Y10, Y7, Y5
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y9, Y4
+	VFMADD231PS Y10, Y8, Y5
+	VFMADD231PS Y10, Y7, Y6
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y9, Y5
+	VFMADD231PS Y7, Y8, Y6
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y9, Y6
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y0, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y0, Y7, Y7
+	VMOVUPS     Y7, Y0
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y1, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y1, Y7, Y7
+	VMOVUPS     Y7, Y1
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y2, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y2, Y7, Y7
+	VMOVUPS     Y7, Y2
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y3, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y3, Y7, Y7
+	VMOVUPS     Y7, Y3
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y4, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y4, Y7, Y7
+	VMOVUPS     Y7, Y4
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y5, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y5, Y7, Y7
+	VMOVUPS     Y7, Y5
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y6, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y6, Y7, Y7
+	VMOVUPS     Y7, Y6
+	JMP         store
+
+silu:
+	VXORPS       float80000000<>+0(SB), Y0, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y0, Y0
 	VMOVUPS      Y0, Y0
-	VFNMADD231PS float3f318000<>+0(SB), Y1, Y0
-	VFNMADD231PS floatb95e8083<>+0(SB), Y1, Y0
-	VMOVUPS      float39506967<>+0(SB), Y2
-	VFMADD213PS  float3ab743ce<>+0(SB), Y0, Y2
-	VFMADD213PS  float3c088908<>+0(SB), Y0, Y2
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y0, Y2
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y0, Y2
-	VFMADD213PS  float3f000000<>+0(SB), Y0, Y2
-	VMULPS       Y0, Y0, Y3
-	VFMADD213PS  Y0, Y3, Y2
-	VADDPS       float3f800000<>+0(SB), Y2, Y2
-	VCVTPS2DQ    Y1, Y0
-	VPSRAD       $0x01, Y0, Y1
-	VPSUBD       Y1, Y0, Y0
-	VPADDD       float0000007f<>+0(SB), Y1, Y1
-	VPSLLD       $0x17, Y1, Y1
-	VMULPS       Y1, Y2, Y2
-	VPADDD       float0000007f<>+0(SB), Y0, Y0
-	VPSLLD       $0x17, Y0, Y0
-	VMULPS       Y0, Y2, Y2
-	VMOVUPS      Y2, (AX)
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, CX
-	SUBQ         $0x08, DX
-	JNZ          loop
+	VXORPS       float80000000<>+0(SB), Y1, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y1, Y1
+	VMOVUPS      Y1, Y1
+	VXORPS       float80000000<>+0(SB), Y2, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y2, Y2
+	VMOVUPS      Y2, Y2
+	VXORPS       float80000000<>+0(SB), Y3, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y3, Y3
+	VMOVUPS      Y3, Y3
+	VXORPS       float80000000<>+0(SB), Y4, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y4, Y4
+	VMOVUPS      Y4, Y4
+	VXORPS       float80000000<>+0(SB), Y5, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y5, Y5
+	VMOVUPS      Y5, Y5
+	VXORPS       float80000000<>+0(SB), Y6, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y6, Y6
+	VMOVUPS      Y6, Y6
+	JMP          store
+
+clamp:
+	VBROADCASTSS 112(AX), Y7
+	VBROADCASTSS 116(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y7, Y5
+	VMINPS       Y5, Y8, Y5
+	VMAXPS       Y6, Y7, Y6
+	VMINPS       Y6, Y8, Y6
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Y0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y6, (DX)
+
+stored:
+	ADDQ $0x20, CX
+	DECQ 88(AX)
+	JNZ  channels
 	VZEROUPPER
 	RET
+
+DATA float3f000000<>+0(SB)/4, $0x3f000000
+DATA float3f000000<>+4(SB)/4, $0x3f000000
+DATA float3f000000<>+8(SB)/4, $0x3f000000
+DATA float3f000000<>+12(SB)/4, $0x3f000000
+DATA float3f000000<>+16(SB)/4, $0x3f000000
+DATA float3f000000<>+20(SB)/4, $0x3f000000
+DATA float3f000000<>+24(SB)/4, $0x3f000000
+DATA float3f000000<>+28(SB)/4, $0x3f000000
+DATA float3f000000<>+32(SB)/4, $0x3f000000
+DATA float3f000000<>+36(SB)/4, $0x3f000000
+DATA float3f000000<>+40(SB)/4, $0x3f000000
+DATA float3f000000<>+44(SB)/4, $0x3f000000
+DATA float3f000000<>+48(SB)/4, $0x3f000000
+DATA float3f000000<>+52(SB)/4, $0x3f000000
+DATA float3f000000<>+56(SB)/4, $0x3f000000
+DATA float3f000000<>+60(SB)/4, $0x3f000000
+GLOBL float3f000000<>(SB), RODATA|NOPTR, $64
+
+DATA float3e2aaaab<>+0(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+4(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+8(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+12(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+16(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+20(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+24(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+28(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+32(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+36(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+40(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+44(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+48(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+52(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+56(SB)/4, $0x3e2aaaab
+DATA float3e2aaaab<>+60(SB)/4, $0x3e2aaaab
+GLOBL float3e2aaaab<>(SB), RODATA|NOPTR, $64
+
+DATA float00000000<>+0(SB)/4, $0x00000000
+DATA float00000000<>+4(SB)/4, $0x00000000
+DATA float00000000<>+8(SB)/4, $0x00000000
+DATA float00000000<>+12(SB)/4, $0x00000000
+DATA float00000000<>+16(SB)/4, $0x00000000
+DATA float00000000<>+20(SB)/4, $0x00000000
+DATA float00000000<>+24(SB)/4, $0x00000000
+DATA float00000000<>+28(SB)/4, $0x00000000
+DATA float00000000<>+32(SB)/4, $0x00000000
+DATA float00000000<>+36(SB)/4, $0x00000000
+DATA float00000000<>+40(SB)/4, $0x00000000
+DATA float00000000<>+44(SB)/4, $0x00000000
+DATA float00000000<>+48(SB)/4, $0x00000000
+DATA float00000000<>+52(SB)/4, $0x00000000
+DATA float00000000<>+56(SB)/4, $0x00000000
+DATA float00000000<>+60(SB)/4, $0x00000000
+GLOBL float00000000<>(SB), RODATA|NOPTR, $64
+
+DATA float3f800000<>+0(SB)/4, $0x3f800000
+DATA float3f800000<>+4(SB)/4, $0x3f800000
+DATA float3f800000<>+8(SB)/4, $0x3f800000
+DATA float3f800000<>+12(SB)/4, $0x3f800000
+DATA float3f800000<>+16(SB)/4, $0x3f800000
+DATA float3f800000<>+20(SB)/4, $0x3f800000
+DATA float3f800000<>+24(SB)/4, $0x3f800000
+DATA float3f800000<>+28(SB)/4, $0x3f800000
+DATA float3f800000<>+32(SB)/4, $0x3f800000
+DATA float3f800000<>+36(SB)/4, $0x3f800000
+DATA float3f800000<>+40(SB)/4, $0x3f800000
+DATA float3f800000<>+44(SB)/4, $0x3f800000
+DATA float3f800000<>+48(SB)/4, $0x3f800000
+DATA float3f800000<>+52(SB)/4, $0x3f800000
+DATA float3f800000<>+56(SB)/4, $0x3f800000
+DATA float3f800000<>+60(SB)/4, $0x3f800000
+GLOBL float3f800000<>(SB), RODATA|NOPTR, $64
+
+DATA float80000000<>+0(SB)/4, $0x80000000
+DATA float80000000<>+4(SB)/4, $0x80000000
+DATA float80000000<>+8(SB)/4, $0x80000000
+DATA float80000000<>+12(SB)/4, $0x80000000
+DATA float80000000<>+16(SB)/4, $0x80000000
+DATA float80000000<>+20(SB)/4, $0x80000000
+DATA float80000000<>+24(SB)/4, $0x80000000
+DATA float80000000<>+28(SB)/4, $0x80000000
+DATA float80000000<>+32(SB)/4, $0x80000000
+DATA float80000000<>+36(SB)/4, $0x80000000
+DATA float80000000<>+40(SB)/4, $0x80000000
+DATA float80000000<>+44(SB)/4, $0x80000000
+DATA float80000000<>+48(SB)/4, $0x80000000
+DATA float80000000<>+52(SB)/4, $0x80000000
+DATA float80000000<>+56(SB)/4, $0x80000000
+DATA float80000000<>+60(SB)/4, $0x80000000
+GLOBL float80000000<>(SB), RODATA|NOPTR, $64
 
 DATA floatc2d00000<>+0(SB)/4, $0xc2d00000
 DATA floatc2d00000<>+4(SB)/4, $0xc2d00000
@@ -3817,42 +4314,6 @@ DATA float3e2aaaaa<>+56(SB)/4, $0x3e2aaaaa
 DATA float3e2aaaaa<>+60(SB)/4, $0x3e2aaaaa
 GLOBL float3e2aaaaa<>(SB), RODATA|NOPTR, $64
 
-DATA float3f000000<>+0(SB)/4, $0x3f000000
-DATA float3f000000<>+4(SB)/4, $0x3f000000
-DATA float3f000000<>+8(SB)/4, $0x3f000000
-DATA float3f000000<>+12(SB)/4, $0x3f000000
-DATA float3f000000<>+16(SB)/4, $0x3f000000
-DATA float3f000000<>+20(SB)/4, $0x3f000000
-DATA float3f000000<>+24(SB)/4, $0x3f000000
-DATA float3f000000<>+28(SB)/4, $0x3f000000
-DATA float3f000000<>+32(SB)/4, $0x3f000000
-DATA float3f000000<>+36(SB)/4, $0x3f000000
-DATA float3f000000<>+40(SB)/4, $0x3f000000
-DATA float3f000000<>+44(SB)/4, $0x3f000000
-DATA float3f000000<>+48(SB)/4, $0x3f000000
-DATA float3f000000<>+52(SB)/4, $0x3f000000
-DATA float3f000000<>+56(SB)/4, $0x3f000000
-DATA float3f000000<>+60(SB)/4, $0x3f000000
-GLOBL float3f000000<>(SB), RODATA|NOPTR, $64
-
-DATA float3f800000<>+0(SB)/4, $0x3f800000
-DATA float3f800000<>+4(SB)/4, $0x3f800000
-DATA float3f800000<>+8(SB)/4, $0x3f800000
-DATA float3f800000<>+12(SB)/4, $0x3f800000
-DATA float3f800000<>+16(SB)/4, $0x3f800000
-DATA float3f800000<>+20(SB)/4, $0x3f800000
-DATA float3f800000<>+24(SB)/4, $0x3f800000
-DATA float3f800000<>+28(SB)/4, $0x3f800000
-DATA float3f800000<>+32(SB)/4, $0x3f800000
-DATA float3f800000<>+36(SB)/4, $0x3f800000
-DATA float3f800000<>+40(SB)/4, $0x3f800000
-DATA float3f800000<>+44(SB)/4, $0x3f800000
-DATA float3f800000<>+48(SB)/4, $0x3f800000
-DATA float3f800000<>+52(SB)/4, $0x3f800000
-DATA float3f800000<>+56(SB)/4, $0x3f800000
-DATA float3f800000<>+60(SB)/4, $0x3f800000
-GLOBL float3f800000<>(SB), RODATA|NOPTR, $64
-
 DATA float0000007f<>+0(SB)/4, $0x0000007f
 DATA float0000007f<>+4(SB)/4, $0x0000007f
 DATA float0000007f<>+8(SB)/4, $0x0000007f
@@ -3871,16 +4332,5981 @@ DATA float0000007f<>+56(SB)/4, $0x0000007f
 DATA float0000007f<>+60(SB)/4, $0x0000007f
 GLOBL float0000007f<>(SB), RODATA|NOPTR, $64
 
-// func sigmoidAVX2(dst *float32, src *float32, n int)
+// func depthwiseRowAVX2_3x1_8(p *byte)
 // Requires: AVX, AVX2, FMA3
-TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
+TEXT ·depthwiseRowAVX2_3x1_8(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Y0
+	VMOVUPS (DX)(CX*1), Y1
+	VMOVUPS (DX)(CX*1), Y2
+	VMOVUPS (DX)(CX*1), Y3
+	VMOVUPS (DX)(CX*1), Y4
+	VMOVUPS (DX)(CX*1), Y5
+	VMOVUPS (DX)(CX*1), Y6
+	VMOVUPS (DX)(CX*1), Y7
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Y8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y10
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y8, Y0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y9, Y0
+	VFMADD231PS Y11, Y8, Y1
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y10, Y0
+	VFMADD231PS Y11, Y9, Y1
+	VFMADD231PS Y11, Y8, Y2
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y10, Y1
+	VFMADD231PS Y11, Y9, Y2
+	VFMADD231PS Y11, Y8, Y3
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y10, Y2
+	VFMADD231PS Y11, Y9, Y3
+	VFMADD231PS Y11, Y8, Y4
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y10, Y3
+	VFMADD231PS Y11, Y9, Y4
+	VFMADD231PS Y11, Y8, Y5
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y10, Y4
+	VFMADD231PS Y11, Y9, Y5
+	VFMADD231PS Y11, Y8, Y6
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y10, Y5
+	VFMADD231PS Y11, Y9, Y6
+	VFMADD231PS Y11, Y8, Y7
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y10, Y6
+	VFMADD231PS Y8, Y9, Y7
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y10, Y7
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y0, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y0, Y8, Y8
+	VMOVUPS     Y8, Y0
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y1, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y1, Y8, Y8
+	VMOVUPS     Y8, Y1
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y2, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y2, Y8, Y8
+	VMOVUPS     Y8, Y2
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y3, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y3, Y8, Y8
+	VMOVUPS     Y8, Y3
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y4, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y4, Y8, Y8
+	VMOVUPS     Y8, Y4
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y5, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y5, Y8, Y8
+	VMOVUPS     Y8, Y5
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y6, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y6, Y8, Y8
+	VMOVUPS     Y8, Y6
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y7, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y7, Y8, Y8
+	VMOVUPS     Y8, Y7
+	JMP         store
+
+silu:
+	VXORPS       float80000000<>+0(SB), Y0, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y0, Y0
+	VMOVUPS      Y0, Y0
+	VXORPS       float80000000<>+0(SB), Y1, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y1, Y1
+	VMOVUPS      Y1, Y1
+	VXORPS       float80000000<>+0(SB), Y2, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y2, Y2
+	VMOVUPS      Y2, Y2
+	VXORPS       float80000000<>+0(SB), Y3, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y3, Y3
+	VMOVUPS      Y3, Y3
+	VXORPS       float80000000<>+0(SB), Y4, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y4, Y4
+	VMOVUPS      Y4, Y4
+	VXORPS       float80000000<>+0(SB), Y5, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y5, Y5
+	VMOVUPS      Y5, Y5
+	VXORPS       float80000000<>+0(SB), Y6, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y6, Y6
+	VMOVUPS      Y6, Y6
+	VXORPS       float80000000<>+0(SB), Y7, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y7, Y7
+	VMOVUPS      Y7, Y7
+	JMP          store
+
+clamp:
+	VBROADCASTSS 112(AX), Y8
+	VBROADCASTSS 116(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Y0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y6, (DX)
+	CMPQ    BX, $0x07
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y7, (DX)
+
+stored:
+	ADDQ $0x20, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX2_3x2_7(p *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·depthwiseRowAVX2_3x2_7(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Y0
+	VMOVUPS (DX)(CX*1), Y1
+	VMOVUPS (DX)(CX*1), Y2
+	VMOVUPS (DX)(CX*1), Y3
+	VMOVUPS (DX)(CX*1), Y4
+	VMOVUPS (DX)(CX*1), Y5
+	VMOVUPS (DX)(CX*1), Y6
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Y7
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y9
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y7, Y0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y8, Y0
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y9, Y0
+	VFMADD231PS Y10, Y7, Y1
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y8, Y1
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y9, Y1
+	VFMADD231PS Y10, Y7, Y2
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y8, Y2
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y9, Y2
+	VFMADD231PS Y10, Y7, Y3
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y8, Y3
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y9, Y3
+	VFMADD231PS Y10, Y7, Y4
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y8, Y4
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y9, Y4
+	VFMADD231PS Y10, Y7, Y5
+	CMPQ        R8, $0x0b
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y8, Y5
+	CMPQ        R8, $0x0c
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y9, Y5
+	VFMADD231PS Y10, Y7, Y6
+	CMPQ        R8, $0x0d
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y8, Y6
+	CMPQ        R8, $0x0e
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y9, Y6
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y0, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y0, Y7, Y7
+	VMOVUPS     Y7, Y0
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y1, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y1, Y7, Y7
+	VMOVUPS     Y7, Y1
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y2, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y2, Y7, Y7
+	VMOVUPS     Y7, Y2
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y3, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y3, Y7, Y7
+	VMOVUPS     Y7, Y3
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y4, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y4, Y7, Y7
+	VMOVUPS     Y7, Y4
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y5, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y5, Y7, Y7
+	VMOVUPS     Y7, Y5
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y6, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y6, Y7, Y7
+	VMOVUPS     Y7, Y6
+	JMP         store
+
+silu:
+	VXORPS       float80000000<>+0(SB), Y0, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y0, Y0
+	VMOVUPS      Y0, Y0
+	VXORPS       float80000000<>+0(SB), Y1, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y1, Y1
+	VMOVUPS      Y1, Y1
+	VXORPS       float80000000<>+0(SB), Y2, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y2, Y2
+	VMOVUPS      Y2, Y2
+	VXORPS       float80000000<>+0(SB), Y3, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y3, Y3
+	VMOVUPS      Y3, Y3
+	VXORPS       float80000000<>+0(SB), Y4, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y4, Y4
+	VMOVUPS      Y4, Y4
+	VXORPS       float80000000<>+0(SB), Y5, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y5, Y5
+	VMOVUPS      Y5, Y5
+	VXORPS       float80000000<>+0(SB), Y6, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y6, Y6
+	VMOVUPS      Y6, Y6
+	JMP          store
+
+clamp:
+	VBROADCASTSS 112(AX), Y7
+	VBROADCASTSS 116(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y7, Y5
+	VMINPS       Y5, Y8, Y5
+	VMAXPS       Y6, Y7, Y6
+	VMINPS       Y6, Y8, Y6
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Y0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y6, (DX)
+
+stored:
+	ADDQ $0x20, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX2_3x2_8(p *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·depthwiseRowAVX2_3x2_8(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Y0
+	VMOVUPS (DX)(CX*1), Y1
+	VMOVUPS (DX)(CX*1), Y2
+	VMOVUPS (DX)(CX*1), Y3
+	VMOVUPS (DX)(CX*1), Y4
+	VMOVUPS (DX)(CX*1), Y5
+	VMOVUPS (DX)(CX*1), Y6
+	VMOVUPS (DX)(CX*1), Y7
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Y8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y10
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y8, Y0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y9, Y0
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y10, Y0
+	VFMADD231PS Y11, Y8, Y1
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y9, Y1
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y10, Y1
+	VFMADD231PS Y11, Y8, Y2
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y9, Y2
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y10, Y2
+	VFMADD231PS Y11, Y8, Y3
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y9, Y3
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y10, Y3
+	VFMADD231PS Y11, Y8, Y4
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y9, Y4
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y10, Y4
+	VFMADD231PS Y11, Y8, Y5
+	CMPQ        R8, $0x0b
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y9, Y5
+	CMPQ        R8, $0x0c
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y10, Y5
+	VFMADD231PS Y11, Y8, Y6
+	CMPQ        R8, $0x0d
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y9, Y6
+	CMPQ        R8, $0x0e
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y10, Y6
+	VFMADD231PS Y11, Y8, Y7
+	CMPQ        R8, $0x0f
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y9, Y7
+	CMPQ        R8, $0x10
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y10, Y7
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y0, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y0, Y8, Y8
+	VMOVUPS     Y8, Y0
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y1, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y1, Y8, Y8
+	VMOVUPS     Y8, Y1
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y2, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y2, Y8, Y8
+	VMOVUPS     Y8, Y2
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y3, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y3, Y8, Y8
+	VMOVUPS     Y8, Y3
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y4, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y4, Y8, Y8
+	VMOVUPS     Y8, Y4
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y5, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y5, Y8, Y8
+	VMOVUPS     Y8, Y5
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y6, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y6, Y8, Y8
+	VMOVUPS     Y8, Y6
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y7, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y7, Y8, Y8
+	VMOVUPS     Y8, Y7
+	JMP         store
+
+silu:
+	VXORPS       float80000000<>+0(SB), Y0, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y0, Y0
+	VMOVUPS      Y0, Y0
+	VXORPS       float80000000<>+0(SB), Y1, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y1, Y1
+	VMOVUPS      Y1, Y1
+	VXORPS       float80000000<>+0(SB), Y2, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y2, Y2
+	VMOVUPS      Y2, Y2
+	VXORPS       float80000000<>+0(SB), Y3, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y3, Y3
+	VMOVUPS      Y3, Y3
+	VXORPS       float80000000<>+0(SB), Y4, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y4, Y4
+	VMOVUPS      Y4, Y4
+	VXORPS       float80000000<>+0(SB), Y5, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y5, Y5
+	VMOVUPS      Y5, Y5
+	VXORPS       float80000000<>+0(SB), Y6, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y6, Y6
+	VMOVUPS      Y6, Y6
+	VXORPS       float80000000<>+0(SB), Y7, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y7, Y7
+	VMOVUPS      Y7, Y7
+	JMP          store
+
+clamp:
+	VBROADCASTSS 112(AX), Y8
+	VBROADCASTSS 116(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Y0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y6, (DX)
+	CMPQ    BX, $0x07
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y7, (DX)
+
+stored:
+	ADDQ $0x20, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX2_5x1_7(p *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·depthwiseRowAVX2_5x1_7(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Y0
+	VMOVUPS (DX)(CX*1), Y1
+	VMOVUPS (DX)(CX*1), Y2
+	VMOVUPS (DX)(CX*1), Y3
+	VMOVUPS (DX)(CX*1), Y4
+	VMOVUPS (DX)(CX*1), Y5
+	VMOVUPS (DX)(CX*1), Y6
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Y7
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y10
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y11
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	CMPQ        DI, $0x03
+	JE          column3
+	CMPQ        DI, $0x04
+	JE          column4
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y7, Y0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y8, Y0
+	VFMADD231PS Y12, Y7, Y1
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y9, Y0
+	VFMADD231PS Y12, Y8, Y1
+	VFMADD231PS Y12, Y7, Y2
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+
+column3:
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y10, Y0
+	VFMADD231PS Y12, Y9, Y1
+	VFMADD231PS Y12, Y8, Y2
+	VFMADD231PS Y12, Y7, Y3
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+
+column4:
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y11, Y0
+	VFMADD231PS Y12, Y10, Y1
+	VFMADD231PS Y12, Y9, Y2
+	VFMADD231PS Y12, Y8, Y3
+	VFMADD231PS Y12, Y7, Y4
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y11, Y1
+	VFMADD231PS Y12, Y10, Y2
+	VFMADD231PS Y12, Y9, Y3
+	VFMADD231PS Y12, Y8, Y4
+	VFMADD231PS Y12, Y7, Y5
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y11, Y2
+	VFMADD231PS Y12, Y10, Y3
+	VFMADD231PS Y12, Y9, Y4
+	VFMADD231PS Y12, Y8, Y5
+	VFMADD231PS Y12, Y7, Y6
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y11, Y3
+	VFMADD231PS Y7, Y10, Y4
+	VFMADD231PS Y7, Y9, Y5
+	VFMADD231PS Y7, Y8, Y6
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y11, Y4
+	VFMADD231PS Y7, Y10, Y5
+	VFMADD231PS Y7, Y9, Y6
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y11, Y5
+	VFMADD231PS Y7, Y10, Y6
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y11, Y6
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y0, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y0, Y7, Y7
+	VMOVUPS     Y7, Y0
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y1, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y1, Y7, Y7
+	VMOVUPS     Y7, Y1
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y2, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y2, Y7, Y7
+	VMOVUPS     Y7, Y2
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y3, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y3, Y7, Y7
+	VMOVUPS     Y7, Y3
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y4, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y4, Y7, Y7
+	VMOVUPS     Y7, Y4
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y5, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y5, Y7, Y7
+	VMOVUPS     Y7, Y5
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y6, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y6, Y7, Y7
+	VMOVUPS     Y7, Y6
+	JMP         store
+
+silu:
+	VXORPS       float80000000<>+0(SB), Y0, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y0, Y0
+	VMOVUPS      Y0, Y0
+	VXORPS       float80000000<>+0(SB), Y1, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y1, Y1
+	VMOVUPS      Y1, Y1
+	VXORPS       float80000000<>+0(SB), Y2, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y2, Y2
+	VMOVUPS      Y2, Y2
+	VXORPS       float80000000<>+0(SB), Y3, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y3, Y3
+	VMOVUPS      Y3, Y3
+	VXORPS       float80000000<>+0(SB), Y4, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y4, Y4
+	VMOVUPS      Y4, Y4
+	VXORPS       float80000000<>+0(SB), Y5, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y5, Y5
+	VMOVUPS      Y5, Y5
+	VXORPS       float80000000<>+0(SB), Y6, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y6, Y6
+	VMOVUPS      Y6, Y6
+	JMP          store
+
+clamp:
+	VBROADCASTSS 112(AX), Y7
+	VBROADCASTSS 116(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y7, Y5
+	VMINPS       Y5, Y8, Y5
+	VMAXPS       Y6, Y7, Y6
+	VMINPS       Y6, Y8, Y6
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Y0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y6, (DX)
+
+stored:
+	ADDQ $0x20, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX2_5x1_8(p *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·depthwiseRowAVX2_5x1_8(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Y0
+	VMOVUPS (DX)(CX*1), Y1
+	VMOVUPS (DX)(CX*1), Y2
+	VMOVUPS (DX)(CX*1), Y3
+	VMOVUPS (DX)(CX*1), Y4
+	VMOVUPS (DX)(CX*1), Y5
+	VMOVUPS (DX)(CX*1), Y6
+	VMOVUPS (DX)(CX*1), Y7
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Y8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y10
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y11
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y12
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	CMPQ        DI, $0x03
+	JE          column3
+	CMPQ        DI, $0x04
+	JE          column4
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y8, Y0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y9, Y0
+	VFMADD231PS Y13, Y8, Y1
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y10, Y0
+	VFMADD231PS Y13, Y9, Y1
+	VFMADD231PS Y13, Y8, Y2
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+
+column3:
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y11, Y0
+	VFMADD231PS Y13, Y10, Y1
+	VFMADD231PS Y13, Y9, Y2
+	VFMADD231PS Y13, Y8, Y3
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+
+column4:
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y12, Y0
+	VFMADD231PS Y13, Y11, Y1
+	VFMADD231PS Y13, Y10, Y2
+	VFMADD231PS Y13, Y9, Y3
+	VFMADD231PS Y13, Y8, Y4
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y12, Y1
+	VFMADD231PS Y13, Y11, Y2
+	VFMADD231PS Y13, Y10, Y3
+	VFMADD231PS Y13, Y9, Y4
+	VFMADD231PS Y13, Y8, Y5
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y12, Y2
+	VFMADD231PS Y13, Y11, Y3
+	VFMADD231PS Y13, Y10, Y4
+	VFMADD231PS Y13, Y9, Y5
+	VFMADD231PS Y13, Y8, Y6
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y12, Y3
+	VFMADD231PS Y13, Y11, Y4
+	VFMADD231PS Y13, Y10, Y5
+	VFMADD231PS Y13, Y9, Y6
+	VFMADD231PS Y13, Y8, Y7
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y12, Y4
+	VFMADD231PS Y8, Y11, Y5
+	VFMADD231PS Y8, Y10, Y6
+	VFMADD231PS Y8, Y9, Y7
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y12, Y5
+	VFMADD231PS Y8, Y11, Y6
+	VFMADD231PS Y8, Y10, Y7
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y12, Y6
+	VFMADD231PS Y8, Y11, Y7
+	CMPQ        R8, $0x0b
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y12, Y7
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y0, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y0, Y8, Y8
+	VMOVUPS     Y8, Y0
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y1, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y1, Y8, Y8
+	VMOVUPS     Y8, Y1
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y2, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y2, Y8, Y8
+	VMOVUPS     Y8, Y2
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y3, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y3, Y8, Y8
+	VMOVUPS     Y8, Y3
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y4, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y4, Y8, Y8
+	VMOVUPS     Y8, Y4
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y5, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y5, Y8, Y8
+	VMOVUPS     Y8, Y5
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y6, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y6, Y8, Y8
+	VMOVUPS     Y8, Y6
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y7, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y7, Y8, Y8
+	VMOVUPS     Y8, Y7
+	JMP         store
+
+silu:
+	VXORPS       float80000000<>+0(SB), Y0, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y0, Y0
+	VMOVUPS      Y0, Y0
+	VXORPS       float80000000<>+0(SB), Y1, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y1, Y1
+	VMOVUPS      Y1, Y1
+	VXORPS       float80000000<>+0(SB), Y2, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y2, Y2
+	VMOVUPS      Y2, Y2
+	VXORPS       float80000000<>+0(SB), Y3, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y3, Y3
+	VMOVUPS      Y3, Y3
+	VXORPS       float80000000<>+0(SB), Y4, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y4, Y4
+	VMOVUPS      Y4, Y4
+	VXORPS       float80000000<>+0(SB), Y5, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y5, Y5
+	VMOVUPS      Y5, Y5
+	VXORPS       float80000000<>+0(SB), Y6, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y6, Y6
+	VMOVUPS      Y6, Y6
+	VXORPS       float80000000<>+0(SB), Y7, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y7, Y7
+	VMOVUPS      Y7, Y7
+	JMP          store
+
+clamp:
+	VBROADCASTSS 112(AX), Y8
+	VBROADCASTSS 116(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Y0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y6, (DX)
+	CMPQ    BX, $0x07
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y7, (DX)
+
+stored:
+	ADDQ $0x20, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX2_5x2_7(p *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·depthwiseRowAVX2_5x2_7(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Y0
+	VMOVUPS (DX)(CX*1), Y1
+	VMOVUPS (DX)(CX*1), Y2
+	VMOVUPS (DX)(CX*1), Y3
+	VMOVUPS (DX)(CX*1), Y4
+	VMOVUPS (DX)(CX*1), Y5
+	VMOVUPS (DX)(CX*1), Y6
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Y7
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y10
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y11
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	CMPQ        DI, $0x03
+	JE          column3
+	CMPQ        DI, $0x04
+	JE          column4
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y7, Y0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y8, Y0
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y9, Y0
+	VFMADD231PS Y12, Y7, Y1
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+
+column3:
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y10, Y0
+	VFMADD231PS Y12, Y8, Y1
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+
+column4:
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y11, Y0
+	VFMADD231PS Y12, Y9, Y1
+	VFMADD231PS Y12, Y7, Y2
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y10, Y1
+	VFMADD231PS Y12, Y8, Y2
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y11, Y1
+	VFMADD231PS Y12, Y9, Y2
+	VFMADD231PS Y12, Y7, Y3
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y10, Y2
+	VFMADD231PS Y12, Y8, Y3
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y11, Y2
+	VFMADD231PS Y12, Y9, Y3
+	VFMADD231PS Y12, Y7, Y4
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y10, Y3
+	VFMADD231PS Y12, Y8, Y4
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y11, Y3
+	VFMADD231PS Y12, Y9, Y4
+	VFMADD231PS Y12, Y7, Y5
+	CMPQ        R8, $0x0b
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y10, Y4
+	VFMADD231PS Y12, Y8, Y5
+	CMPQ        R8, $0x0c
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y12
+	VFMADD231PS Y12, Y11, Y4
+	VFMADD231PS Y12, Y9, Y5
+	VFMADD231PS Y12, Y7, Y6
+	CMPQ        R8, $0x0d
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y10, Y5
+	VFMADD231PS Y7, Y8, Y6
+	CMPQ        R8, $0x0e
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y11, Y5
+	VFMADD231PS Y7, Y9, Y6
+	CMPQ        R8, $0x0f
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y10, Y6
+	CMPQ        R8, $0x10
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y11, Y6
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y0, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y0, Y7, Y7
+	VMOVUPS     Y7, Y0
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y1, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y1, Y7, Y7
+	VMOVUPS     Y7, Y1
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y2, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y2, Y7, Y7
+	VMOVUPS     Y7, Y2
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y3, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y3, Y7, Y7
+	VMOVUPS     Y7, Y3
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y4, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y4, Y7, Y7
+	VMOVUPS     Y7, Y4
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y5, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y5, Y7, Y7
+	VMOVUPS     Y7, Y5
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y6, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y6, Y7, Y7
+	VMOVUPS     Y7, Y6
+	JMP         store
+
+silu:
+	VXORPS       float80000000<>+0(SB), Y0, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y0, Y0
+	VMOVUPS      Y0, Y0
+	VXORPS       float80000000<>+0(SB), Y1, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y1, Y1
+	VMOVUPS      Y1, Y1
+	VXORPS       float80000000<>+0(SB), Y2, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y2, Y2
+	VMOVUPS      Y2, Y2
+	VXORPS       float80000000<>+0(SB), Y3, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y3, Y3
+	VMOVUPS      Y3, Y3
+	VXORPS       float80000000<>+0(SB), Y4, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y4, Y4
+	VMOVUPS      Y4, Y4
+	VXORPS       float80000000<>+0(SB), Y5, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y5, Y5
+	VMOVUPS      Y5, Y5
+	VXORPS       float80000000<>+0(SB), Y6, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y6, Y6
+	VMOVUPS      Y6, Y6
+	JMP          store
+
+clamp:
+	VBROADCASTSS 112(AX), Y7
+	VBROADCASTSS 116(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y7, Y5
+	VMINPS       Y5, Y8, Y5
+	VMAXPS       Y6, Y7, Y6
+	VMINPS       Y6, Y8, Y6
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Y0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y6, (DX)
+
+stored:
+	ADDQ $0x20, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX2_5x2_8(p *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·depthwiseRowAVX2_5x2_8(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Y0
+	VMOVUPS (DX)(CX*1), Y1
+	VMOVUPS (DX)(CX*1), Y2
+	VMOVUPS (DX)(CX*1), Y3
+	VMOVUPS (DX)(CX*1), Y4
+	VMOVUPS (DX)(CX*1), Y5
+	VMOVUPS (DX)(CX*1), Y6
+	VMOVUPS (DX)(CX*1), Y7
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Y8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y10
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y11
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y12
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	CMPQ        DI, $0x03
+	JE          column3
+	CMPQ        DI, $0x04
+	JE          column4
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y8, Y0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y9, Y0
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y10, Y0
+	VFMADD231PS Y13, Y8, Y1
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+
+column3:
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y11, Y0
+	VFMADD231PS Y13, Y9, Y1
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+
+column4:
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y12, Y0
+	VFMADD231PS Y13, Y10, Y1
+	VFMADD231PS Y13, Y8, Y2
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y11, Y1
+	VFMADD231PS Y13, Y9, Y2
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y12, Y1
+	VFMADD231PS Y13, Y10, Y2
+	VFMADD231PS Y13, Y8, Y3
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y11, Y2
+	VFMADD231PS Y13, Y9, Y3
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y12, Y2
+	VFMADD231PS Y13, Y10, Y3
+	VFMADD231PS Y13, Y8, Y4
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y11, Y3
+	VFMADD231PS Y13, Y9, Y4
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y12, Y3
+	VFMADD231PS Y13, Y10, Y4
+	VFMADD231PS Y13, Y8, Y5
+	CMPQ        R8, $0x0b
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y11, Y4
+	VFMADD231PS Y13, Y9, Y5
+	CMPQ        R8, $0x0c
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y12, Y4
+	VFMADD231PS Y13, Y10, Y5
+	VFMADD231PS Y13, Y8, Y6
+	CMPQ        R8, $0x0d
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y11, Y5
+	VFMADD231PS Y13, Y9, Y6
+	CMPQ        R8, $0x0e
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y13
+	VFMADD231PS Y13, Y12, Y5
+	VFMADD231PS Y13, Y10, Y6
+	VFMADD231PS Y13, Y8, Y7
+	CMPQ        R8, $0x0f
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y11, Y6
+	VFMADD231PS Y8, Y9, Y7
+	CMPQ        R8, $0x10
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y12, Y6
+	VFMADD231PS Y8, Y10, Y7
+	CMPQ        R8, $0x11
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y11, Y7
+	CMPQ        R8, $0x12
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y12, Y7
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y0, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y0, Y8, Y8
+	VMOVUPS     Y8, Y0
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y1, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y1, Y8, Y8
+	VMOVUPS     Y8, Y1
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y2, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y2, Y8, Y8
+	VMOVUPS     Y8, Y2
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y3, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y3, Y8, Y8
+	VMOVUPS     Y8, Y3
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y4, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y4, Y8, Y8
+	VMOVUPS     Y8, Y4
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y5, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y5, Y8, Y8
+	VMOVUPS     Y8, Y5
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y6, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y6, Y8, Y8
+	VMOVUPS     Y8, Y6
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y7, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y7, Y8, Y8
+	VMOVUPS     Y8, Y7
+	JMP         store
+
+silu:
+	VXORPS       float80000000<>+0(SB), Y0, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y0, Y0
+	VMOVUPS      Y0, Y0
+	VXORPS       float80000000<>+0(SB), Y1, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y1, Y1
+	VMOVUPS      Y1, Y1
+	VXORPS       float80000000<>+0(SB), Y2, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y2, Y2
+	VMOVUPS      Y2, Y2
+	VXORPS       float80000000<>+0(SB), Y3, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y3, Y3
+	VMOVUPS      Y3, Y3
+	VXORPS       float80000000<>+0(SB), Y4, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y4, Y4
+	VMOVUPS      Y4, Y4
+	VXORPS       float80000000<>+0(SB), Y5, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y5, Y5
+	VMOVUPS      Y5, Y5
+	VXORPS       float80000000<>+0(SB), Y6, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y6, Y6
+	VMOVUPS      Y6, Y6
+	VXORPS       float80000000<>+0(SB), Y7, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y7, Y7
+	VMOVUPS      Y7, Y7
+	JMP          store
+
+clamp:
+	VBROADCASTSS 112(AX), Y8
+	VBROADCASTSS 116(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Y0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y6, (DX)
+	CMPQ    BX, $0x07
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y7, (DX)
+
+stored:
+	ADDQ $0x20, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX2_7x1_7(p *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·depthwiseRowAVX2_7x1_7(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Y0
+	VMOVUPS (DX)(CX*1), Y1
+	VMOVUPS (DX)(CX*1), Y2
+	VMOVUPS (DX)(CX*1), Y3
+	VMOVUPS (DX)(CX*1), Y4
+	VMOVUPS (DX)(CX*1), Y5
+	VMOVUPS (DX)(CX*1), Y6
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Y7
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y10
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y11
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y12
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y13
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	CMPQ        DI, $0x03
+	JE          column3
+	CMPQ        DI, $0x04
+	JE          column4
+	CMPQ        DI, $0x05
+	JE          column5
+	CMPQ        DI, $0x06
+	JE          column6
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y7, Y0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y8, Y0
+	VFMADD231PS Y14, Y7, Y1
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y9, Y0
+	VFMADD231PS Y14, Y8, Y1
+	VFMADD231PS Y14, Y7, Y2
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+
+column3:
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y10, Y0
+	VFMADD231PS Y14, Y9, Y1
+	VFMADD231PS Y14, Y8, Y2
+	VFMADD231PS Y14, Y7, Y3
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+
+column4:
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y11, Y0
+	VFMADD231PS Y14, Y10, Y1
+	VFMADD231PS Y14, Y9, Y2
+	VFMADD231PS Y14, Y8, Y3
+	VFMADD231PS Y14, Y7, Y4
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+
+column5:
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y12, Y0
+	VFMADD231PS Y14, Y11, Y1
+	VFMADD231PS Y14, Y10, Y2
+	VFMADD231PS Y14, Y9, Y3
+	VFMADD231PS Y14, Y8, Y4
+	VFMADD231PS Y14, Y7, Y5
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+
+column6:
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y13, Y0
+	VFMADD231PS Y14, Y12, Y1
+	VFMADD231PS Y14, Y11, Y2
+	VFMADD231PS Y14, Y10, Y3
+	VFMADD231PS Y14, Y9, Y4
+	VFMADD231PS Y14, Y8, Y5
+	VFMADD231PS Y14, Y7, Y6
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y13, Y1
+	VFMADD231PS Y7, Y12, Y2
+	VFMADD231PS Y7, Y11, Y3
+	VFMADD231PS Y7, Y10, Y4
+	VFMADD231PS Y7, Y9, Y5
+	VFMADD231PS Y7, Y8, Y6
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y13, Y2
+	VFMADD231PS Y7, Y12, Y3
+	VFMADD231PS Y7, Y11, Y4
+	VFMADD231PS Y7, Y10, Y5
+	VFMADD231PS Y7, Y9, Y6
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y13, Y3
+	VFMADD231PS Y7, Y12, Y4
+	VFMADD231PS Y7, Y11, Y5
+	VFMADD231PS Y7, Y10, Y6
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y13, Y4
+	VFMADD231PS Y7, Y12, Y5
+	VFMADD231PS Y7, Y11, Y6
+	CMPQ        R8, $0x0b
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y13, Y5
+	VFMADD231PS Y7, Y12, Y6
+	CMPQ        R8, $0x0c
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y13, Y6
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y0, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y0, Y7, Y7
+	VMOVUPS     Y7, Y0
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y1, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y1, Y7, Y7
+	VMOVUPS     Y7, Y1
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y2, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y2, Y7, Y7
+	VMOVUPS     Y7, Y2
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y3, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y3, Y7, Y7
+	VMOVUPS     Y7, Y3
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y4, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y4, Y7, Y7
+	VMOVUPS     Y7, Y4
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y5, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y5, Y7, Y7
+	VMOVUPS     Y7, Y5
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y6, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y6, Y7, Y7
+	VMOVUPS     Y7, Y6
+	JMP         store
+
+silu:
+	VXORPS       float80000000<>+0(SB), Y0, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y0, Y0
+	VMOVUPS      Y0, Y0
+	VXORPS       float80000000<>+0(SB), Y1, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y1, Y1
+	VMOVUPS      Y1, Y1
+	VXORPS       float80000000<>+0(SB), Y2, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y2, Y2
+	VMOVUPS      Y2, Y2
+	VXORPS       float80000000<>+0(SB), Y3, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y3, Y3
+	VMOVUPS      Y3, Y3
+	VXORPS       float80000000<>+0(SB), Y4, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y4, Y4
+	VMOVUPS      Y4, Y4
+	VXORPS       float80000000<>+0(SB), Y5, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y5, Y5
+	VMOVUPS      Y5, Y5
+	VXORPS       float80000000<>+0(SB), Y6, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y6, Y6
+	VMOVUPS      Y6, Y6
+	JMP          store
+
+clamp:
+	VBROADCASTSS 112(AX), Y7
+	VBROADCASTSS 116(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y7, Y5
+	VMINPS       Y5, Y8, Y5
+	VMAXPS       Y6, Y7, Y6
+	VMINPS       Y6, Y8, Y6
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Y0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y6, (DX)
+
+stored:
+	ADDQ $0x20, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX2_7x1_8(p *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·depthwiseRowAVX2_7x1_8(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Y0
+	VMOVUPS (DX)(CX*1), Y1
+	VMOVUPS (DX)(CX*1), Y2
+	VMOVUPS (DX)(CX*1), Y3
+	VMOVUPS (DX)(CX*1), Y4
+	VMOVUPS (DX)(CX*1), Y5
+	VMOVUPS (DX)(CX*1), Y6
+	VMOVUPS (DX)(CX*1), Y7
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Y8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y10
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y11
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y12
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y13
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y14
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	CMPQ        DI, $0x03
+	JE          column3
+	CMPQ        DI, $0x04
+	JE          column4
+	CMPQ        DI, $0x05
+	JE          column5
+	CMPQ        DI, $0x06
+	JE          column6
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y8, Y0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y9, Y0
+	VFMADD231PS Y15, Y8, Y1
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y10, Y0
+	VFMADD231PS Y15, Y9, Y1
+	VFMADD231PS Y15, Y8, Y2
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+
+column3:
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y11, Y0
+	VFMADD231PS Y15, Y10, Y1
+	VFMADD231PS Y15, Y9, Y2
+	VFMADD231PS Y15, Y8, Y3
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+
+column4:
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y12, Y0
+	VFMADD231PS Y15, Y11, Y1
+	VFMADD231PS Y15, Y10, Y2
+	VFMADD231PS Y15, Y9, Y3
+	VFMADD231PS Y15, Y8, Y4
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+
+column5:
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y13, Y0
+	VFMADD231PS Y15, Y12, Y1
+	VFMADD231PS Y15, Y11, Y2
+	VFMADD231PS Y15, Y10, Y3
+	VFMADD231PS Y15, Y9, Y4
+	VFMADD231PS Y15, Y8, Y5
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+
+column6:
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y14, Y0
+	VFMADD231PS Y15, Y13, Y1
+	VFMADD231PS Y15, Y12, Y2
+	VFMADD231PS Y15, Y11, Y3
+	VFMADD231PS Y15, Y10, Y4
+	VFMADD231PS Y15, Y9, Y5
+	VFMADD231PS Y15, Y8, Y6
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y14, Y1
+	VFMADD231PS Y15, Y13, Y2
+	VFMADD231PS Y15, Y12, Y3
+	VFMADD231PS Y15, Y11, Y4
+	VFMADD231PS Y15, Y10, Y5
+	VFMADD231PS Y15, Y9, Y6
+	VFMADD231PS Y15, Y8, Y7
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y14, Y2
+	VFMADD231PS Y8, Y13, Y3
+	VFMADD231PS Y8, Y12, Y4
+	VFMADD231PS Y8, Y11, Y5
+	VFMADD231PS Y8, Y10, Y6
+	VFMADD231PS Y8, Y9, Y7
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y14, Y3
+	VFMADD231PS Y8, Y13, Y4
+	VFMADD231PS Y8, Y12, Y5
+	VFMADD231PS Y8, Y11, Y6
+	VFMADD231PS Y8, Y10, Y7
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y14, Y4
+	VFMADD231PS Y8, Y13, Y5
+	VFMADD231PS Y8, Y12, Y6
+	VFMADD231PS Y8, Y11, Y7
+	CMPQ        R8, $0x0b
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y14, Y5
+	VFMADD231PS Y8, Y13, Y6
+	VFMADD231PS Y8, Y12, Y7
+	CMPQ        R8, $0x0c
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y14, Y6
+	VFMADD231PS Y8, Y13, Y7
+	CMPQ        R8, $0x0d
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y14, Y7
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y0, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y0, Y8, Y8
+	VMOVUPS     Y8, Y0
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y1, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y1, Y8, Y8
+	VMOVUPS     Y8, Y1
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y2, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y2, Y8, Y8
+	VMOVUPS     Y8, Y2
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y3, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y3, Y8, Y8
+	VMOVUPS     Y8, Y3
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y4, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y4, Y8, Y8
+	VMOVUPS     Y8, Y4
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y5, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y5, Y8, Y8
+	VMOVUPS     Y8, Y5
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y6, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y6, Y8, Y8
+	VMOVUPS     Y8, Y6
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y7, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y7, Y8, Y8
+	VMOVUPS     Y8, Y7
+	JMP         store
+
+silu:
+	VXORPS       float80000000<>+0(SB), Y0, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y0, Y0
+	VMOVUPS      Y0, Y0
+	VXORPS       float80000000<>+0(SB), Y1, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y1, Y1
+	VMOVUPS      Y1, Y1
+	VXORPS       float80000000<>+0(SB), Y2, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y2, Y2
+	VMOVUPS      Y2, Y2
+	VXORPS       float80000000<>+0(SB), Y3, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y3, Y3
+	VMOVUPS      Y3, Y3
+	VXORPS       float80000000<>+0(SB), Y4, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y4, Y4
+	VMOVUPS      Y4, Y4
+	VXORPS       float80000000<>+0(SB), Y5, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y5, Y5
+	VMOVUPS      Y5, Y5
+	VXORPS       float80000000<>+0(SB), Y6, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y6, Y6
+	VMOVUPS      Y6, Y6
+	VXORPS       float80000000<>+0(SB), Y7, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y7, Y7
+	VMOVUPS      Y7, Y7
+	JMP          store
+
+clamp:
+	VBROADCASTSS 112(AX), Y8
+	VBROADCASTSS 116(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Y0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y6, (DX)
+	CMPQ    BX, $0x07
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y7, (DX)
+
+stored:
+	ADDQ $0x20, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX2_7x2_7(p *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·depthwiseRowAVX2_7x2_7(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Y0
+	VMOVUPS (DX)(CX*1), Y1
+	VMOVUPS (DX)(CX*1), Y2
+	VMOVUPS (DX)(CX*1), Y3
+	VMOVUPS (DX)(CX*1), Y4
+	VMOVUPS (DX)(CX*1), Y5
+	VMOVUPS (DX)(CX*1), Y6
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Y7
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y10
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y11
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y12
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y13
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	CMPQ        DI, $0x03
+	JE          column3
+	CMPQ        DI, $0x04
+	JE          column4
+	CMPQ        DI, $0x05
+	JE          column5
+	CMPQ        DI, $0x06
+	JE          column6
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y7, Y0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y8, Y0
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y9, Y0
+	VFMADD231PS Y14, Y7, Y1
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+
+column3:
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y10, Y0
+	VFMADD231PS Y14, Y8, Y1
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+
+column4:
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y11, Y0
+	VFMADD231PS Y14, Y9, Y1
+	VFMADD231PS Y14, Y7, Y2
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+
+column5:
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y12, Y0
+	VFMADD231PS Y14, Y10, Y1
+	VFMADD231PS Y14, Y8, Y2
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+
+column6:
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y13, Y0
+	VFMADD231PS Y14, Y11, Y1
+	VFMADD231PS Y14, Y9, Y2
+	VFMADD231PS Y14, Y7, Y3
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y12, Y1
+	VFMADD231PS Y14, Y10, Y2
+	VFMADD231PS Y14, Y8, Y3
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y13, Y1
+	VFMADD231PS Y14, Y11, Y2
+	VFMADD231PS Y14, Y9, Y3
+	VFMADD231PS Y14, Y7, Y4
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y12, Y2
+	VFMADD231PS Y14, Y10, Y3
+	VFMADD231PS Y14, Y8, Y4
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y13, Y2
+	VFMADD231PS Y14, Y11, Y3
+	VFMADD231PS Y14, Y9, Y4
+	VFMADD231PS Y14, Y7, Y5
+	CMPQ        R8, $0x0b
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y12, Y3
+	VFMADD231PS Y14, Y10, Y4
+	VFMADD231PS Y14, Y8, Y5
+	CMPQ        R8, $0x0c
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y14
+	VFMADD231PS Y14, Y13, Y3
+	VFMADD231PS Y14, Y11, Y4
+	VFMADD231PS Y14, Y9, Y5
+	VFMADD231PS Y14, Y7, Y6
+	CMPQ        R8, $0x0d
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y12, Y4
+	VFMADD231PS Y7, Y10, Y5
+	VFMADD231PS Y7, Y8, Y6
+	CMPQ        R8, $0x0e
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y13, Y4
+	VFMADD231PS Y7, Y11, Y5
+	VFMADD231PS Y7, Y9, Y6
+	CMPQ        R8, $0x0f
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y12, Y5
+	VFMADD231PS Y7, Y10, Y6
+	CMPQ        R8, $0x10
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y13, Y5
+	VFMADD231PS Y7, Y11, Y6
+	CMPQ        R8, $0x11
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y12, Y6
+	CMPQ        R8, $0x12
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y7
+	VFMADD231PS Y7, Y13, Y6
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y0, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y0, Y7, Y7
+	VMOVUPS     Y7, Y0
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y1, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y1, Y7, Y7
+	VMOVUPS     Y7, Y1
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y2, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y2, Y7, Y7
+	VMOVUPS     Y7, Y2
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y3, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y3, Y7, Y7
+	VMOVUPS     Y7, Y3
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y4, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y4, Y7, Y7
+	VMOVUPS     Y7, Y4
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y5, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y5, Y7, Y7
+	VMOVUPS     Y7, Y5
+	VMOVUPS     float3f000000<>+0(SB), Y7
+	VFMADD231PS float3e2aaaab<>+0(SB), Y6, Y7
+	VMOVUPS     float00000000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float3f800000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VMULPS      Y6, Y7, Y7
+	VMOVUPS     Y7, Y6
+	JMP         store
+
+silu:
+	VXORPS       float80000000<>+0(SB), Y0, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y0, Y0
+	VMOVUPS      Y0, Y0
+	VXORPS       float80000000<>+0(SB), Y1, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y1, Y1
+	VMOVUPS      Y1, Y1
+	VXORPS       float80000000<>+0(SB), Y2, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y2, Y2
+	VMOVUPS      Y2, Y2
+	VXORPS       float80000000<>+0(SB), Y3, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y3, Y3
+	VMOVUPS      Y3, Y3
+	VXORPS       float80000000<>+0(SB), Y4, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y4, Y4
+	VMOVUPS      Y4, Y4
+	VXORPS       float80000000<>+0(SB), Y5, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y5, Y5
+	VMOVUPS      Y5, Y5
+	VXORPS       float80000000<>+0(SB), Y6, Y7
+	VMOVUPS      floatc2d00000<>+0(SB), Y8
+	VMAXPS       Y7, Y8, Y8
+	VMOVUPS      float42b20000<>+0(SB), Y7
+	VMINPS       Y8, Y7, Y7
+	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
+	VROUNDPS     $0x08, Y8, Y8
+	VMOVUPS      Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
+	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
+	VMOVUPS      float39506967<>+0(SB), Y9
+	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
+	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
+	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
+	VMULPS       Y7, Y7, Y10
+	VFMADD213PS  Y7, Y10, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VCVTPS2DQ    Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPADDD       float0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y9, Y9
+	VADDPS       float3f800000<>+0(SB), Y9, Y9
+	VDIVPS       Y9, Y6, Y6
+	VMOVUPS      Y6, Y6
+	JMP          store
+
+clamp:
+	VBROADCASTSS 112(AX), Y7
+	VBROADCASTSS 116(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y7, Y5
+	VMINPS       Y5, Y8, Y5
+	VMAXPS       Y6, Y7, Y6
+	VMINPS       Y6, Y8, Y6
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Y0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y6, (DX)
+
+stored:
+	ADDQ $0x20, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX2_7x2_8(p *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·depthwiseRowAVX2_7x2_8(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Y0
+	VMOVUPS (DX)(CX*1), Y1
+	VMOVUPS (DX)(CX*1), Y2
+	VMOVUPS (DX)(CX*1), Y3
+	VMOVUPS (DX)(CX*1), Y4
+	VMOVUPS (DX)(CX*1), Y5
+	VMOVUPS (DX)(CX*1), Y6
+	VMOVUPS (DX)(CX*1), Y7
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Y8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y10
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y11
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y12
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y13
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Y14
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	CMPQ        DI, $0x03
+	JE          column3
+	CMPQ        DI, $0x04
+	JE          column4
+	CMPQ        DI, $0x05
+	JE          column5
+	CMPQ        DI, $0x06
+	JE          column6
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y8, Y0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y9, Y0
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y10, Y0
+	VFMADD231PS Y15, Y8, Y1
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+
+column3:
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y11, Y0
+	VFMADD231PS Y15, Y9, Y1
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+
+column4:
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y12, Y0
+	VFMADD231PS Y15, Y10, Y1
+	VFMADD231PS Y15, Y8, Y2
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+
+column5:
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y13, Y0
+	VFMADD231PS Y15, Y11, Y1
+	VFMADD231PS Y15, Y9, Y2
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+
+column6:
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y14, Y0
+	VFMADD231PS Y15, Y12, Y1
+	VFMADD231PS Y15, Y10, Y2
+	VFMADD231PS Y15, Y8, Y3
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y13, Y1
+	VFMADD231PS Y15, Y11, Y2
+	VFMADD231PS Y15, Y9, Y3
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y14, Y1
+	VFMADD231PS Y15, Y12, Y2
+	VFMADD231PS Y15, Y10, Y3
+	VFMADD231PS Y15, Y8, Y4
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y13, Y2
+	VFMADD231PS Y15, Y11, Y3
+	VFMADD231PS Y15, Y9, Y4
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y14, Y2
+	VFMADD231PS Y15, Y12, Y3
+	VFMADD231PS Y15, Y10, Y4
+	VFMADD231PS Y15, Y8, Y5
+	CMPQ        R8, $0x0b
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y13, Y3
+	VFMADD231PS Y15, Y11, Y4
+	VFMADD231PS Y15, Y9, Y5
+	CMPQ        R8, $0x0c
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y14, Y3
+	VFMADD231PS Y15, Y12, Y4
+	VFMADD231PS Y15, Y10, Y5
+	VFMADD231PS Y15, Y8, Y6
+	CMPQ        R8, $0x0d
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y13, Y4
+	VFMADD231PS Y15, Y11, Y5
+	VFMADD231PS Y15, Y9, Y6
+	CMPQ        R8, $0x0e
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y14, Y4
+	VFMADD231PS Y15, Y12, Y5
+	VFMADD231PS Y15, Y10, Y6
+	VFMADD231PS Y15, Y8, Y7
+	CMPQ        R8, $0x0f
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y13, Y5
+	VFMADD231PS Y8, Y11, Y6
+	VFMADD231PS Y8, Y9, Y7
+	CMPQ        R8, $0x10
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y14, Y5
+	VFMADD231PS Y8, Y12, Y6
+	VFMADD231PS Y8, Y10, Y7
+	CMPQ        R8, $0x11
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y13, Y6
+	VFMADD231PS Y8, Y11, Y7
+	CMPQ        R8, $0x12
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y14, Y6
+	VFMADD231PS Y8, Y12, Y7
+	CMPQ        R8, $0x13
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y13, Y7
+	CMPQ        R8, $0x14
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Y8
+	VFMADD231PS Y8, Y14, Y7
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y0, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y0, Y8, Y8
+	VMOVUPS     Y8, Y0
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y1, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y1, Y8, Y8
+	VMOVUPS     Y8, Y1
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y2, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y2, Y8, Y8
+	VMOVUPS     Y8, Y2
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y3, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y3, Y8, Y8
+	VMOVUPS     Y8, Y3
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y4, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y4, Y8, Y8
+	VMOVUPS     Y8, Y4
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y5, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y5, Y8, Y8
+	VMOVUPS     Y8, Y5
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y6, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y6, Y8, Y8
+	VMOVUPS     Y8, Y6
+	VMOVUPS     float3f000000<>+0(SB), Y8
+	VFMADD231PS float3e2aaaab<>+0(SB), Y7, Y8
+	VMOVUPS     float00000000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float3f800000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VMULPS      Y7, Y8, Y8
+	VMOVUPS     Y8, Y7
+	JMP         store
+
+silu:
+	VXORPS       float80000000<>+0(SB), Y0, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y0, Y0
+	VMOVUPS      Y0, Y0
+	VXORPS       float80000000<>+0(SB), Y1, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y1, Y1
+	VMOVUPS      Y1, Y1
+	VXORPS       float80000000<>+0(SB), Y2, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y2, Y2
+	VMOVUPS      Y2, Y2
+	VXORPS       float80000000<>+0(SB), Y3, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y3, Y3
+	VMOVUPS      Y3, Y3
+	VXORPS       float80000000<>+0(SB), Y4, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y4, Y4
+	VMOVUPS      Y4, Y4
+	VXORPS       float80000000<>+0(SB), Y5, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y5, Y5
+	VMOVUPS      Y5, Y5
+	VXORPS       float80000000<>+0(SB), Y6, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y6, Y6
+	VMOVUPS      Y6, Y6
+	VXORPS       float80000000<>+0(SB), Y7, Y8
+	VMOVUPS      floatc2d00000<>+0(SB), Y9
+	VMAXPS       Y8, Y9, Y9
+	VMOVUPS      float42b20000<>+0(SB), Y8
+	VMINPS       Y9, Y8, Y8
+	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
+	VROUNDPS     $0x08, Y9, Y9
+	VMOVUPS      Y8, Y8
+	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
+	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
+	VMOVUPS      float39506967<>+0(SB), Y10
+	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
+	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
+	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
+	VMULPS       Y8, Y8, Y11
+	VFMADD213PS  Y8, Y11, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VCVTPS2DQ    Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VPADDD       float0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VPADDD       float0000007f<>+0(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y10
+	VADDPS       float3f800000<>+0(SB), Y10, Y10
+	VDIVPS       Y10, Y7, Y7
+	VMOVUPS      Y7, Y7
+	JMP          store
+
+clamp:
+	VBROADCASTSS 112(AX), Y8
+	VBROADCASTSS 116(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Y0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y6, (DX)
+	CMPQ    BX, $0x07
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Y7, (DX)
+
+stored:
+	ADDQ $0x20, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func sumRowsAVX2_1(y *float32, x *float32, stride int, rows int)
+// Requires: AVX
+TEXT ·sumRowsAVX2_1(SB), NOSPLIT, $0-32
+	MOVQ    y+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    stride+16(FP), DX
+	MOVQ    rows+24(FP), BX
+	VMOVUPS (AX), Y0
+
+loop:
+	VADDPS  (CX), Y0, Y0
+	ADDQ    DX, CX
+	DECQ    BX
+	JNZ     loop
+	VMOVUPS Y0, (AX)
+	VZEROUPPER
+	RET
+
+// func sumRowsAVX2_2(y *float32, x *float32, stride int, rows int)
+// Requires: AVX
+TEXT ·sumRowsAVX2_2(SB), NOSPLIT, $0-32
+	MOVQ    y+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    stride+16(FP), DX
+	MOVQ    rows+24(FP), BX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+
+loop:
+	VADDPS  (CX), Y0, Y0
+	VADDPS  32(CX), Y1, Y1
+	ADDQ    DX, CX
+	DECQ    BX
+	JNZ     loop
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func sumRowsAVX2_4(y *float32, x *float32, stride int, rows int)
+// Requires: AVX
+TEXT ·sumRowsAVX2_4(SB), NOSPLIT, $0-32
+	MOVQ    y+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    stride+16(FP), DX
+	MOVQ    rows+24(FP), BX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+
+loop:
+	VADDPS  (CX), Y0, Y0
+	VADDPS  32(CX), Y1, Y1
+	VADDPS  64(CX), Y2, Y2
+	VADDPS  96(CX), Y3, Y3
+	ADDQ    DX, CX
+	DECQ    BX
+	JNZ     loop
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VZEROUPPER
+	RET
+
+// func sumRowsAVX2_8(y *float32, x *float32, stride int, rows int)
+// Requires: AVX
+TEXT ·sumRowsAVX2_8(SB), NOSPLIT, $0-32
+	MOVQ    y+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    stride+16(FP), DX
+	MOVQ    rows+24(FP), BX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS 128(AX), Y4
+	VMOVUPS 160(AX), Y5
+	VMOVUPS 192(AX), Y6
+	VMOVUPS 224(AX), Y7
+
+loop:
+	VADDPS  (CX), Y0, Y0
+	VADDPS  32(CX), Y1, Y1
+	VADDPS  64(CX), Y2, Y2
+	VADDPS  96(CX), Y3, Y3
+	VADDPS  128(CX), Y4, Y4
+	VADDPS  160(CX), Y5, Y5
+	VADDPS  192(CX), Y6, Y6
+	VADDPS  224(CX), Y7, Y7
+	ADDQ    DX, CX
+	DECQ    BX
+	JNZ     loop
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VZEROUPPER
+	RET
+
+// func expAVX2(dst *float32, src *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·expAVX2(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), AX
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
 loop:
 	VMOVUPS      (CX), Y0
-	VXORPS       float80000000<>+0(SB), Y0, Y0
 	VMOVUPS      floatc2d00000<>+0(SB), Y1
 	VMAXPS       Y0, Y1, Y1
 	VMOVUPS      float42b20000<>+0(SB), Y0
@@ -3908,10 +10334,7 @@ loop:
 	VPADDD       float0000007f<>+0(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y2, Y2
-	VADDPS       float3f800000<>+0(SB), Y2, Y2
-	VMOVUPS      float3f800000<>+0(SB), Y0
-	VDIVPS       Y2, Y0, Y0
-	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y2, (AX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
@@ -3919,23 +10342,53 @@ loop:
 	VZEROUPPER
 	RET
 
-DATA float80000000<>+0(SB)/4, $0x80000000
-DATA float80000000<>+4(SB)/4, $0x80000000
-DATA float80000000<>+8(SB)/4, $0x80000000
-DATA float80000000<>+12(SB)/4, $0x80000000
-DATA float80000000<>+16(SB)/4, $0x80000000
-DATA float80000000<>+20(SB)/4, $0x80000000
-DATA float80000000<>+24(SB)/4, $0x80000000
-DATA float80000000<>+28(SB)/4, $0x80000000
-DATA float80000000<>+32(SB)/4, $0x80000000
-DATA float80000000<>+36(SB)/4, $0x80000000
-DATA float80000000<>+40(SB)/4, $0x80000000
-DATA float80000000<>+44(SB)/4, $0x80000000
-DATA float80000000<>+48(SB)/4, $0x80000000
-DATA float80000000<>+52(SB)/4, $0x80000000
-DATA float80000000<>+56(SB)/4, $0x80000000
-DATA float80000000<>+60(SB)/4, $0x80000000
-GLOBL float80000000<>(SB), RODATA|NOPTR, $64
+// func sigmoidAVX2(dst *float32, src *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      float3f800000<>+0(SB), Y1
+	VXORPS       float80000000<>+0(SB), Y0, Y0
+	VMOVUPS      floatc2d00000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y2
+	VMOVUPS      float42b20000<>+0(SB), Y0
+	VMINPS       Y2, Y0, Y0
+	VMULPS       float3fb8aa3b<>+0(SB), Y0, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VMOVUPS      Y0, Y0
+	VFNMADD231PS float3f318000<>+0(SB), Y2, Y0
+	VFNMADD231PS floatb95e8083<>+0(SB), Y2, Y0
+	VMOVUPS      float39506967<>+0(SB), Y3
+	VFMADD213PS  float3ab743ce<>+0(SB), Y0, Y3
+	VFMADD213PS  float3c088908<>+0(SB), Y0, Y3
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y0, Y3
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y0, Y3
+	VFMADD213PS  float3f000000<>+0(SB), Y0, Y3
+	VMULPS       Y0, Y0, Y4
+	VFMADD213PS  Y0, Y4, Y3
+	VADDPS       float3f800000<>+0(SB), Y3, Y3
+	VCVTPS2DQ    Y2, Y0
+	VPSRAD       $0x01, Y0, Y2
+	VPSUBD       Y2, Y0, Y0
+	VPADDD       float0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VPADDD       float0000007f<>+0(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y3, Y3
+	VADDPS       float3f800000<>+0(SB), Y3, Y3
+	VDIVPS       Y3, Y1, Y1
+	VMOVUPS      Y1, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	SUBQ         $0x08, DX
+	JNZ          loop
+	VZEROUPPER
+	RET
 
 // func siluAVX2(dst *float32, src *float32, n int)
 // Requires: AVX, AVX2, FMA3
@@ -3975,10 +10428,8 @@ loop:
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y3, Y3
 	VADDPS       float3f800000<>+0(SB), Y3, Y3
-	VMOVUPS      float3f800000<>+0(SB), Y1
-	VDIVPS       Y3, Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, (AX)
+	VDIVPS       Y3, Y0, Y0
+	VMOVUPS      Y0, (AX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
@@ -4745,42 +11196,6 @@ loop:
 	JNZ         loop
 	VZEROUPPER
 	RET
-
-DATA float3e2aaaab<>+0(SB)/4, $0x3e2aaaab
-DATA float3e2aaaab<>+4(SB)/4, $0x3e2aaaab
-DATA float3e2aaaab<>+8(SB)/4, $0x3e2aaaab
-DATA float3e2aaaab<>+12(SB)/4, $0x3e2aaaab
-DATA float3e2aaaab<>+16(SB)/4, $0x3e2aaaab
-DATA float3e2aaaab<>+20(SB)/4, $0x3e2aaaab
-DATA float3e2aaaab<>+24(SB)/4, $0x3e2aaaab
-DATA float3e2aaaab<>+28(SB)/4, $0x3e2aaaab
-DATA float3e2aaaab<>+32(SB)/4, $0x3e2aaaab
-DATA float3e2aaaab<>+36(SB)/4, $0x3e2aaaab
-DATA float3e2aaaab<>+40(SB)/4, $0x3e2aaaab
-DATA float3e2aaaab<>+44(SB)/4, $0x3e2aaaab
-DATA float3e2aaaab<>+48(SB)/4, $0x3e2aaaab
-DATA float3e2aaaab<>+52(SB)/4, $0x3e2aaaab
-DATA float3e2aaaab<>+56(SB)/4, $0x3e2aaaab
-DATA float3e2aaaab<>+60(SB)/4, $0x3e2aaaab
-GLOBL float3e2aaaab<>(SB), RODATA|NOPTR, $64
-
-DATA float00000000<>+0(SB)/4, $0x00000000
-DATA float00000000<>+4(SB)/4, $0x00000000
-DATA float00000000<>+8(SB)/4, $0x00000000
-DATA float00000000<>+12(SB)/4, $0x00000000
-DATA float00000000<>+16(SB)/4, $0x00000000
-DATA float00000000<>+20(SB)/4, $0x00000000
-DATA float00000000<>+24(SB)/4, $0x00000000
-DATA float00000000<>+28(SB)/4, $0x00000000
-DATA float00000000<>+32(SB)/4, $0x00000000
-DATA float00000000<>+36(SB)/4, $0x00000000
-DATA float00000000<>+40(SB)/4, $0x00000000
-DATA float00000000<>+44(SB)/4, $0x00000000
-DATA float00000000<>+48(SB)/4, $0x00000000
-DATA float00000000<>+52(SB)/4, $0x00000000
-DATA float00000000<>+56(SB)/4, $0x00000000
-DATA float00000000<>+60(SB)/4, $0x00000000
-GLOBL float00000000<>(SB), RODATA|NOPTR, $64
 
 // func sqrtAVX2(dst *float32, src *float32, n int)
 // Requires: AVX
@@ -16989,6 +23404,4929 @@ store:
 	VZEROUPPER
 	RET
 
+// func depthwiseRowAVX512_3x1_7(p *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·depthwiseRowAVX512_3x1_7(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Z0
+	VMOVUPS (DX)(CX*1), Z1
+	VMOVUPS (DX)(CX*1), Z2
+	VMOVUPS (DX)(CX*1), Z3
+	VMOVUPS (DX)(CX*1), Z4
+	VMOVUPS (DX)(CX*1), Z5
+	VMOVUPS (DX)(CX*1), Z6
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Z7
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z9
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z7, Z0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z8, Z0
+	VFMADD231PS Z10, Z7, Z1
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z9, Z0
+	VFMADD231PS Z10, Z8, Z1
+	VFMADD231PS Z10, Z7, Z2
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z9, Z1
+	VFMADD231PS Z10, Z8, Z2
+	VFMADD231PS Z10, Z7, Z3
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z9, Z2
+	VFMADD231PS Z10, Z8, Z3
+	VFMADD231PS Z10, Z7, Z4
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z9, Z3
+	VFMADD231PS Z10, Z8, Z4
+	VFMADD231PS Z10, Z7, Z5
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z9, Z4
+	VFMADD231PS Z10, Z8, Z5
+	VFMADD231PS Z10, Z7, Z6
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z9, Z5
+	VFMADD231PS Z7, Z8, Z6
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z9, Z6
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z0, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z0, Z7, Z7
+	VMOVUPS     Z7, Z0
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z1, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z1, Z7, Z7
+	VMOVUPS     Z7, Z1
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z2, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z2, Z7, Z7
+	VMOVUPS     Z7, Z2
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z3, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z3, Z7, Z7
+	VMOVUPS     Z7, Z3
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z4, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z4, Z7, Z7
+	VMOVUPS     Z7, Z4
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z5, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z5, Z7, Z7
+	VMOVUPS     Z7, Z5
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z6, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z6, Z7, Z7
+	VMOVUPS     Z7, Z6
+	JMP         store
+
+silu:
+	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z0, Z0
+	VMOVUPS     Z0, Z0
+	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z1, Z1
+	VMOVUPS     Z1, Z1
+	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z2, Z2
+	VMOVUPS     Z2, Z2
+	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z3, Z3
+	VMOVUPS     Z3, Z3
+	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z4, Z4
+	VMOVUPS     Z4, Z4
+	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z5, Z5
+	VMOVUPS     Z5, Z5
+	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z6, Z6
+	VMOVUPS     Z6, Z6
+	JMP         store
+
+clamp:
+	VBROADCASTSS 112(AX), Z7
+	VBROADCASTSS 116(AX), Z8
+	VMAXPS       Z0, Z7, Z0
+	VMINPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z7, Z1
+	VMINPS       Z1, Z8, Z1
+	VMAXPS       Z2, Z7, Z2
+	VMINPS       Z2, Z8, Z2
+	VMAXPS       Z3, Z7, Z3
+	VMINPS       Z3, Z8, Z3
+	VMAXPS       Z4, Z7, Z4
+	VMINPS       Z4, Z8, Z4
+	VMAXPS       Z5, Z7, Z5
+	VMINPS       Z5, Z8, Z5
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z8, Z6
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z6, (DX)
+
+stored:
+	ADDQ $0x40, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+DATA floatbfb8aa3b<>+0(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+4(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+8(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+12(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+16(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+20(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+24(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+28(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+32(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+36(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+40(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+44(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+48(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+52(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+56(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+60(SB)/4, $0xbfb8aa3b
+GLOBL floatbfb8aa3b<>(SB), RODATA|NOPTR, $64
+
+DATA float3962a0bc<>+0(SB)/4, $0x3962a0bc
+DATA float3962a0bc<>+4(SB)/4, $0x3962a0bc
+DATA float3962a0bc<>+8(SB)/4, $0x3962a0bc
+DATA float3962a0bc<>+12(SB)/4, $0x3962a0bc
+DATA float3962a0bc<>+16(SB)/4, $0x3962a0bc
+DATA float3962a0bc<>+20(SB)/4, $0x3962a0bc
+DATA float3962a0bc<>+24(SB)/4, $0x3962a0bc
+DATA float3962a0bc<>+28(SB)/4, $0x3962a0bc
+DATA float3962a0bc<>+32(SB)/4, $0x3962a0bc
+DATA float3962a0bc<>+36(SB)/4, $0x3962a0bc
+DATA float3962a0bc<>+40(SB)/4, $0x3962a0bc
+DATA float3962a0bc<>+44(SB)/4, $0x3962a0bc
+DATA float3962a0bc<>+48(SB)/4, $0x3962a0bc
+DATA float3962a0bc<>+52(SB)/4, $0x3962a0bc
+DATA float3962a0bc<>+56(SB)/4, $0x3962a0bc
+DATA float3962a0bc<>+60(SB)/4, $0x3962a0bc
+GLOBL float3962a0bc<>(SB), RODATA|NOPTR, $64
+
+DATA float3aa36b26<>+0(SB)/4, $0x3aa36b26
+DATA float3aa36b26<>+4(SB)/4, $0x3aa36b26
+DATA float3aa36b26<>+8(SB)/4, $0x3aa36b26
+DATA float3aa36b26<>+12(SB)/4, $0x3aa36b26
+DATA float3aa36b26<>+16(SB)/4, $0x3aa36b26
+DATA float3aa36b26<>+20(SB)/4, $0x3aa36b26
+DATA float3aa36b26<>+24(SB)/4, $0x3aa36b26
+DATA float3aa36b26<>+28(SB)/4, $0x3aa36b26
+DATA float3aa36b26<>+32(SB)/4, $0x3aa36b26
+DATA float3aa36b26<>+36(SB)/4, $0x3aa36b26
+DATA float3aa36b26<>+40(SB)/4, $0x3aa36b26
+DATA float3aa36b26<>+44(SB)/4, $0x3aa36b26
+DATA float3aa36b26<>+48(SB)/4, $0x3aa36b26
+DATA float3aa36b26<>+52(SB)/4, $0x3aa36b26
+DATA float3aa36b26<>+56(SB)/4, $0x3aa36b26
+DATA float3aa36b26<>+60(SB)/4, $0x3aa36b26
+GLOBL float3aa36b26<>(SB), RODATA|NOPTR, $64
+
+DATA float3c1e85c9<>+0(SB)/4, $0x3c1e85c9
+DATA float3c1e85c9<>+4(SB)/4, $0x3c1e85c9
+DATA float3c1e85c9<>+8(SB)/4, $0x3c1e85c9
+DATA float3c1e85c9<>+12(SB)/4, $0x3c1e85c9
+DATA float3c1e85c9<>+16(SB)/4, $0x3c1e85c9
+DATA float3c1e85c9<>+20(SB)/4, $0x3c1e85c9
+DATA float3c1e85c9<>+24(SB)/4, $0x3c1e85c9
+DATA float3c1e85c9<>+28(SB)/4, $0x3c1e85c9
+DATA float3c1e85c9<>+32(SB)/4, $0x3c1e85c9
+DATA float3c1e85c9<>+36(SB)/4, $0x3c1e85c9
+DATA float3c1e85c9<>+40(SB)/4, $0x3c1e85c9
+DATA float3c1e85c9<>+44(SB)/4, $0x3c1e85c9
+DATA float3c1e85c9<>+48(SB)/4, $0x3c1e85c9
+DATA float3c1e85c9<>+52(SB)/4, $0x3c1e85c9
+DATA float3c1e85c9<>+56(SB)/4, $0x3c1e85c9
+DATA float3c1e85c9<>+60(SB)/4, $0x3c1e85c9
+GLOBL float3c1e85c9<>(SB), RODATA|NOPTR, $64
+
+DATA float3d634489<>+0(SB)/4, $0x3d634489
+DATA float3d634489<>+4(SB)/4, $0x3d634489
+DATA float3d634489<>+8(SB)/4, $0x3d634489
+DATA float3d634489<>+12(SB)/4, $0x3d634489
+DATA float3d634489<>+16(SB)/4, $0x3d634489
+DATA float3d634489<>+20(SB)/4, $0x3d634489
+DATA float3d634489<>+24(SB)/4, $0x3d634489
+DATA float3d634489<>+28(SB)/4, $0x3d634489
+DATA float3d634489<>+32(SB)/4, $0x3d634489
+DATA float3d634489<>+36(SB)/4, $0x3d634489
+DATA float3d634489<>+40(SB)/4, $0x3d634489
+DATA float3d634489<>+44(SB)/4, $0x3d634489
+DATA float3d634489<>+48(SB)/4, $0x3d634489
+DATA float3d634489<>+52(SB)/4, $0x3d634489
+DATA float3d634489<>+56(SB)/4, $0x3d634489
+DATA float3d634489<>+60(SB)/4, $0x3d634489
+GLOBL float3d634489<>(SB), RODATA|NOPTR, $64
+
+DATA float3e75feac<>+0(SB)/4, $0x3e75feac
+DATA float3e75feac<>+4(SB)/4, $0x3e75feac
+DATA float3e75feac<>+8(SB)/4, $0x3e75feac
+DATA float3e75feac<>+12(SB)/4, $0x3e75feac
+DATA float3e75feac<>+16(SB)/4, $0x3e75feac
+DATA float3e75feac<>+20(SB)/4, $0x3e75feac
+DATA float3e75feac<>+24(SB)/4, $0x3e75feac
+DATA float3e75feac<>+28(SB)/4, $0x3e75feac
+DATA float3e75feac<>+32(SB)/4, $0x3e75feac
+DATA float3e75feac<>+36(SB)/4, $0x3e75feac
+DATA float3e75feac<>+40(SB)/4, $0x3e75feac
+DATA float3e75feac<>+44(SB)/4, $0x3e75feac
+DATA float3e75feac<>+48(SB)/4, $0x3e75feac
+DATA float3e75feac<>+52(SB)/4, $0x3e75feac
+DATA float3e75feac<>+56(SB)/4, $0x3e75feac
+DATA float3e75feac<>+60(SB)/4, $0x3e75feac
+GLOBL float3e75feac<>(SB), RODATA|NOPTR, $64
+
+DATA float3f317216<>+0(SB)/4, $0x3f317216
+DATA float3f317216<>+4(SB)/4, $0x3f317216
+DATA float3f317216<>+8(SB)/4, $0x3f317216
+DATA float3f317216<>+12(SB)/4, $0x3f317216
+DATA float3f317216<>+16(SB)/4, $0x3f317216
+DATA float3f317216<>+20(SB)/4, $0x3f317216
+DATA float3f317216<>+24(SB)/4, $0x3f317216
+DATA float3f317216<>+28(SB)/4, $0x3f317216
+DATA float3f317216<>+32(SB)/4, $0x3f317216
+DATA float3f317216<>+36(SB)/4, $0x3f317216
+DATA float3f317216<>+40(SB)/4, $0x3f317216
+DATA float3f317216<>+44(SB)/4, $0x3f317216
+DATA float3f317216<>+48(SB)/4, $0x3f317216
+DATA float3f317216<>+52(SB)/4, $0x3f317216
+DATA float3f317216<>+56(SB)/4, $0x3f317216
+DATA float3f317216<>+60(SB)/4, $0x3f317216
+GLOBL float3f317216<>(SB), RODATA|NOPTR, $64
+
+// func depthwiseRowAVX512_3x1_8(p *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·depthwiseRowAVX512_3x1_8(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Z0
+	VMOVUPS (DX)(CX*1), Z1
+	VMOVUPS (DX)(CX*1), Z2
+	VMOVUPS (DX)(CX*1), Z3
+	VMOVUPS (DX)(CX*1), Z4
+	VMOVUPS (DX)(CX*1), Z5
+	VMOVUPS (DX)(CX*1), Z6
+	VMOVUPS (DX)(CX*1), Z7
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Z8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z10
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z8, Z0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z9, Z0
+	VFMADD231PS Z11, Z8, Z1
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z10, Z0
+	VFMADD231PS Z11, Z9, Z1
+	VFMADD231PS Z11, Z8, Z2
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z10, Z1
+	VFMADD231PS Z11, Z9, Z2
+	VFMADD231PS Z11, Z8, Z3
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z10, Z2
+	VFMADD231PS Z11, Z9, Z3
+	VFMADD231PS Z11, Z8, Z4
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z10, Z3
+	VFMADD231PS Z11, Z9, Z4
+	VFMADD231PS Z11, Z8, Z5
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z10, Z4
+	VFMADD231PS Z11, Z9, Z5
+	VFMADD231PS Z11, Z8, Z6
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z10, Z5
+	VFMADD231PS Z11, Z9, Z6
+	VFMADD231PS Z11, Z8, Z7
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z10, Z6
+	VFMADD231PS Z8, Z9, Z7
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z10, Z7
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z0, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z0, Z8, Z8
+	VMOVUPS     Z8, Z0
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z1, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z1, Z8, Z8
+	VMOVUPS     Z8, Z1
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z2, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z2, Z8, Z8
+	VMOVUPS     Z8, Z2
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z3, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z3, Z8, Z8
+	VMOVUPS     Z8, Z3
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z4, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z4, Z8, Z8
+	VMOVUPS     Z8, Z4
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z5, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z5, Z8, Z8
+	VMOVUPS     Z8, Z5
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z6, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z6, Z8, Z8
+	VMOVUPS     Z8, Z6
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z7, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z7, Z8, Z8
+	VMOVUPS     Z8, Z7
+	JMP         store
+
+silu:
+	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z0, Z0
+	VMOVUPS     Z0, Z0
+	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z1, Z1
+	VMOVUPS     Z1, Z1
+	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z2, Z2
+	VMOVUPS     Z2, Z2
+	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z3, Z3
+	VMOVUPS     Z3, Z3
+	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z4, Z4
+	VMOVUPS     Z4, Z4
+	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z5, Z5
+	VMOVUPS     Z5, Z5
+	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z6, Z6
+	VMOVUPS     Z6, Z6
+	VMULPS      floatbfb8aa3b<>+0(SB), Z7, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z7, Z7
+	VMOVUPS     Z7, Z7
+	JMP         store
+
+clamp:
+	VBROADCASTSS 112(AX), Z8
+	VBROADCASTSS 116(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z6, (DX)
+	CMPQ    BX, $0x07
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z7, (DX)
+
+stored:
+	ADDQ $0x40, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX512_3x2_7(p *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·depthwiseRowAVX512_3x2_7(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Z0
+	VMOVUPS (DX)(CX*1), Z1
+	VMOVUPS (DX)(CX*1), Z2
+	VMOVUPS (DX)(CX*1), Z3
+	VMOVUPS (DX)(CX*1), Z4
+	VMOVUPS (DX)(CX*1), Z5
+	VMOVUPS (DX)(CX*1), Z6
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Z7
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z9
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z7, Z0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z8, Z0
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z9, Z0
+	VFMADD231PS Z10, Z7, Z1
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z8, Z1
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z9, Z1
+	VFMADD231PS Z10, Z7, Z2
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z8, Z2
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z9, Z2
+	VFMADD231PS Z10, Z7, Z3
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z8, Z3
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z9, Z3
+	VFMADD231PS Z10, Z7, Z4
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z8, Z4
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z9, Z4
+	VFMADD231PS Z10, Z7, Z5
+	CMPQ        R8, $0x0b
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z8, Z5
+	CMPQ        R8, $0x0c
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z9, Z5
+	VFMADD231PS Z10, Z7, Z6
+	CMPQ        R8, $0x0d
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z8, Z6
+	CMPQ        R8, $0x0e
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z9, Z6
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z0, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z0, Z7, Z7
+	VMOVUPS     Z7, Z0
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z1, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z1, Z7, Z7
+	VMOVUPS     Z7, Z1
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z2, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z2, Z7, Z7
+	VMOVUPS     Z7, Z2
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z3, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z3, Z7, Z7
+	VMOVUPS     Z7, Z3
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z4, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z4, Z7, Z7
+	VMOVUPS     Z7, Z4
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z5, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z5, Z7, Z7
+	VMOVUPS     Z7, Z5
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z6, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z6, Z7, Z7
+	VMOVUPS     Z7, Z6
+	JMP         store
+
+silu:
+	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z0, Z0
+	VMOVUPS     Z0, Z0
+	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z1, Z1
+	VMOVUPS     Z1, Z1
+	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z2, Z2
+	VMOVUPS     Z2, Z2
+	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z3, Z3
+	VMOVUPS     Z3, Z3
+	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z4, Z4
+	VMOVUPS     Z4, Z4
+	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z5, Z5
+	VMOVUPS     Z5, Z5
+	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z6, Z6
+	VMOVUPS     Z6, Z6
+	JMP         store
+
+clamp:
+	VBROADCASTSS 112(AX), Z7
+	VBROADCASTSS 116(AX), Z8
+	VMAXPS       Z0, Z7, Z0
+	VMINPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z7, Z1
+	VMINPS       Z1, Z8, Z1
+	VMAXPS       Z2, Z7, Z2
+	VMINPS       Z2, Z8, Z2
+	VMAXPS       Z3, Z7, Z3
+	VMINPS       Z3, Z8, Z3
+	VMAXPS       Z4, Z7, Z4
+	VMINPS       Z4, Z8, Z4
+	VMAXPS       Z5, Z7, Z5
+	VMINPS       Z5, Z8, Z5
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z8, Z6
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z6, (DX)
+
+stored:
+	ADDQ $0x40, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX512_3x2_8(p *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·depthwiseRowAVX512_3x2_8(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Z0
+	VMOVUPS (DX)(CX*1), Z1
+	VMOVUPS (DX)(CX*1), Z2
+	VMOVUPS (DX)(CX*1), Z3
+	VMOVUPS (DX)(CX*1), Z4
+	VMOVUPS (DX)(CX*1), Z5
+	VMOVUPS (DX)(CX*1), Z6
+	VMOVUPS (DX)(CX*1), Z7
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Z8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z10
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z8, Z0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z9, Z0
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z10, Z0
+	VFMADD231PS Z11, Z8, Z1
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z9, Z1
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z10, Z1
+	VFMADD231PS Z11, Z8, Z2
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z9, Z2
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z10, Z2
+	VFMADD231PS Z11, Z8, Z3
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z9, Z3
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z10, Z3
+	VFMADD231PS Z11, Z8, Z4
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z9, Z4
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z10, Z4
+	VFMADD231PS Z11, Z8, Z5
+	CMPQ        R8, $0x0b
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z9, Z5
+	CMPQ        R8, $0x0c
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z10, Z5
+	VFMADD231PS Z11, Z8, Z6
+	CMPQ        R8, $0x0d
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z9, Z6
+	CMPQ        R8, $0x0e
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z11
+	VFMADD231PS Z11, Z10, Z6
+	VFMADD231PS Z11, Z8, Z7
+	CMPQ        R8, $0x0f
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z9, Z7
+	CMPQ        R8, $0x10
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z10, Z7
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z0, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z0, Z8, Z8
+	VMOVUPS     Z8, Z0
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z1, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z1, Z8, Z8
+	VMOVUPS     Z8, Z1
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z2, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z2, Z8, Z8
+	VMOVUPS     Z8, Z2
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z3, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z3, Z8, Z8
+	VMOVUPS     Z8, Z3
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z4, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z4, Z8, Z8
+	VMOVUPS     Z8, Z4
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z5, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z5, Z8, Z8
+	VMOVUPS     Z8, Z5
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z6, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z6, Z8, Z8
+	VMOVUPS     Z8, Z6
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z7, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z7, Z8, Z8
+	VMOVUPS     Z8, Z7
+	JMP         store
+
+silu:
+	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z0, Z0
+	VMOVUPS     Z0, Z0
+	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z1, Z1
+	VMOVUPS     Z1, Z1
+	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z2, Z2
+	VMOVUPS     Z2, Z2
+	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z3, Z3
+	VMOVUPS     Z3, Z3
+	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z4, Z4
+	VMOVUPS     Z4, Z4
+	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z5, Z5
+	VMOVUPS     Z5, Z5
+	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z6, Z6
+	VMOVUPS     Z6, Z6
+	VMULPS      floatbfb8aa3b<>+0(SB), Z7, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z7, Z7
+	VMOVUPS     Z7, Z7
+	JMP         store
+
+clamp:
+	VBROADCASTSS 112(AX), Z8
+	VBROADCASTSS 116(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z6, (DX)
+	CMPQ    BX, $0x07
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z7, (DX)
+
+stored:
+	ADDQ $0x40, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX512_5x1_7(p *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·depthwiseRowAVX512_5x1_7(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Z0
+	VMOVUPS (DX)(CX*1), Z1
+	VMOVUPS (DX)(CX*1), Z2
+	VMOVUPS (DX)(CX*1), Z3
+	VMOVUPS (DX)(CX*1), Z4
+	VMOVUPS (DX)(CX*1), Z5
+	VMOVUPS (DX)(CX*1), Z6
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Z7
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z10
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z11
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	CMPQ        DI, $0x03
+	JE          column3
+	CMPQ        DI, $0x04
+	JE          column4
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z7, Z0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z8, Z0
+	VFMADD231PS Z12, Z7, Z1
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z9, Z0
+	VFMADD231PS Z12, Z8, Z1
+	VFMADD231PS Z12, Z7, Z2
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+
+column3:
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z10, Z0
+	VFMADD231PS Z12, Z9, Z1
+	VFMADD231PS Z12, Z8, Z2
+	VFMADD231PS Z12, Z7, Z3
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+
+column4:
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z11, Z0
+	VFMADD231PS Z12, Z10, Z1
+	VFMADD231PS Z12, Z9, Z2
+	VFMADD231PS Z12, Z8, Z3
+	VFMADD231PS Z12, Z7, Z4
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z11, Z1
+	VFMADD231PS Z12, Z10, Z2
+	VFMADD231PS Z12, Z9, Z3
+	VFMADD231PS Z12, Z8, Z4
+	VFMADD231PS Z12, Z7, Z5
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z11, Z2
+	VFMADD231PS Z12, Z10, Z3
+	VFMADD231PS Z12, Z9, Z4
+	VFMADD231PS Z12, Z8, Z5
+	VFMADD231PS Z12, Z7, Z6
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z11, Z3
+	VFMADD231PS Z7, Z10, Z4
+	VFMADD231PS Z7, Z9, Z5
+	VFMADD231PS Z7, Z8, Z6
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z11, Z4
+	VFMADD231PS Z7, Z10, Z5
+	VFMADD231PS Z7, Z9, Z6
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z11, Z5
+	VFMADD231PS Z7, Z10, Z6
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z11, Z6
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z0, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z0, Z7, Z7
+	VMOVUPS     Z7, Z0
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z1, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z1, Z7, Z7
+	VMOVUPS     Z7, Z1
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z2, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z2, Z7, Z7
+	VMOVUPS     Z7, Z2
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z3, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z3, Z7, Z7
+	VMOVUPS     Z7, Z3
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z4, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z4, Z7, Z7
+	VMOVUPS     Z7, Z4
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z5, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z5, Z7, Z7
+	VMOVUPS     Z7, Z5
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z6, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z6, Z7, Z7
+	VMOVUPS     Z7, Z6
+	JMP         store
+
+silu:
+	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z0, Z0
+	VMOVUPS     Z0, Z0
+	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z1, Z1
+	VMOVUPS     Z1, Z1
+	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z2, Z2
+	VMOVUPS     Z2, Z2
+	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z3, Z3
+	VMOVUPS     Z3, Z3
+	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z4, Z4
+	VMOVUPS     Z4, Z4
+	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z5, Z5
+	VMOVUPS     Z5, Z5
+	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z6, Z6
+	VMOVUPS     Z6, Z6
+	JMP         store
+
+clamp:
+	VBROADCASTSS 112(AX), Z7
+	VBROADCASTSS 116(AX), Z8
+	VMAXPS       Z0, Z7, Z0
+	VMINPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z7, Z1
+	VMINPS       Z1, Z8, Z1
+	VMAXPS       Z2, Z7, Z2
+	VMINPS       Z2, Z8, Z2
+	VMAXPS       Z3, Z7, Z3
+	VMINPS       Z3, Z8, Z3
+	VMAXPS       Z4, Z7, Z4
+	VMINPS       Z4, Z8, Z4
+	VMAXPS       Z5, Z7, Z5
+	VMINPS       Z5, Z8, Z5
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z8, Z6
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z6, (DX)
+
+stored:
+	ADDQ $0x40, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX512_5x1_8(p *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·depthwiseRowAVX512_5x1_8(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Z0
+	VMOVUPS (DX)(CX*1), Z1
+	VMOVUPS (DX)(CX*1), Z2
+	VMOVUPS (DX)(CX*1), Z3
+	VMOVUPS (DX)(CX*1), Z4
+	VMOVUPS (DX)(CX*1), Z5
+	VMOVUPS (DX)(CX*1), Z6
+	VMOVUPS (DX)(CX*1), Z7
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Z8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z10
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z11
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z12
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	CMPQ        DI, $0x03
+	JE          column3
+	CMPQ        DI, $0x04
+	JE          column4
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z8, Z0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z9, Z0
+	VFMADD231PS Z13, Z8, Z1
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z10, Z0
+	VFMADD231PS Z13, Z9, Z1
+	VFMADD231PS Z13, Z8, Z2
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+
+column3:
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z11, Z0
+	VFMADD231PS Z13, Z10, Z1
+	VFMADD231PS Z13, Z9, Z2
+	VFMADD231PS Z13, Z8, Z3
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+
+column4:
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z12, Z0
+	VFMADD231PS Z13, Z11, Z1
+	VFMADD231PS Z13, Z10, Z2
+	VFMADD231PS Z13, Z9, Z3
+	VFMADD231PS Z13, Z8, Z4
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z12, Z1
+	VFMADD231PS Z13, Z11, Z2
+	VFMADD231PS Z13, Z10, Z3
+	VFMADD231PS Z13, Z9, Z4
+	VFMADD231PS Z13, Z8, Z5
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z12, Z2
+	VFMADD231PS Z13, Z11, Z3
+	VFMADD231PS Z13, Z10, Z4
+	VFMADD231PS Z13, Z9, Z5
+	VFMADD231PS Z13, Z8, Z6
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z12, Z3
+	VFMADD231PS Z13, Z11, Z4
+	VFMADD231PS Z13, Z10, Z5
+	VFMADD231PS Z13, Z9, Z6
+	VFMADD231PS Z13, Z8, Z7
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z12, Z4
+	VFMADD231PS Z8, Z11, Z5
+	VFMADD231PS Z8, Z10, Z6
+	VFMADD231PS Z8, Z9, Z7
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z12, Z5
+	VFMADD231PS Z8, Z11, Z6
+	VFMADD231PS Z8, Z10, Z7
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z12, Z6
+	VFMADD231PS Z8, Z11, Z7
+	CMPQ        R8, $0x0b
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z12, Z7
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z0, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z0, Z8, Z8
+	VMOVUPS     Z8, Z0
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z1, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z1, Z8, Z8
+	VMOVUPS     Z8, Z1
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z2, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z2, Z8, Z8
+	VMOVUPS     Z8, Z2
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z3, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z3, Z8, Z8
+	VMOVUPS     Z8, Z3
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z4, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z4, Z8, Z8
+	VMOVUPS     Z8, Z4
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z5, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z5, Z8, Z8
+	VMOVUPS     Z8, Z5
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z6, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z6, Z8, Z8
+	VMOVUPS     Z8, Z6
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z7, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z7, Z8, Z8
+	VMOVUPS     Z8, Z7
+	JMP         store
+
+silu:
+	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z0, Z0
+	VMOVUPS     Z0, Z0
+	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z1, Z1
+	VMOVUPS     Z1, Z1
+	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z2, Z2
+	VMOVUPS     Z2, Z2
+	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z3, Z3
+	VMOVUPS     Z3, Z3
+	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z4, Z4
+	VMOVUPS     Z4, Z4
+	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z5, Z5
+	VMOVUPS     Z5, Z5
+	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z6, Z6
+	VMOVUPS     Z6, Z6
+	VMULPS      floatbfb8aa3b<>+0(SB), Z7, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z7, Z7
+	VMOVUPS     Z7, Z7
+	JMP         store
+
+clamp:
+	VBROADCASTSS 112(AX), Z8
+	VBROADCASTSS 116(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z6, (DX)
+	CMPQ    BX, $0x07
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z7, (DX)
+
+stored:
+	ADDQ $0x40, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX512_5x2_7(p *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·depthwiseRowAVX512_5x2_7(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Z0
+	VMOVUPS (DX)(CX*1), Z1
+	VMOVUPS (DX)(CX*1), Z2
+	VMOVUPS (DX)(CX*1), Z3
+	VMOVUPS (DX)(CX*1), Z4
+	VMOVUPS (DX)(CX*1), Z5
+	VMOVUPS (DX)(CX*1), Z6
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Z7
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z10
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z11
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	CMPQ        DI, $0x03
+	JE          column3
+	CMPQ        DI, $0x04
+	JE          column4
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z7, Z0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z8, Z0
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z9, Z0
+	VFMADD231PS Z12, Z7, Z1
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+
+column3:
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z10, Z0
+	VFMADD231PS Z12, Z8, Z1
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+
+column4:
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z11, Z0
+	VFMADD231PS Z12, Z9, Z1
+	VFMADD231PS Z12, Z7, Z2
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z10, Z1
+	VFMADD231PS Z12, Z8, Z2
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z11, Z1
+	VFMADD231PS Z12, Z9, Z2
+	VFMADD231PS Z12, Z7, Z3
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z10, Z2
+	VFMADD231PS Z12, Z8, Z3
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z11, Z2
+	VFMADD231PS Z12, Z9, Z3
+	VFMADD231PS Z12, Z7, Z4
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z10, Z3
+	VFMADD231PS Z12, Z8, Z4
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z11, Z3
+	VFMADD231PS Z12, Z9, Z4
+	VFMADD231PS Z12, Z7, Z5
+	CMPQ        R8, $0x0b
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z10, Z4
+	VFMADD231PS Z12, Z8, Z5
+	CMPQ        R8, $0x0c
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z12
+	VFMADD231PS Z12, Z11, Z4
+	VFMADD231PS Z12, Z9, Z5
+	VFMADD231PS Z12, Z7, Z6
+	CMPQ        R8, $0x0d
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z10, Z5
+	VFMADD231PS Z7, Z8, Z6
+	CMPQ        R8, $0x0e
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z11, Z5
+	VFMADD231PS Z7, Z9, Z6
+	CMPQ        R8, $0x0f
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z10, Z6
+	CMPQ        R8, $0x10
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z11, Z6
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z0, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z0, Z7, Z7
+	VMOVUPS     Z7, Z0
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z1, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z1, Z7, Z7
+	VMOVUPS     Z7, Z1
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z2, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z2, Z7, Z7
+	VMOVUPS     Z7, Z2
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z3, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z3, Z7, Z7
+	VMOVUPS     Z7, Z3
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z4, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z4, Z7, Z7
+	VMOVUPS     Z7, Z4
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z5, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z5, Z7, Z7
+	VMOVUPS     Z7, Z5
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z6, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z6, Z7, Z7
+	VMOVUPS     Z7, Z6
+	JMP         store
+
+silu:
+	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z0, Z0
+	VMOVUPS     Z0, Z0
+	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z1, Z1
+	VMOVUPS     Z1, Z1
+	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z2, Z2
+	VMOVUPS     Z2, Z2
+	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z3, Z3
+	VMOVUPS     Z3, Z3
+	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z4, Z4
+	VMOVUPS     Z4, Z4
+	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z5, Z5
+	VMOVUPS     Z5, Z5
+	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z6, Z6
+	VMOVUPS     Z6, Z6
+	JMP         store
+
+clamp:
+	VBROADCASTSS 112(AX), Z7
+	VBROADCASTSS 116(AX), Z8
+	VMAXPS       Z0, Z7, Z0
+	VMINPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z7, Z1
+	VMINPS       Z1, Z8, Z1
+	VMAXPS       Z2, Z7, Z2
+	VMINPS       Z2, Z8, Z2
+	VMAXPS       Z3, Z7, Z3
+	VMINPS       Z3, Z8, Z3
+	VMAXPS       Z4, Z7, Z4
+	VMINPS       Z4, Z8, Z4
+	VMAXPS       Z5, Z7, Z5
+	VMINPS       Z5, Z8, Z5
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z8, Z6
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z6, (DX)
+
+stored:
+	ADDQ $0x40, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX512_5x2_8(p *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·depthwiseRowAVX512_5x2_8(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Z0
+	VMOVUPS (DX)(CX*1), Z1
+	VMOVUPS (DX)(CX*1), Z2
+	VMOVUPS (DX)(CX*1), Z3
+	VMOVUPS (DX)(CX*1), Z4
+	VMOVUPS (DX)(CX*1), Z5
+	VMOVUPS (DX)(CX*1), Z6
+	VMOVUPS (DX)(CX*1), Z7
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Z8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z10
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z11
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z12
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	CMPQ        DI, $0x03
+	JE          column3
+	CMPQ        DI, $0x04
+	JE          column4
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z8, Z0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z9, Z0
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z10, Z0
+	VFMADD231PS Z13, Z8, Z1
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+
+column3:
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z11, Z0
+	VFMADD231PS Z13, Z9, Z1
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+
+column4:
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z12, Z0
+	VFMADD231PS Z13, Z10, Z1
+	VFMADD231PS Z13, Z8, Z2
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z11, Z1
+	VFMADD231PS Z13, Z9, Z2
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z12, Z1
+	VFMADD231PS Z13, Z10, Z2
+	VFMADD231PS Z13, Z8, Z3
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z11, Z2
+	VFMADD231PS Z13, Z9, Z3
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z12, Z2
+	VFMADD231PS Z13, Z10, Z3
+	VFMADD231PS Z13, Z8, Z4
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z11, Z3
+	VFMADD231PS Z13, Z9, Z4
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z12, Z3
+	VFMADD231PS Z13, Z10, Z4
+	VFMADD231PS Z13, Z8, Z5
+	CMPQ        R8, $0x0b
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z11, Z4
+	VFMADD231PS Z13, Z9, Z5
+	CMPQ        R8, $0x0c
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z12, Z4
+	VFMADD231PS Z13, Z10, Z5
+	VFMADD231PS Z13, Z8, Z6
+	CMPQ        R8, $0x0d
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z11, Z5
+	VFMADD231PS Z13, Z9, Z6
+	CMPQ        R8, $0x0e
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z13
+	VFMADD231PS Z13, Z12, Z5
+	VFMADD231PS Z13, Z10, Z6
+	VFMADD231PS Z13, Z8, Z7
+	CMPQ        R8, $0x0f
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z11, Z6
+	VFMADD231PS Z8, Z9, Z7
+	CMPQ        R8, $0x10
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z12, Z6
+	VFMADD231PS Z8, Z10, Z7
+	CMPQ        R8, $0x11
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z11, Z7
+	CMPQ        R8, $0x12
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z12, Z7
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z0, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z0, Z8, Z8
+	VMOVUPS     Z8, Z0
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z1, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z1, Z8, Z8
+	VMOVUPS     Z8, Z1
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z2, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z2, Z8, Z8
+	VMOVUPS     Z8, Z2
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z3, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z3, Z8, Z8
+	VMOVUPS     Z8, Z3
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z4, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z4, Z8, Z8
+	VMOVUPS     Z8, Z4
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z5, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z5, Z8, Z8
+	VMOVUPS     Z8, Z5
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z6, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z6, Z8, Z8
+	VMOVUPS     Z8, Z6
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z7, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z7, Z8, Z8
+	VMOVUPS     Z8, Z7
+	JMP         store
+
+silu:
+	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z0, Z0
+	VMOVUPS     Z0, Z0
+	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z1, Z1
+	VMOVUPS     Z1, Z1
+	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z2, Z2
+	VMOVUPS     Z2, Z2
+	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z3, Z3
+	VMOVUPS     Z3, Z3
+	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z4, Z4
+	VMOVUPS     Z4, Z4
+	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z5, Z5
+	VMOVUPS     Z5, Z5
+	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z6, Z6
+	VMOVUPS     Z6, Z6
+	VMULPS      floatbfb8aa3b<>+0(SB), Z7, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z7, Z7
+	VMOVUPS     Z7, Z7
+	JMP         store
+
+clamp:
+	VBROADCASTSS 112(AX), Z8
+	VBROADCASTSS 116(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z6, (DX)
+	CMPQ    BX, $0x07
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z7, (DX)
+
+stored:
+	ADDQ $0x40, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX512_7x1_7(p *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·depthwiseRowAVX512_7x1_7(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Z0
+	VMOVUPS (DX)(CX*1), Z1
+	VMOVUPS (DX)(CX*1), Z2
+	VMOVUPS (DX)(CX*1), Z3
+	VMOVUPS (DX)(CX*1), Z4
+	VMOVUPS (DX)(CX*1), Z5
+	VMOVUPS (DX)(CX*1), Z6
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Z7
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z10
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z11
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z12
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z13
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	CMPQ        DI, $0x03
+	JE          column3
+	CMPQ        DI, $0x04
+	JE          column4
+	CMPQ        DI, $0x05
+	JE          column5
+	CMPQ        DI, $0x06
+	JE          column6
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z7, Z0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z8, Z0
+	VFMADD231PS Z14, Z7, Z1
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z9, Z0
+	VFMADD231PS Z14, Z8, Z1
+	VFMADD231PS Z14, Z7, Z2
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+
+column3:
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z10, Z0
+	VFMADD231PS Z14, Z9, Z1
+	VFMADD231PS Z14, Z8, Z2
+	VFMADD231PS Z14, Z7, Z3
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+
+column4:
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z11, Z0
+	VFMADD231PS Z14, Z10, Z1
+	VFMADD231PS Z14, Z9, Z2
+	VFMADD231PS Z14, Z8, Z3
+	VFMADD231PS Z14, Z7, Z4
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+
+column5:
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z12, Z0
+	VFMADD231PS Z14, Z11, Z1
+	VFMADD231PS Z14, Z10, Z2
+	VFMADD231PS Z14, Z9, Z3
+	VFMADD231PS Z14, Z8, Z4
+	VFMADD231PS Z14, Z7, Z5
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+
+column6:
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z13, Z0
+	VFMADD231PS Z14, Z12, Z1
+	VFMADD231PS Z14, Z11, Z2
+	VFMADD231PS Z14, Z10, Z3
+	VFMADD231PS Z14, Z9, Z4
+	VFMADD231PS Z14, Z8, Z5
+	VFMADD231PS Z14, Z7, Z6
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z13, Z1
+	VFMADD231PS Z7, Z12, Z2
+	VFMADD231PS Z7, Z11, Z3
+	VFMADD231PS Z7, Z10, Z4
+	VFMADD231PS Z7, Z9, Z5
+	VFMADD231PS Z7, Z8, Z6
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z13, Z2
+	VFMADD231PS Z7, Z12, Z3
+	VFMADD231PS Z7, Z11, Z4
+	VFMADD231PS Z7, Z10, Z5
+	VFMADD231PS Z7, Z9, Z6
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z13, Z3
+	VFMADD231PS Z7, Z12, Z4
+	VFMADD231PS Z7, Z11, Z5
+	VFMADD231PS Z7, Z10, Z6
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z13, Z4
+	VFMADD231PS Z7, Z12, Z5
+	VFMADD231PS Z7, Z11, Z6
+	CMPQ        R8, $0x0b
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z13, Z5
+	VFMADD231PS Z7, Z12, Z6
+	CMPQ        R8, $0x0c
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z13, Z6
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z0, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z0, Z7, Z7
+	VMOVUPS     Z7, Z0
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z1, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z1, Z7, Z7
+	VMOVUPS     Z7, Z1
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z2, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z2, Z7, Z7
+	VMOVUPS     Z7, Z2
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z3, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z3, Z7, Z7
+	VMOVUPS     Z7, Z3
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z4, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z4, Z7, Z7
+	VMOVUPS     Z7, Z4
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z5, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z5, Z7, Z7
+	VMOVUPS     Z7, Z5
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z6, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z6, Z7, Z7
+	VMOVUPS     Z7, Z6
+	JMP         store
+
+silu:
+	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z0, Z0
+	VMOVUPS     Z0, Z0
+	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z1, Z1
+	VMOVUPS     Z1, Z1
+	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z2, Z2
+	VMOVUPS     Z2, Z2
+	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z3, Z3
+	VMOVUPS     Z3, Z3
+	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z4, Z4
+	VMOVUPS     Z4, Z4
+	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z5, Z5
+	VMOVUPS     Z5, Z5
+	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z6, Z6
+	VMOVUPS     Z6, Z6
+	JMP         store
+
+clamp:
+	VBROADCASTSS 112(AX), Z7
+	VBROADCASTSS 116(AX), Z8
+	VMAXPS       Z0, Z7, Z0
+	VMINPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z7, Z1
+	VMINPS       Z1, Z8, Z1
+	VMAXPS       Z2, Z7, Z2
+	VMINPS       Z2, Z8, Z2
+	VMAXPS       Z3, Z7, Z3
+	VMINPS       Z3, Z8, Z3
+	VMAXPS       Z4, Z7, Z4
+	VMINPS       Z4, Z8, Z4
+	VMAXPS       Z5, Z7, Z5
+	VMINPS       Z5, Z8, Z5
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z8, Z6
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z6, (DX)
+
+stored:
+	ADDQ $0x40, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX512_7x1_8(p *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·depthwiseRowAVX512_7x1_8(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Z0
+	VMOVUPS (DX)(CX*1), Z1
+	VMOVUPS (DX)(CX*1), Z2
+	VMOVUPS (DX)(CX*1), Z3
+	VMOVUPS (DX)(CX*1), Z4
+	VMOVUPS (DX)(CX*1), Z5
+	VMOVUPS (DX)(CX*1), Z6
+	VMOVUPS (DX)(CX*1), Z7
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Z8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z10
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z11
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z12
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z13
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z14
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	CMPQ        DI, $0x03
+	JE          column3
+	CMPQ        DI, $0x04
+	JE          column4
+	CMPQ        DI, $0x05
+	JE          column5
+	CMPQ        DI, $0x06
+	JE          column6
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z8, Z0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z9, Z0
+	VFMADD231PS Z15, Z8, Z1
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z10, Z0
+	VFMADD231PS Z15, Z9, Z1
+	VFMADD231PS Z15, Z8, Z2
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+
+column3:
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z11, Z0
+	VFMADD231PS Z15, Z10, Z1
+	VFMADD231PS Z15, Z9, Z2
+	VFMADD231PS Z15, Z8, Z3
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+
+column4:
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z12, Z0
+	VFMADD231PS Z15, Z11, Z1
+	VFMADD231PS Z15, Z10, Z2
+	VFMADD231PS Z15, Z9, Z3
+	VFMADD231PS Z15, Z8, Z4
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+
+column5:
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z13, Z0
+	VFMADD231PS Z15, Z12, Z1
+	VFMADD231PS Z15, Z11, Z2
+	VFMADD231PS Z15, Z10, Z3
+	VFMADD231PS Z15, Z9, Z4
+	VFMADD231PS Z15, Z8, Z5
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+
+column6:
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z14, Z0
+	VFMADD231PS Z15, Z13, Z1
+	VFMADD231PS Z15, Z12, Z2
+	VFMADD231PS Z15, Z11, Z3
+	VFMADD231PS Z15, Z10, Z4
+	VFMADD231PS Z15, Z9, Z5
+	VFMADD231PS Z15, Z8, Z6
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z14, Z1
+	VFMADD231PS Z15, Z13, Z2
+	VFMADD231PS Z15, Z12, Z3
+	VFMADD231PS Z15, Z11, Z4
+	VFMADD231PS Z15, Z10, Z5
+	VFMADD231PS Z15, Z9, Z6
+	VFMADD231PS Z15, Z8, Z7
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z14, Z2
+	VFMADD231PS Z8, Z13, Z3
+	VFMADD231PS Z8, Z12, Z4
+	VFMADD231PS Z8, Z11, Z5
+	VFMADD231PS Z8, Z10, Z6
+	VFMADD231PS Z8, Z9, Z7
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z14, Z3
+	VFMADD231PS Z8, Z13, Z4
+	VFMADD231PS Z8, Z12, Z5
+	VFMADD231PS Z8, Z11, Z6
+	VFMADD231PS Z8, Z10, Z7
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z14, Z4
+	VFMADD231PS Z8, Z13, Z5
+	VFMADD231PS Z8, Z12, Z6
+	VFMADD231PS Z8, Z11, Z7
+	CMPQ        R8, $0x0b
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z14, Z5
+	VFMADD231PS Z8, Z13, Z6
+	VFMADD231PS Z8, Z12, Z7
+	CMPQ        R8, $0x0c
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z14, Z6
+	VFMADD231PS Z8, Z13, Z7
+	CMPQ        R8, $0x0d
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z14, Z7
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z0, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z0, Z8, Z8
+	VMOVUPS     Z8, Z0
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z1, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z1, Z8, Z8
+	VMOVUPS     Z8, Z1
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z2, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z2, Z8, Z8
+	VMOVUPS     Z8, Z2
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z3, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z3, Z8, Z8
+	VMOVUPS     Z8, Z3
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z4, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z4, Z8, Z8
+	VMOVUPS     Z8, Z4
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z5, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z5, Z8, Z8
+	VMOVUPS     Z8, Z5
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z6, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z6, Z8, Z8
+	VMOVUPS     Z8, Z6
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z7, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z7, Z8, Z8
+	VMOVUPS     Z8, Z7
+	JMP         store
+
+silu:
+	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z0, Z0
+	VMOVUPS     Z0, Z0
+	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z1, Z1
+	VMOVUPS     Z1, Z1
+	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z2, Z2
+	VMOVUPS     Z2, Z2
+	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z3, Z3
+	VMOVUPS     Z3, Z3
+	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z4, Z4
+	VMOVUPS     Z4, Z4
+	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z5, Z5
+	VMOVUPS     Z5, Z5
+	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z6, Z6
+	VMOVUPS     Z6, Z6
+	VMULPS      floatbfb8aa3b<>+0(SB), Z7, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z7, Z7
+	VMOVUPS     Z7, Z7
+	JMP         store
+
+clamp:
+	VBROADCASTSS 112(AX), Z8
+	VBROADCASTSS 116(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z6, (DX)
+	CMPQ    BX, $0x07
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z7, (DX)
+
+stored:
+	ADDQ $0x40, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX512_7x2_7(p *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·depthwiseRowAVX512_7x2_7(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Z0
+	VMOVUPS (DX)(CX*1), Z1
+	VMOVUPS (DX)(CX*1), Z2
+	VMOVUPS (DX)(CX*1), Z3
+	VMOVUPS (DX)(CX*1), Z4
+	VMOVUPS (DX)(CX*1), Z5
+	VMOVUPS (DX)(CX*1), Z6
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Z7
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z10
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z11
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z12
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z13
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	CMPQ        DI, $0x03
+	JE          column3
+	CMPQ        DI, $0x04
+	JE          column4
+	CMPQ        DI, $0x05
+	JE          column5
+	CMPQ        DI, $0x06
+	JE          column6
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z7, Z0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z8, Z0
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z9, Z0
+	VFMADD231PS Z14, Z7, Z1
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+
+column3:
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z10, Z0
+	VFMADD231PS Z14, Z8, Z1
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+
+column4:
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z11, Z0
+	VFMADD231PS Z14, Z9, Z1
+	VFMADD231PS Z14, Z7, Z2
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+
+column5:
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z12, Z0
+	VFMADD231PS Z14, Z10, Z1
+	VFMADD231PS Z14, Z8, Z2
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+
+column6:
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z13, Z0
+	VFMADD231PS Z14, Z11, Z1
+	VFMADD231PS Z14, Z9, Z2
+	VFMADD231PS Z14, Z7, Z3
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z12, Z1
+	VFMADD231PS Z14, Z10, Z2
+	VFMADD231PS Z14, Z8, Z3
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z13, Z1
+	VFMADD231PS Z14, Z11, Z2
+	VFMADD231PS Z14, Z9, Z3
+	VFMADD231PS Z14, Z7, Z4
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z12, Z2
+	VFMADD231PS Z14, Z10, Z3
+	VFMADD231PS Z14, Z8, Z4
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z13, Z2
+	VFMADD231PS Z14, Z11, Z3
+	VFMADD231PS Z14, Z9, Z4
+	VFMADD231PS Z14, Z7, Z5
+	CMPQ        R8, $0x0b
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z12, Z3
+	VFMADD231PS Z14, Z10, Z4
+	VFMADD231PS Z14, Z8, Z5
+	CMPQ        R8, $0x0c
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z14
+	VFMADD231PS Z14, Z13, Z3
+	VFMADD231PS Z14, Z11, Z4
+	VFMADD231PS Z14, Z9, Z5
+	VFMADD231PS Z14, Z7, Z6
+	CMPQ        R8, $0x0d
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z12, Z4
+	VFMADD231PS Z7, Z10, Z5
+	VFMADD231PS Z7, Z8, Z6
+	CMPQ        R8, $0x0e
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z13, Z4
+	VFMADD231PS Z7, Z11, Z5
+	VFMADD231PS Z7, Z9, Z6
+	CMPQ        R8, $0x0f
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z12, Z5
+	VFMADD231PS Z7, Z10, Z6
+	CMPQ        R8, $0x10
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z13, Z5
+	VFMADD231PS Z7, Z11, Z6
+	CMPQ        R8, $0x11
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z12, Z6
+	CMPQ        R8, $0x12
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z7
+	VFMADD231PS Z7, Z13, Z6
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z0, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z0, Z7, Z7
+	VMOVUPS     Z7, Z0
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z1, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z1, Z7, Z7
+	VMOVUPS     Z7, Z1
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z2, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z2, Z7, Z7
+	VMOVUPS     Z7, Z2
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z3, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z3, Z7, Z7
+	VMOVUPS     Z7, Z3
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z4, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z4, Z7, Z7
+	VMOVUPS     Z7, Z4
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z5, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z5, Z7, Z7
+	VMOVUPS     Z7, Z5
+	VMOVUPS     float3f000000<>+0(SB), Z7
+	VFMADD231PS float3e2aaaab<>+0(SB), Z6, Z7
+	VMOVUPS     float00000000<>+0(SB), Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     float3f800000<>+0(SB), Z7
+	VMINPS      Z8, Z7, Z7
+	VMULPS      Z6, Z7, Z7
+	VMOVUPS     Z7, Z6
+	JMP         store
+
+silu:
+	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z0, Z0
+	VMOVUPS     Z0, Z0
+	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z1, Z1
+	VMOVUPS     Z1, Z1
+	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z2, Z2
+	VMOVUPS     Z2, Z2
+	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z3, Z3
+	VMOVUPS     Z3, Z3
+	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z4, Z4
+	VMOVUPS     Z4, Z4
+	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z5, Z5
+	VMOVUPS     Z5, Z5
+	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     float3962a0bc<>+0(SB), Z9
+	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
+	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
+	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
+	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
+	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VADDPS      float3f800000<>+0(SB), Z9, Z9
+	VDIVPS      Z9, Z6, Z6
+	VMOVUPS     Z6, Z6
+	JMP         store
+
+clamp:
+	VBROADCASTSS 112(AX), Z7
+	VBROADCASTSS 116(AX), Z8
+	VMAXPS       Z0, Z7, Z0
+	VMINPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z7, Z1
+	VMINPS       Z1, Z8, Z1
+	VMAXPS       Z2, Z7, Z2
+	VMINPS       Z2, Z8, Z2
+	VMAXPS       Z3, Z7, Z3
+	VMINPS       Z3, Z8, Z3
+	VMAXPS       Z4, Z7, Z4
+	VMINPS       Z4, Z8, Z4
+	VMAXPS       Z5, Z7, Z5
+	VMINPS       Z5, Z8, Z5
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z8, Z6
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z6, (DX)
+
+stored:
+	ADDQ $0x40, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func depthwiseRowAVX512_7x2_8(p *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·depthwiseRowAVX512_7x2_8(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	XORQ CX, CX
+
+channels:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	MOVQ    96(AX), DX
+	TESTQ   DX, DX
+	JZ      start
+	VMOVUPS (DX)(CX*1), Z0
+	VMOVUPS (DX)(CX*1), Z1
+	VMOVUPS (DX)(CX*1), Z2
+	VMOVUPS (DX)(CX*1), Z3
+	VMOVUPS (DX)(CX*1), Z4
+	VMOVUPS (DX)(CX*1), Z5
+	VMOVUPS (DX)(CX*1), Z6
+	VMOVUPS (DX)(CX*1), Z7
+
+start:
+	MOVQ (AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 24(AX), SI
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 56(AX), R10
+
+row:
+	VMOVUPS     (BX), Z8
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z9
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z10
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z11
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z12
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z13
+	ADDQ        R10, BX
+	VMOVUPS     (BX), Z14
+	ADDQ        R10, BX
+	MOVQ        DX, R11
+	CMPQ        DI, $0x01
+	JE          column1
+	CMPQ        DI, $0x02
+	JE          column2
+	CMPQ        DI, $0x03
+	JE          column3
+	CMPQ        DI, $0x04
+	JE          column4
+	CMPQ        DI, $0x05
+	JE          column5
+	CMPQ        DI, $0x06
+	JE          column6
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z8, Z0
+	CMPQ        R8, $0x01
+	JE          next
+	ADDQ        R9, R11
+
+column1:
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z9, Z0
+	CMPQ        R8, $0x02
+	JE          next
+	ADDQ        R9, R11
+
+column2:
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z10, Z0
+	VFMADD231PS Z15, Z8, Z1
+	CMPQ        R8, $0x03
+	JE          next
+	ADDQ        R9, R11
+
+column3:
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z11, Z0
+	VFMADD231PS Z15, Z9, Z1
+	CMPQ        R8, $0x04
+	JE          next
+	ADDQ        R9, R11
+
+column4:
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z12, Z0
+	VFMADD231PS Z15, Z10, Z1
+	VFMADD231PS Z15, Z8, Z2
+	CMPQ        R8, $0x05
+	JE          next
+	ADDQ        R9, R11
+
+column5:
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z13, Z0
+	VFMADD231PS Z15, Z11, Z1
+	VFMADD231PS Z15, Z9, Z2
+	CMPQ        R8, $0x06
+	JE          next
+	ADDQ        R9, R11
+
+column6:
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z14, Z0
+	VFMADD231PS Z15, Z12, Z1
+	VFMADD231PS Z15, Z10, Z2
+	VFMADD231PS Z15, Z8, Z3
+	CMPQ        R8, $0x07
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z13, Z1
+	VFMADD231PS Z15, Z11, Z2
+	VFMADD231PS Z15, Z9, Z3
+	CMPQ        R8, $0x08
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z14, Z1
+	VFMADD231PS Z15, Z12, Z2
+	VFMADD231PS Z15, Z10, Z3
+	VFMADD231PS Z15, Z8, Z4
+	CMPQ        R8, $0x09
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z13, Z2
+	VFMADD231PS Z15, Z11, Z3
+	VFMADD231PS Z15, Z9, Z4
+	CMPQ        R8, $0x0a
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z14, Z2
+	VFMADD231PS Z15, Z12, Z3
+	VFMADD231PS Z15, Z10, Z4
+	VFMADD231PS Z15, Z8, Z5
+	CMPQ        R8, $0x0b
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z13, Z3
+	VFMADD231PS Z15, Z11, Z4
+	VFMADD231PS Z15, Z9, Z5
+	CMPQ        R8, $0x0c
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z14, Z3
+	VFMADD231PS Z15, Z12, Z4
+	VFMADD231PS Z15, Z10, Z5
+	VFMADD231PS Z15, Z8, Z6
+	CMPQ        R8, $0x0d
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z13, Z4
+	VFMADD231PS Z15, Z11, Z5
+	VFMADD231PS Z15, Z9, Z6
+	CMPQ        R8, $0x0e
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z14, Z4
+	VFMADD231PS Z15, Z12, Z5
+	VFMADD231PS Z15, Z10, Z6
+	VFMADD231PS Z15, Z8, Z7
+	CMPQ        R8, $0x0f
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z13, Z5
+	VFMADD231PS Z8, Z11, Z6
+	VFMADD231PS Z8, Z9, Z7
+	CMPQ        R8, $0x10
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z14, Z5
+	VFMADD231PS Z8, Z12, Z6
+	VFMADD231PS Z8, Z10, Z7
+	CMPQ        R8, $0x11
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z13, Z6
+	VFMADD231PS Z8, Z11, Z7
+	CMPQ        R8, $0x12
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z14, Z6
+	VFMADD231PS Z8, Z12, Z7
+	CMPQ        R8, $0x13
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z13, Z7
+	CMPQ        R8, $0x14
+	JE          next
+	ADDQ        R9, R11
+	VMOVUPS     (R11), Z8
+	VFMADD231PS Z8, Z14, Z7
+
+next:
+	ADDQ        16(AX), DX
+	DECQ        SI
+	JNZ         row
+	MOVQ        104(AX), DX
+	CMPQ        DX, $0x00
+	JE          store
+	CMPQ        DX, $0x01
+	JE          clamp
+	CMPQ        DX, $0x02
+	JE          silu
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z0, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z0, Z8, Z8
+	VMOVUPS     Z8, Z0
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z1, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z1, Z8, Z8
+	VMOVUPS     Z8, Z1
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z2, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z2, Z8, Z8
+	VMOVUPS     Z8, Z2
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z3, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z3, Z8, Z8
+	VMOVUPS     Z8, Z3
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z4, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z4, Z8, Z8
+	VMOVUPS     Z8, Z4
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z5, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z5, Z8, Z8
+	VMOVUPS     Z8, Z5
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z6, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z6, Z8, Z8
+	VMOVUPS     Z8, Z6
+	VMOVUPS     float3f000000<>+0(SB), Z8
+	VFMADD231PS float3e2aaaab<>+0(SB), Z7, Z8
+	VMOVUPS     float00000000<>+0(SB), Z9
+	VMAXPS      Z8, Z9, Z9
+	VMOVUPS     float3f800000<>+0(SB), Z8
+	VMINPS      Z9, Z8, Z8
+	VMULPS      Z7, Z8, Z8
+	VMOVUPS     Z8, Z7
+	JMP         store
+
+silu:
+	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z0, Z0
+	VMOVUPS     Z0, Z0
+	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z1, Z1
+	VMOVUPS     Z1, Z1
+	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z2, Z2
+	VMOVUPS     Z2, Z2
+	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z3, Z3
+	VMOVUPS     Z3, Z3
+	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z4, Z4
+	VMOVUPS     Z4, Z4
+	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z5, Z5
+	VMOVUPS     Z5, Z5
+	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z6, Z6
+	VMOVUPS     Z6, Z6
+	VMULPS      floatbfb8aa3b<>+0(SB), Z7, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     float3962a0bc<>+0(SB), Z10
+	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
+	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
+	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
+	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
+	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      float3f800000<>+0(SB), Z10, Z10
+	VDIVPS      Z10, Z7, Z7
+	VMOVUPS     Z7, Z7
+	JMP         store
+
+clamp:
+	VBROADCASTSS 112(AX), Z8
+	VBROADCASTSS 116(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+
+store:
+	MOVQ    64(AX), DX
+	MOVQ    80(AX), BX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	CMPQ    BX, $0x01
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z1, (DX)
+	CMPQ    BX, $0x02
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z2, (DX)
+	CMPQ    BX, $0x03
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z3, (DX)
+	CMPQ    BX, $0x04
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z4, (DX)
+	CMPQ    BX, $0x05
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z5, (DX)
+	CMPQ    BX, $0x06
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z6, (DX)
+	CMPQ    BX, $0x07
+	JE      stored
+	ADDQ    72(AX), DX
+	VMOVUPS Z7, (DX)
+
+stored:
+	ADDQ $0x40, CX
+	DECQ 88(AX)
+	JNZ  channels
+	VZEROUPPER
+	RET
+
+// func sumRowsAVX512_1(y *float32, x *float32, stride int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·sumRowsAVX512_1(SB), NOSPLIT, $0-32
+	MOVQ    y+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    stride+16(FP), DX
+	MOVQ    rows+24(FP), BX
+	VMOVUPS (AX), Z0
+
+loop:
+	VADDPS  (CX), Z0, Z0
+	ADDQ    DX, CX
+	DECQ    BX
+	JNZ     loop
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func sumRowsAVX512_2(y *float32, x *float32, stride int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·sumRowsAVX512_2(SB), NOSPLIT, $0-32
+	MOVQ    y+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    stride+16(FP), DX
+	MOVQ    rows+24(FP), BX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+
+loop:
+	VADDPS  (CX), Z0, Z0
+	VADDPS  64(CX), Z1, Z1
+	ADDQ    DX, CX
+	DECQ    BX
+	JNZ     loop
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VZEROUPPER
+	RET
+
+// func sumRowsAVX512_4(y *float32, x *float32, stride int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·sumRowsAVX512_4(SB), NOSPLIT, $0-32
+	MOVQ    y+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    stride+16(FP), DX
+	MOVQ    rows+24(FP), BX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+
+loop:
+	VADDPS  (CX), Z0, Z0
+	VADDPS  64(CX), Z1, Z1
+	VADDPS  128(CX), Z2, Z2
+	VADDPS  192(CX), Z3, Z3
+	ADDQ    DX, CX
+	DECQ    BX
+	JNZ     loop
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func sumRowsAVX512_8(y *float32, x *float32, stride int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·sumRowsAVX512_8(SB), NOSPLIT, $0-32
+	MOVQ    y+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    stride+16(FP), DX
+	MOVQ    rows+24(FP), BX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VMOVUPS 320(AX), Z5
+	VMOVUPS 384(AX), Z6
+	VMOVUPS 448(AX), Z7
+
+loop:
+	VADDPS  (CX), Z0, Z0
+	VADDPS  64(CX), Z1, Z1
+	VADDPS  128(CX), Z2, Z2
+	VADDPS  192(CX), Z3, Z3
+	VADDPS  256(CX), Z4, Z4
+	VADDPS  320(CX), Z5, Z5
+	VADDPS  384(CX), Z6, Z6
+	VADDPS  448(CX), Z7, Z7
+	ADDQ    DX, CX
+	DECQ    BX
+	JNZ     loop
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VZEROUPPER
+	RET
+
 // func expAVX512(dst *float32, src *float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·expAVX512(SB), NOSPLIT, $0-24
@@ -17033,35 +28371,25 @@ TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-24
 	MOVQ n+16(FP), DX
 
 loop:
-	VMOVUPS      (CX), Z0
-	VXORPS       float80000000<>+0(SB), Z0, Z0
-	VMOVUPS      floatc2d00000<>+0(SB), Z1
-	VMAXPS       Z0, Z1, Z1
-	VMOVUPS      float42b20000<>+0(SB), Z0
-	VMINPS       Z1, Z0, Z0
-	VMULPS       float3fb8aa3b<>+0(SB), Z0, Z1
-	VRNDSCALEPS  $0x08, Z1, Z1
-	VMOVUPS      Z0, Z0
-	VFNMADD231PS float3f318000<>+0(SB), Z1, Z0
-	VFNMADD231PS floatb95e8083<>+0(SB), Z1, Z0
-	VMOVUPS      float39506967<>+0(SB), Z2
-	VFMADD213PS  float3ab743ce<>+0(SB), Z0, Z2
-	VFMADD213PS  float3c088908<>+0(SB), Z0, Z2
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Z0, Z2
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Z0, Z2
-	VFMADD213PS  float3f000000<>+0(SB), Z0, Z2
-	VMULPS       Z0, Z0, Z3
-	VFMADD213PS  Z0, Z3, Z2
-	VADDPS       float3f800000<>+0(SB), Z2, Z2
-	VSCALEFPS    Z1, Z2, Z2
-	VADDPS       float3f800000<>+0(SB), Z2, Z2
-	VMOVUPS      float3f800000<>+0(SB), Z0
-	VDIVPS       Z2, Z0, Z0
-	VMOVUPS      Z0, (AX)
-	ADDQ         $0x40, AX
-	ADDQ         $0x40, CX
-	SUBQ         $0x10, DX
-	JNZ          loop
+	VMOVUPS     (CX), Z0
+	VMOVUPS     float3f800000<>+0(SB), Z1
+	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z0
+	VREDUCEPS   $0x01, Z0, Z2
+	VMOVUPS     float3962a0bc<>+0(SB), Z3
+	VFMADD213PS float3aa36b26<>+0(SB), Z2, Z3
+	VFMADD213PS float3c1e85c9<>+0(SB), Z2, Z3
+	VFMADD213PS float3d634489<>+0(SB), Z2, Z3
+	VFMADD213PS float3e75feac<>+0(SB), Z2, Z3
+	VFMADD213PS float3f317216<>+0(SB), Z2, Z3
+	VFMADD213PS float3f800000<>+0(SB), Z2, Z3
+	VSCALEFPS   Z0, Z3, Z3
+	VADDPS      float3f800000<>+0(SB), Z3, Z3
+	VDIVPS      Z3, Z1, Z1
+	VMOVUPS     Z1, (AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	SUBQ        $0x10, DX
+	JNZ         loop
 	VZEROUPPER
 	RET
 
@@ -17073,36 +28401,24 @@ TEXT ·siluAVX512(SB), NOSPLIT, $0-24
 	MOVQ n+16(FP), DX
 
 loop:
-	VMOVUPS      (CX), Z0
-	VXORPS       float80000000<>+0(SB), Z0, Z1
-	VMOVUPS      floatc2d00000<>+0(SB), Z2
-	VMAXPS       Z1, Z2, Z2
-	VMOVUPS      float42b20000<>+0(SB), Z1
-	VMINPS       Z2, Z1, Z1
-	VMULPS       float3fb8aa3b<>+0(SB), Z1, Z2
-	VRNDSCALEPS  $0x08, Z2, Z2
-	VMOVUPS      Z1, Z1
-	VFNMADD231PS float3f318000<>+0(SB), Z2, Z1
-	VFNMADD231PS floatb95e8083<>+0(SB), Z2, Z1
-	VMOVUPS      float39506967<>+0(SB), Z3
-	VFMADD213PS  float3ab743ce<>+0(SB), Z1, Z3
-	VFMADD213PS  float3c088908<>+0(SB), Z1, Z3
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Z1, Z3
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Z1, Z3
-	VFMADD213PS  float3f000000<>+0(SB), Z1, Z3
-	VMULPS       Z1, Z1, Z4
-	VFMADD213PS  Z1, Z4, Z3
-	VADDPS       float3f800000<>+0(SB), Z3, Z3
-	VSCALEFPS    Z2, Z3, Z3
-	VADDPS       float3f800000<>+0(SB), Z3, Z3
-	VMOVUPS      float3f800000<>+0(SB), Z1
-	VDIVPS       Z3, Z1, Z1
-	VMULPS       Z0, Z1, Z1
-	VMOVUPS      Z1, (AX)
-	ADDQ         $0x40, AX
-	ADDQ         $0x40, CX
-	SUBQ         $0x10, DX
-	JNZ          loop
+	VMOVUPS     (CX), Z0
+	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z1
+	VREDUCEPS   $0x01, Z1, Z2
+	VMOVUPS     float3962a0bc<>+0(SB), Z3
+	VFMADD213PS float3aa36b26<>+0(SB), Z2, Z3
+	VFMADD213PS float3c1e85c9<>+0(SB), Z2, Z3
+	VFMADD213PS float3d634489<>+0(SB), Z2, Z3
+	VFMADD213PS float3e75feac<>+0(SB), Z2, Z3
+	VFMADD213PS float3f317216<>+0(SB), Z2, Z3
+	VFMADD213PS float3f800000<>+0(SB), Z2, Z3
+	VSCALEFPS   Z1, Z3, Z3
+	VADDPS      float3f800000<>+0(SB), Z3, Z3
+	VDIVPS      Z3, Z0, Z0
+	VMOVUPS     Z0, (AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	SUBQ        $0x10, DX
+	JNZ         loop
 	VZEROUPPER
 	RET
 

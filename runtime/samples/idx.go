@@ -83,7 +83,7 @@ func (s *Set) openIDX(f *sizedFile, opt *Options) error {
 	if closer != nil {
 		s.closers = append(s.closers, closer)
 	}
-	if path := labelsBeside(f.path); path != "" {
+	if path := LabelsBeside(f.path); path != "" {
 		s.labels = func() ([]int, error) { return readLabels(path) }
 	}
 	in, err := s.onlyInput(f.path)
@@ -100,9 +100,9 @@ func (s *Set) openIDX(f *sizedFile, opt *Options) error {
 	return s.bindArrays(map[string]*array{s.inputs[in].Name: a}, opt)
 }
 
-// labelsBeside is the labels-idx1 file that belongs to an images-idx3 file, or
+// LabelsBeside is the labels-idx1 file that belongs to an images-idx3 file, or
 // "" if there is none.
-func labelsBeside(path string) string {
+func LabelsBeside(path string) string {
 	dir, base := filepath.Split(path)
 	for _, r := range []*strings.Replacer{
 		strings.NewReplacer("images", "labels", "idx3", "idx1"),

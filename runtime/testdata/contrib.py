@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime
@@ -63,6 +64,7 @@ def write(name, nodes, graph_in, outs, inits, feeds, tol):
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
+    options.intra_op_num_threads = 1  # DynamicQuantizeLSTM takes the range of what one thread computes
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     got = session.run(None, feeds)
     del model.graph.output[:]
@@ -97,6 +99,8 @@ def quantized():
         for op in "QLinearAdd", "QLinearMul":
             cs = f(0.05 if op == "QLinearAdd" else 0.9)
             case(f"{op}_{tag}", op, [make(2, 3, 9), f(0.02), z[0], make(2, 3, 9), f(0.03), z[1], cs, z[2]])
+            half = np.arange(99).astype(z[0].dtype)
+            case(f"{op}_{tag}_halves", op, [half, f(0.5), z[0] * 0, half * 0 + 1, f(1), z[0] * 0, f(1), z[0] * 0 + 7])
             case(f"{op}_{tag}_broadcast", op, [make(2, 3, 4), f(0.02), z[0], make(3, 1), f(0.03), z[1], cs, z[2]])
         case(f"QLinearLeakyRelu_{tag}", "QLinearLeakyRelu", [make(4, 33), f(0.02), z[0], f(0.017), z[1]], const=(1, 2, 3, 4), alpha=0.1)
         case(f"QLinearSigmoid_{tag}", "QLinearSigmoid", [make(4, 33), f(0.04), z[0], f(1 / 256), z[1]], const=(1, 2, 3, 4))
@@ -108,6 +112,15 @@ def quantized():
         case(f"QLinearAveragePool_{tag}", "QLinearAveragePool", [make(2, 3, 7, 6), f(0.02), z[0], f(0.015), z[1]], **pool)
         case(f"QLinearAveragePool_{tag}_padding", "QLinearAveragePool", [make(2, 3, 7, 6), f(0.02), z[0], f(0.015), z[1]], count_include_pad=1, **pool)
         case(f"QLinearAveragePool_{tag}_last", "QLinearAveragePool", [make(2, 7, 6, 3), f(0.02), z[0], f(0.015), z[1]], channels_last=1, **pool)
+        case(f"QLinearWhere_{tag}", "QLinearWhere",
+             [rng.random((2, 1, 5)) > 0.5, make(3, 1), f(0.02), z[0], make(2, 3, 5), f(0.03), z[1], f(0.025), z[2]], const=(2, 3, 5, 6, 7, 8))
+        conv = dict(pads=[1, 0, 1, 2], strides=[1, 2])
+        for last in 0, 1:
+            x = make(2, 7, 6, 4) if last else make(2, 4, 7, 6)
+            case(f"MsQLinearConv_{tag}_{last}", "QLinearConv",
+                 [x, f(0.02), z[0], make(6, 2, 3, 3), np.abs(f32(6, scale=0.01)), np.repeat(z[1] if make is u8 else z[1] * 0, 6),
+                  f(0.3), z[2], rng.integers(-999, 999, 6).astype(np.int32)], const=(1, 2, 3, 4, 5, 6, 7, 8), group=2, channels_last=last, **conv)
+        case(f"NhwcMaxPool_{tag}", "NhwcMaxPool", [make(2, 7, 6, 3)], **pool)
         for axis, opset in (-1, 13), (1, 13), (1, 12):
             case(f"QLinearSoftmax_{tag}_{axis}_{opset}", "QLinearSoftmax", [make(2, 4, 6), f(0.03), z[0], f(1 / 256), np.asarray(0, z[1].dtype)],
                  const=(1, 2, 3, 4), axis=axis, opset=opset)
@@ -124,6 +137,27 @@ def quantized():
         case(f"MatMulIntegerToFloat_{tag}", "MatMulIntegerToFloat",
              [u8(3, 4, 8), b(8, 5), f(0.02), np.abs(f32(5, scale=0.1)), np.uint8(100), bz, f32(5)])
         case(f"MatMulIntegerToFloat_{tag}_tensor", "MatMulIntegerToFloat", [u8(4, 8), b(8, 5), f(0.02), f(0.1)])
+
+
+def lstm():
+    seq, batch, size, hidden = 5, 3, 7, 4
+    for b, tag in (u8, "u8"), (s8, "s8"):
+        for direction in "forward", "reverse", "bidirectional":
+            dirs = 2 if direction == "bidirectional" else 1
+            x, w, r = f32(seq, batch, size), b(dirs, size, 4 * hidden), b(dirs, hidden, 4 * hidden)
+            zero = np.full(dirs, 0 if b is s8 else 131, w.dtype)
+            scales = [np.abs(f32(dirs, scale=0.01)) for _ in range(2)]
+            base = [x, w, r, f32(dirs, 8 * hidden), None, f32(dirs, batch, hidden), f32(dirs, batch, hidden), None]
+            name, more = f"DynamicQuantizeLSTM_{tag}_{direction}", dict(direction=direction, hidden_size=hidden, tol=LOOSE)
+            quant = [scales[0], zero, scales[1], zero]
+            case(name, "DynamicQuantizeLSTM", base + quant, 3, **more)
+            case(f"{name}_lengths", "DynamicQuantizeLSTM", base[:4] + [np.array([3, 5, 2], np.int32)] + base[5:] + quant, 3, **more)
+            case(f"{name}_bare", "DynamicQuantizeLSTM", [x, w, r] + [None] * 5 + quant, 1, **more)
+            wide = np.repeat(zero[:, None], 4 * hidden, 1)
+            quant = [np.abs(f32(dirs, 4 * hidden, scale=0.01)), wide, np.abs(f32(dirs, 4 * hidden, scale=0.01)), wide]
+            case(f"{name}_columns", "DynamicQuantizeLSTM", base + quant, 3, **more)
+            case(f"{name}_clip", "DynamicQuantizeLSTM", base + quant, 3, clip=0.8, **more)
+            case(f"{name}_peepholes", "DynamicQuantizeLSTM", base[:7] + [f32(dirs, 3 * hidden)] + quant, 3, **more)
 
 
 def n_bits():
@@ -143,6 +177,26 @@ def n_bits():
             # onnxruntime takes no notice of zero points beside g_idx.
             case(f"{tag}_group", "MatMulNBits", [a, b, scales, None, group], const=(1, 2, 4), tol=LOOSE, **base)
         case(f"{tag}_bias", "MatMulNBits", [a, b, scales, None, None, f32(n)], const=(1, 2, 5), tol=LOOSE, **base)
+    for kind in 0, 1:
+        for k, n, block in (64, 6, 16), (70, 5, 32), (33, 3, 16):
+            case(f"MatMulBnb4_{kind}_{k}", "MatMulBnb4",
+                 [f32(2, 3, k), u8((n * k + 1) // 2), np.abs(f32(-(-n * k // block)))], const=(1, 2), K=k, N=n, block_size=block, quant_type=kind)
+    ids = np.array([[3, -1, 0], [2, 3, 6]], np.int64)
+    for bits in 2, 4, 8:
+        rows, block = 70 if bits == 8 else 80, 16
+        data, blocks = u8(7, rows * bits // 8), -(-rows // block)
+        scales, zeros = f32(7, blocks), u8(7, -(-blocks * bits // 8))
+        case(f"GatherBlockQuantized_{bits}", "GatherBlockQuantized", [data, ids, scales], const=(0, 2), bits=bits, block_size=block)
+        case(f"GatherBlockQuantized_{bits}_zero", "GatherBlockQuantized", [data, ids, scales, zeros], const=(0, 2, 3), bits=bits, block_size=block)
+    for kind in ml_dtypes.int4, ml_dtypes.uint4:
+        data, zeros = rng.integers(0, 8, (5, 7, 36)).astype(kind), rng.integers(0, 8, (5, 7, 3)).astype(kind)
+        case(f"GatherBlockQuantized_{kind.__name__}", "GatherBlockQuantized", [data, ids, f32(5, 7, 3), zeros], const=(0, 2, 3),
+             gather_axis=1, quantize_axis=2, block_size=16)
+        case(f"GatherBlockQuantized_{kind.__name__}_first", "GatherBlockQuantized", [data, ids.astype(np.int32), f32(1, 7, 36)], const=(0, 2),
+             gather_axis=1, quantize_axis=0, block_size=16)
+    data = f32(7, 40).astype(ml_dtypes.float8_e4m3fn)
+    case("GatherBlockQuantized_f8", "GatherBlockQuantized", [data, ids, f32(1, 3)], const=(0, 2), block_size=16)
+    case("GatherBlockQuantized_f8_axis", "GatherBlockQuantized", [data, ids, f32(7, 1)], const=(0, 2), block_size=0)
 
 
 def fused():
@@ -164,6 +218,14 @@ def fused():
     case("FastGelu", "FastGelu", [f32(4, 9, scale=2)])
     case("FastGelu_bias", "FastGelu", [f32(4, 9, scale=2), f32(9)])
     case("QuickGelu", "QuickGelu", [f32(4, 9, scale=2)], alpha=1.3)
+    case("TransposeMatMul", "TransposeMatMul", [a.swapaxes(2, 3), b], transA=1, alpha=0.7)
+    case("Inverse", "Inverse", [f32(2, 3, 4, 4)], tol=LOOSE)
+    for upper in 0, 1:
+        case(f"MsTrilu_{upper}", "Trilu", [f32(2, 3, 5), np.array(1 - 2 * upper, np.int64)], upper=upper)
+    grid = f32(2, 3, 5, 2)
+    for mode in "bilinear", "nearest", "bicubic":
+        for padding in "zeros", "border", "reflection":
+            case(f"MsGridSample_{mode}_{padding}", "GridSample", [f32(2, 3, 4, 6), grid], mode=mode, padding_mode=padding, align_corners=int(mode == "bicubic"))
     case("BiasGelu", "BiasGelu", [f32(2, 4, 9, scale=2), f32(9)])
 
 
@@ -184,6 +246,14 @@ def norms():
     case("EmbedLayerNormalization_no_segments", "EmbedLayerNormalization", [ids, None, words, places, None, gamma, beta], 2)
     case("EmbedLayerNormalization_positions", "EmbedLayerNormalization",
          [ids, segments, words, places, parts, gamma, beta, mask, np.array([[4, 3, 2, 1, 0]] * 2, np.int32)], 3)
+
+
+    for make, tag in (u8, "u8"), (s8, "s8"):
+        tables = [make(11, 8), make(6, 8), make(2, 8), make(8), make(8)]
+        scales, zeros = [f(0.01 * (i + 1)) for i in range(5)], [make()[()] for _ in range(5)]
+        case(f"QEmbedLayerNormalization_{tag}", "QEmbedLayerNormalization", [ids, segments] + tables + [mask] + scales + zeros, 2, epsilon=1e-5)
+        tables[2] = scales[2] = zeros[2] = None
+        case(f"QEmbedLayerNormalization_{tag}_bare", "QEmbedLayerNormalization", [ids, None] + tables + [None] + scales + zeros, 2)
 
 
 def masks(batch, seq, total):
@@ -238,6 +308,33 @@ def attention():
         case(f"MsRotaryEmbedding_{inter}_part", "RotaryEmbedding", [f32(2, 3, 20), ids, cos, sin], interleaved=inter, num_heads=2, rotary_embedding_dim=8)
 
 
+def grouped():
+    batch, seq, n, kv, size = 2, 5, 4, 2, 16
+    caches = [f32(16, size // 2), f32(16, size // 2)]
+    q, k, v = f32(batch, seq, n * size), f32(batch, seq, kv * size), f32(batch, seq, kv * size)
+    heads = dict(num_heads=n, kv_num_heads=kv, tol=LOOSE)
+    full = [np.full(batch, seq - 1, np.int32), np.int32(seq)]
+    packed = np.concatenate([q, k, v], -1)
+    bias = f32(1, n, seq, seq)
+    sink = f32(n)
+    for tag, parts in ("", [q, k, v]), ("_packed", [packed, None, None]):
+        base = parts + [None, None] + full
+        case(f"GroupQueryAttention{tag}", "GroupQueryAttention", base, 3, const=(6,), **heads)
+        case(f"GroupQueryAttention{tag}_scale", "GroupQueryAttention", base, 3, const=(6,), scale=0.2, softcap=1.5, **heads)
+        case(f"GroupQueryAttention{tag}_window", "GroupQueryAttention", base, 3, const=(6,), local_window_size=2, **heads)
+        case(f"GroupQueryAttention{tag}_smooth", "GroupQueryAttention", base, 3, const=(6,), smooth_softmax=1, **heads)
+        case(f"GroupQueryAttention{tag}_sink", "GroupQueryAttention", base + [None, None, None, bias, sink], 3, const=(6,), **heads)
+        for inter in 0, 1:
+            rotary = dict(do_rotary=1, rotary_interleaved=inter, **heads)
+            case(f"GroupQueryAttention{tag}_rotary_{inter}", "GroupQueryAttention", base + caches, 3, const=(6,), **rotary)
+            # One more token on sequences of 4 and 6 keys, in a cache for 7 and in one for 9.
+            for capacity in 6, 9:
+                past = [f32(batch, kv, capacity, size), f32(batch, kv, capacity, size)]
+                one = [None if p is None else p[:, :1] for p in parts]
+                case(f"GroupQueryAttention{tag}_past_{inter}_{capacity}", "GroupQueryAttention",
+                     one + past + [np.array([4, 6], np.int32), np.int32(7)] + caches, 3, const=(6,), **rotary)
+
+
 def linear():
     x = f32(3, 8, scale=2)
     for kind, low, high in (np.uint16, 0, 65535), (np.int16, -32768, 32767), (np.uint8, 0, 255), (np.int8, -128, 127):
@@ -256,6 +353,6 @@ def linear():
 
 shutil.rmtree(OUT, ignore_errors=True)
 os.makedirs(OUT)
-for part in quantized, n_bits, fused, norms, attention, linear:
+for part in quantized, lstm, n_bits, fused, norms, attention, grouped, linear:
     part()
 print(len(os.listdir(OUT)), "cases")

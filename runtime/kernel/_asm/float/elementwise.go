@@ -34,11 +34,7 @@ var unary = []struct {
 }{
 	{"exp", exp},
 	{"sigmoid", sigmoid},
-	{"silu", func(v isa, x reg.VecVirtual) reg.VecVirtual {
-		y := sigmoid(v, x)
-		VMULPS(x, y, y)
-		return y
-	}},
+	{"silu", silu},
 	{"tanh", tanh},
 	{"erf", erf},
 	{"gelu", gelu},
@@ -48,13 +44,7 @@ var unary = []struct {
 		VMAXPS(x, y, y) // NaN stays: x is the second operand
 		return y
 	}},
-	{"hardSwish", func(v isa, x reg.VecVirtual) reg.VecVirtual {
-		y := v.constant(f32(0.5))
-		VFMADD231PS(f32(1.0/6), x, y)
-		y = clamp(v, y, f32(0), f32(1))
-		VMULPS(x, y, y)
-		return y
-	}},
+	{"hardSwish", hardSwish},
 	{"sqrt", func(v isa, x reg.VecVirtual) reg.VecVirtual {
 		y := v.reg()
 		VSQRTPS(x, y)
@@ -198,13 +188,44 @@ func exp(v isa, x reg.VecVirtual) reg.VecVirtual {
 	return p
 }
 
+// sigmoid is 1/(1 + e^-x).
 func sigmoid(v isa, x reg.VecVirtual) reg.VecVirtual {
-	m := v.reg()
-	VXORPS(bits(0x80000000), x, m)
-	e := exp(v, m)
-	VADDPS(f32(1), e, e)
 	y := v.constant(f32(1))
-	VDIVPS(e, y, y)
+	VDIVPS(onePlusExpNeg(v, x), y, y)
+	return y
+}
+
+// silu is x/(1 + e^-x).
+func silu(v isa, x reg.VecVirtual) reg.VecVirtual {
+	y := v.reg()
+	VDIVPS(onePlusExpNeg(v, x), x, y)
+	return y
+}
+
+// onePlusExpNeg is 1 + e^-x. With 16 lanes it is 2^t, t = -x*log2(e), as 2^(t - floor(t)), a minimax
+// polynomial with error 2e-9, times 2^floor(t); the rounding of t costs |x|*6e-8 of e^-x.
+func onePlusExpNeg(v isa, x reg.VecVirtual) reg.VecVirtual {
+	if v.lanes == 8 {
+		m := v.reg()
+		VXORPS(bits(0x80000000), x, m)
+		e := exp(v, m)
+		VADDPS(f32(1), e, e)
+		return e
+	}
+	t, f := v.reg(), v.reg()
+	VMULPS(f32(-math.Log2E), x, t)
+	VREDUCEPS(Imm(1), t, f) // t - floor(t)
+	p := horner(v, f, 2.161291750320131e-4, 1.2467845776297129e-3, 9.675451631530727e-3, 5.548528059081568e-2, 0.24022930555735691, 0.6931470444430254, 1)
+	VSCALEFPS(t, p, p)
+	VADDPS(f32(1), p, p)
+	return p
+}
+
+func hardSwish(v isa, x reg.VecVirtual) reg.VecVirtual {
+	y := v.constant(f32(0.5))
+	VFMADD231PS(f32(1.0/6), x, y)
+	y = clamp(v, y, f32(0), f32(1))
+	VMULPS(x, y, y)
 	return y
 }
 

@@ -12,6 +12,16 @@ func main() {
 	for _, v := range []isa{avx2, avx512} {
 		tiles(v)
 		depthwise(v)
+		for _, wide := range []int{3, 5, 7} {
+			for _, stride := range []int{1, 2} {
+				for _, pixels := range []int{7, 8} {
+					depthwiseRow(v, wide, stride, pixels)
+				}
+			}
+		}
+		for _, vectors := range []int{1, 2, 4, 8} {
+			sumRows(v, vectors)
+		}
 		elementwise(v)
 		winograd(v)
 	}
