@@ -308,7 +308,7 @@ func (o *optimizer) measure(original *graph.Model, staged *onnx.Staged, eval *sa
 	if err != nil {
 		return err
 	}
-	o.result.Compare.Tensors, o.result.Compare.FirstBad = inner.Tensors, inner.FirstBad
+	o.result.Compare.Tensors, o.result.Compare.FirstBad, o.result.Compare.Candidates = inner.Tensors, inner.FirstBad, inner.Candidates
 	return nil
 }
 
@@ -333,7 +333,13 @@ func (o *optimizer) judge(list []pass.Pass) error {
 		drop, what = 100*(t.A-t.B), "top-1"
 	} else if err := o.judgeSQNR(); err != nil {
 		return err
-	} else if !o.dropGiven() || len(r.Compare.Outputs) == 0 || r.Compare.Agreement == 0 {
+	} else if !o.dropGiven() {
+		return nil
+	} else if d := r.Compare.Detection; d != nil {
+		drop, what = 100*(1-d.MAP), "mAP against the original's boxes"
+	} else if r.Compare.Tokens > 0 {
+		drop, what = 100*(1-r.Compare.Tokens), "agreement with the original at each position"
+	} else if r.Compare.Agreement == 0 {
 		return nil
 	}
 	if drop > o.maxDrop+1e-9 {
@@ -354,17 +360,18 @@ func (o *optimizer) judgeSQNR() error {
 	if o.quantized() == 0 {
 		return nil
 	}
-	for _, t := range o.result.Compare.Outputs {
-		if t.SQNR >= want {
+	r := o.result.Compare
+	for _, t := range slices.Concat(r.Outputs, r.Candidates) {
+		if t.SQNR >= want || slices.Contains(r.Chosen, t.Name) {
 			continue
 		}
-		inner := slices.Clone(o.result.Compare.Tensors)
+		inner := slices.Clone(r.Tensors)
 		slices.SortStableFunc(inner, func(a, b compare.Tensor) int { return cmp.Compare(a.SQNR, b.SQNR) })
 		var worst []string
 		for _, w := range inner[:min(3, len(inner))] {
 			worst = append(worst, fmt.Sprintf("%s %s %.1f dB", w.Op, w.Name, w.SQNR))
 		}
-		return refuse("output %s has an SQNR of %.1f dB, less than --min-sqnr %.0f; worst inside: %s; not written (--force writes it)", t.Name, t.SQNR, want, strings.Join(worst, ", "))
+		return refuse("%s has an SQNR of %.1f dB, less than --min-sqnr %.0f; worst inside: %s; not written (--force writes it)", t.Name, t.SQNR, want, strings.Join(worst, ", "))
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"onnxopt/passes/pass"
 	"onnxopt/passes/quant"
 	"onnxopt/runtime"
+	"onnxopt/runtime/compare"
 )
 
 // Mixed leaves layers in float, with weights in float16, until the outputs of the quantized model reach the
@@ -144,13 +145,58 @@ type trial struct {
 	c            *pass.Context
 	m            *graph.Model
 	inputs       [][]tensor.Value
-	want         [][]tensor.Value // outputs of the float model
-	incomparable bool             // outputs change their shapes
+	want         [][]*tensor.Tensor // what counts of the float model
+	incomparable bool               // it changes its shapes
+	candidates   []string           // values that count instead of chosen outputs
+	chosen       []bool             // outputs
+}
+
+// runner runs m and returns what counts: the outputs, nil for one that is no
+// tensor or chosen among candidates, and the candidates.
+func (t *trial) runner(m *graph.Model, device string) (func([]tensor.Value) ([]*tensor.Tensor, error), error) {
+	watch := map[*graph.Value]bool{}
+	at := map[*graph.Value]int{}
+	for i, name := range t.candidates {
+		if v := m.Graph.Find(name); v != nil {
+			watch[v], at[v] = true, len(t.chosen)+i
+		}
+	}
+	var got []*tensor.Tensor
+	s, err := runtime.Compile(m, runtime.Options{Threads: t.c.Settings.Threads, Device: device, Watch: watch, Observe: func(v *graph.Value, x tensor.Value) {
+		if k, ok := at[v]; ok {
+			got[k], _ = x.(*tensor.Tensor)
+		}
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return func(in []tensor.Value) ([]*tensor.Tensor, error) {
+		got = make([]*tensor.Tensor, len(t.chosen)+len(t.candidates))
+		out, err := s.Run(t.c, in)
+		for k := range out {
+			if !t.chosen[k] {
+				got[k], _ = out[k].(*tensor.Tensor)
+			}
+		}
+		for k, x := range got[len(t.chosen):] {
+			if x != nil {
+				got[len(t.chosen)+k] = x.Clone()
+			}
+		}
+		return got, err
+	}, nil
 }
 
 func newTrial(c *pass.Context, m *graph.Model) (*trial, error) {
 	t := &trial{c: c, m: m}
-	s, err := runtime.Compile(m, runtime.Options{Threads: c.Settings.Threads})
+	candidates, chosen := compare.Candidates(m)
+	for _, v := range candidates {
+		t.candidates = append(t.candidates, v.Name)
+	}
+	for _, v := range m.Graph.Outputs() {
+		t.chosen = append(t.chosen, chosen[v])
+	}
+	run, err := t.runner(m, "")
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +208,7 @@ func newTrial(c *pass.Context, m *graph.Model) (*trial, error) {
 		if err != nil {
 			return nil, err
 		}
-		out, err := s.Run(c, in)
+		out, err := run(in)
 		if err != nil {
 			return nil, err
 		}
@@ -183,21 +229,20 @@ func (t *trial) sqnr(skip []string, n int) (float64, error) {
 			return 0, fmt.Errorf("trial: %w", err)
 		}
 	}
-	s, err := runtime.Compile(m, runtime.Options{Threads: settings.Threads, Device: settings.Device})
+	run, err := t.runner(m, settings.Device)
 	if err != nil {
 		return 0, fmt.Errorf("trial: %w", err)
 	}
 	signal, noise := map[int]float64{}, map[int]float64{}
-	for k := range min(n, len(t.inputs)) {
-		i := k * len(t.inputs) / min(n, len(t.inputs))
-		out, err := s.Run(t.c, t.inputs[i])
+	for j := range min(n, len(t.inputs)) {
+		i := j * len(t.inputs) / min(n, len(t.inputs))
+		out, err := run(t.inputs[i])
 		if err != nil {
 			return 0, fmt.Errorf("trial: %w", err)
 		}
 		for k := range out {
-			a, ok := t.want[i][k].(*tensor.Tensor)
-			b, ok2 := out[k].(*tensor.Tensor)
-			if !ok || !ok2 || !a.Type.IsFloat() {
+			a, b := t.want[i][k], out[k]
+			if a == nil || b == nil || !a.Type.IsFloat() {
 				continue
 			}
 			if !slices.Equal(a.Shape, b.Shape) {
