@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test test-kill lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-runtime bench-simplify bench-compress bench-big release release-check vuln test-beam test-slurm test-kubernetes bench-shards generate fuzz clean
+.PHONY: all build demo test test-kill lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-runtime bench-simplify bench-compress bench-big release release-check vuln test-beam test-slurm test-kubernetes bench-shards generate fuzz fuzz-all clean
 
 all: build
 
@@ -23,7 +23,7 @@ demo: build
 	mkdir -p out
 	bin/onnxopt optimize models/$(DEMO).onnx --data models/mnist --labels models/mnist/t10k-labels-idx1-ubyte.gz -o out/$(DEMO).opt.onnx
 
-test: lint cross test-go test-deploy test-peers test-hostile
+test: lint cross test-go test-deploy test-peers test-hostile test-kubernetes
 
 lint:
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt: $$files"; exit 1; }
@@ -192,9 +192,12 @@ release-check: release
 	cmp build/release/SHA256SUMS build/again/release/SHA256SUMS
 	rm -rf build/again
 
-# Known vulnerabilities in what is linked; asks vuln.go.dev, or the database in GOVULNDB (file:///folder), so not part of make test.
+# Known vulnerabilities in what is linked; asks a database in the network, or in a folder (file:///...), so not part of make test.
+VULNDB      ?= https://vuln.go.dev
+GOVULNCHECK  = go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 -db $(VULNDB)
 vuln:
-	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+	$(GOVULNCHECK) ./...
+	cd cmd/onnxopt-beam && $(GOVULNCHECK) ./...
 
 # Protobuf code and assembly, from onnx.proto (needs protoc and protoc-gen-go) and runtime/kernel/_asm.
 generate:
@@ -203,7 +206,13 @@ generate:
 # make fuzz T=./onnx:FuzzLoad [FUZZTIME=10m]
 FUZZTIME ?= 10m
 fuzz:
-	go test $(firstword $(subst :, ,$(T))) -run '^$$' -fuzz '^$(lastword $(subst :, ,$(T)))$$' -fuzztime $(FUZZTIME)
+	go test $(firstword $(subst :, ,$(T))) -run '^$$' -fuzz '^$(lastword $(subst :, ,$(T)))$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $(FUZZFLAGS)
+
+# Every fuzz test for FUZZTIME: make fuzz-all FUZZTIME=30m FUZZFLAGS='-parallel 1'
+fuzz-all:
+	@for t in $$(grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z]+' . | sed 's|/[^/]*:func |:|' | sort -u); do \
+		echo "$$t"; $(MAKE) --no-print-directory fuzz T=$$t || exit 1; \
+	done
 
 clean:
 	rm -rf bin build out

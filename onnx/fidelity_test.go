@@ -169,6 +169,32 @@ func TestFidelity(t *testing.T) {
 	}
 }
 
+// TestOpsetKeepsForm raises the opset of a file that leaves out the empty domain:
+// it stays left out.
+func TestOpsetKeepsForm(t *testing.T) {
+	p := richProto(t)
+	p.OpsetImport[0].Domain = nil
+	b, err := marshal.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := LoadBytes(b, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.SetOpset("", 22)
+	got, err := Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := proto.Unmarshal(got, p); err != nil {
+		t.Fatal(err)
+	}
+	if o := p.OpsetImport[0]; o.Domain != nil || o.GetVersion() != 22 || len(got) != len(b) {
+		t.Errorf("opset is %v, file %d bytes, was %d", o, len(got), len(b))
+	}
+}
+
 // TestTypedTensors reads each element type from the field that the standard
 // gives it and writes it back so.
 func TestTypedTensors(t *testing.T) {

@@ -42,7 +42,16 @@ func Load(path string) (*graph.Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	m.Mapped = addMapped(m.Mapped, b)
 	return m, nil
+}
+
+// addMapped appends what contents gave, if that is a mapping.
+func addMapped(list [][]byte, b []byte) [][]byte {
+	if canMap && len(b) > smallFile {
+		list = append(list, b)
+	}
+	return list
 }
 
 // LoadBytes is Load for a model in b, or in a container of package pack, which
@@ -69,6 +78,9 @@ func LoadBytes(b []byte, dir string) (*graph.Model, error) {
 	m, err := r.model(p)
 	if err != nil {
 		return nil, err
+	}
+	for _, b := range r.files {
+		m.Mapped = addMapped(m.Mapped, b)
 	}
 	return m, settle(m)
 }

@@ -147,7 +147,10 @@ func propsProto(in []graph.Prop) []*onnxpb.StringStringEntryProto {
 
 func opsetProto(o graph.Opset) *onnxpb.OperatorSetIdProto {
 	e := &onnxpb.OperatorSetIdProto{}
-	if o.Wire != "" && proto.Unmarshal([]byte(o.Wire), e) == nil && e.GetDomain() == o.Domain && e.GetVersion() == o.Version {
+	if o.Wire != "" && proto.Unmarshal([]byte(o.Wire), e) == nil && e.GetDomain() == o.Domain {
+		if e.GetVersion() != o.Version {
+			e.Version = &o.Version
+		}
 		return e
 	}
 	return &onnxpb.OperatorSetIdProto{Domain: &o.Domain, Version: &o.Version}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"onnxopt/onnx"
@@ -153,6 +154,47 @@ func TestIntegerMatchesReference(t *testing.T) {
 		}
 		if d := largest(float, fast); d > 0.2 {
 			t.Errorf("%s: int8 moved the outputs by %.3g", name, d)
+		}
+	}
+}
+
+// Simplifying a quantized model takes no quantization away: its outputs keep
+// every bit, and integers that were stored stay stored.
+func TestSimplifyKeepsQuantization(t *testing.T) {
+	im := loadImages(t, "t10k-images-idx3-ubyte.gz", 8)
+	count := func(m *graph.Model) map[string]int {
+		n := map[string]int{}
+		for k := range m.Graph.All() {
+			n[k.Op]++
+		}
+		return n
+	}
+	for _, name := range shipped {
+		m := load(t, name)
+		for i, preset := range []string{"int8", "simplify"} {
+			before, size := count(m), onnx.Size(m)
+			want := logits(t, m, im, runtime.Options{})
+			list, err := Pipeline(preset)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := pass.Run(context.Background(), m, list, pass.Options{Samples: loadImages(t, "calib-images-idx3-ubyte.gz", 20)}); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if i == 0 {
+				continue
+			}
+			if !slices.Equal(want, logits(t, m, im, runtime.Options{})) {
+				t.Errorf("%s: outputs changed", name)
+			}
+			for op, n := range count(m) {
+				if strings.HasSuffix(op, "Linear") && n != before[op] || n > before[op] {
+					t.Errorf("%s: %d %s were %d", name, n, op, before[op])
+				}
+			}
+			if now := onnx.Size(m); now > size {
+				t.Errorf("%s: %d bytes were %d", name, now, size)
+			}
 		}
 	}
 }

@@ -108,19 +108,15 @@ type Before struct{ First, Then, Why string }
 var simplify = []string{"fix-shapes", "inline-functions", "repair", "target-opset", "identity", "constant-folding", "shape-computation", "reshape-targets", "control-flow",
 	"merge-chains", "move-transposes", "zero-states", "fuse-batchnorm", "fuse-affine", "fuse-activations", "fuse-normalization", "fuse-attention", "common-subexpressions", "dead-code"}
 
-// portable is simplify without what a runtime stumbles over: OpenCV runs a
-// recurrent layer without an initial state only once.
-var portable = slices.DeleteFunc(slices.Clone(simplify), func(name string) bool { return name == "zero-states" })
-
 var int8Passes = []string{"freeze-defaults", "raise-opset", "prepare-quantization", "calibrate", "round-weights", "mixed-precision", "quantize", "quantize-blocks", "quantize-weights"}
 
 // Presets are named sets of passes.
 var Presets = []Preset{
 	{"simplify", "the smallest equal graph", simplify},
-	{"int8", "simplify, then 8-bit weights and activations", append(slices.Clone(portable), int8Passes...)},
-	{"weights", "simplify, then 8- or 4-bit weights and float arithmetic", append(slices.Clone(portable), "freeze-defaults", "raise-opset", "prepare-quantization", "quantize-blocks", "quantize-weights")},
-	{"dynamic", "simplify, then 8-bit weights and activations whose ranges are found at run time", append(slices.Clone(portable), "freeze-defaults", "raise-opset", "prepare-quantization", "quantize-dynamic", "quantize-weights")},
-	{"float16", "simplify, then float16 or bfloat16 arithmetic", append(slices.Clone(portable), "freeze-defaults", "raise-opset", "half-precision")},
+	{"int8", "simplify, then 8-bit weights and activations", append(slices.Clone(simplify), int8Passes...)},
+	{"weights", "simplify, then 8- or 4-bit weights and float arithmetic", append(slices.Clone(simplify), "freeze-defaults", "raise-opset", "prepare-quantization", "quantize-blocks", "quantize-weights")},
+	{"dynamic", "simplify, then 8-bit weights and activations whose ranges are found at run time", append(slices.Clone(simplify), "freeze-defaults", "raise-opset", "prepare-quantization", "quantize-dynamic", "quantize-weights")},
+	{"float16", "simplify, then float16 or bfloat16 arithmetic", append(slices.Clone(simplify), "freeze-defaults", "raise-opset", "half-precision")},
 	{"small", "simplify, then shared weights: float arithmetic, a quarter of the size", append(slices.Clone(simplify), "cluster-weights", "encode-weights")},
 	{"smallest", "small, then every byte that only people read", append(slices.Clone(simplify), "dead-units", "sort-units", "cluster-weights", "encode-weights", "default-attributes", "short-names")},
 }

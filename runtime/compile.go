@@ -61,6 +61,7 @@ func (s *Session) compile(g *graph.Graph, opset func(string) int64) (*program, e
 			if err := p(); err != nil {
 				return nil, fmt.Errorf("node %s: %w", b.steps[i].node.Title(), err)
 			}
+			s.releaseWeights(b.steps[i].covered)
 		}
 	}
 	return b.program, nil

@@ -180,7 +180,9 @@ func (c *conv) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 			c.winograd = nil
 		}
 		c.pack(t[1], bias)
-		c.ready = fixed
+		if c.ready = fixed; fixed {
+			f.s.releaseWeights(c.chain.nodes)
+		}
 	}
 	shape := []int{im.n, im.oh, im.ow, im.m}
 	if c.rank == 3 {

@@ -44,17 +44,8 @@ func matchTranspose(l *lowerer, n *graph.Node) *lowered {
 	if !n.Is("Transpose") || rank < 1 {
 		return nil
 	}
-	attrs, ok := l.attrs(n)
-	if !ok {
-		return nil
-	}
-	perm := attrs.Ints("perm")
+	perm := l.perm(n, rank)
 	if perm == nil {
-		for i := range rank {
-			perm = append(perm, rank-1-i)
-		}
-	}
-	if !slices.Equal(slices.Sorted(slices.Values(perm)), upTo(rank)) {
 		return nil
 	}
 	f := &lowered{in: n.Inputs(), out: n.Outputs()}

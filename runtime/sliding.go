@@ -74,8 +74,12 @@ func (im *image) eachRow(f *frame, classes []windowClass, body func(o int, class
 	})
 }
 
-// firstRow is where the first tap inside the image of output row o is.
+// firstRow is where the first tap inside the image of output row o is; where it
+// has none, it is 0.
 func (im *image) firstRow(o int, class windowClass) int {
+	if class.low == class.high {
+		return 0
+	}
 	return (o/im.oh*im.h + max(o%im.oh*im.sh-im.top+class.low*im.dh, 0)) * im.w * im.c
 }
 

@@ -8,80 +8,106 @@ import (
 
 // workers runs the parts of a step on several threads. Parts are independent
 // and each computes whole results, so their number and order change no bit.
+//
+// Each thread begins with its own share of consecutive parts and then takes
+// what others have left. Steps cut into parts alike so find what the step before
+// them computed in the cache of the same core.
 type workers struct {
 	threads int
-	crew    *crew       // between start and stop
+	crew    *crew       // nil for one thread
 	scratch [][]float32 // of each thread
 }
 
-// crew is the helpers of one run. They wait busily for the next job, as it
-// mostly comes within microseconds, and sleep after patience.
+// crew is the helpers of a session. During a run they wait busily for the
+// next job, as it mostly comes within microseconds, and sleep after patience;
+// between runs they sleep.
 type crew struct {
-	job    atomic.Pointer[job] // the latest; nil after stop
-	posted atomic.Uint64       // counts changes of job
-	asleep atomic.Int64
-	wake   chan *job // for those asleep; one too many only finds nothing to do
-	spin   bool      // there is a processor for each thread
+	body    func(worker, part int) // of the job, as n
+	n       int
+	shares  []share
+	left    atomic.Int64 // parts not done
+	posted  atomic.Uint32
+	resting atomic.Bool // between runs
+	ended   atomic.Bool
+	asleep  atomic.Int64
+	wake    chan struct{} // for those asleep; one too many only finds nothing to do
+	done    chan struct{} // may hold a token of an earlier job
+	failed  atomic.Pointer[failure]
+	spin    bool // there is a processor for each thread
+}
+
+// share is the parts that one thread begins with, on a cache line of its own:
+// the number of the job, and below it how many nobody has taken. Who takes one checks
+// the job in the same step, so that a thread that comes late takes none of the next.
+type share struct {
+	state atomic.Uint64
+	_     [120]byte
 }
 
 // patience is how long a thread waits busily.
 const patience = 200 * time.Microsecond
-
-type job struct {
-	body   func(worker, part int)
-	n      int64
-	next   atomic.Int64 // part
-	left   atomic.Int64 // parts not done
-	done   chan struct{}
-	failed atomic.Pointer[failure]
-}
 
 // failure is a panic of a part; the caller of run has it again.
 type failure struct{ reason any }
 
 func newWorkers(threads int) *workers {
 	threads = max(threads, 1)
-	return &workers{threads: threads, scratch: make([][]float32, threads)}
+	w := &workers{threads: threads, scratch: make([][]float32, threads)}
+	if threads > 1 {
+		c := &crew{shares: make([]share, threads), wake: make(chan struct{}, threads), done: make(chan struct{}, 1),
+			spin: runtime.GOMAXPROCS(0) >= threads}
+		w.crew = c
+		c.resting.Store(true)
+		for i := 1; i < threads; i++ {
+			go c.help(i)
+		}
+		runtime.AddCleanup(w, (*crew).end, c)
+	}
+	return w
 }
 
 // start readies the helpers, until stop.
 func (w *workers) start() {
-	if w.threads == 1 || w.crew != nil {
-		return
-	}
-	c := &crew{wake: make(chan *job, w.threads), spin: runtime.GOMAXPROCS(0) >= w.threads}
-	w.crew = c
-	for i := 1; i < w.threads; i++ {
-		go c.help(i)
+	if c := w.crew; c != nil {
+		c.resting.Store(false)
+		c.rouse(w.threads - 1)
 	}
 }
 
 func (w *workers) stop() {
 	if w.crew != nil {
-		w.crew.job.Store(nil)
-		w.crew.posted.Add(1)
-		close(w.crew.wake)
-		w.crew = nil
+		w.crew.resting.Store(true)
+	}
+}
+
+// end lets the helpers go.
+func (c *crew) end() {
+	c.ended.Store(true)
+	c.posted.Add(1)
+	close(c.wake)
+}
+
+// rouse wakes up to n of those asleep.
+func (c *crew) rouse(n int) {
+	for range min(int(c.asleep.Load()), n) {
+		select {
+		case c.wake <- struct{}{}:
+		default:
+		}
 	}
 }
 
 func (c *crew) help(worker int) {
-	var seen uint64
-	for {
-		if c.await(func() bool { return c.posted.Load() != seen }) {
+	var seen uint32
+	for !c.ended.Load() {
+		if c.await(func() bool { return c.posted.Load() != seen || c.resting.Load() }) && c.posted.Load() != seen {
 			seen = c.posted.Load()
-			j := c.job.Load()
-			if j == nil {
-				return
-			}
-			j.work(worker)
+			c.work(worker, seen)
 			continue
 		}
 		c.asleep.Add(1)
 		if c.posted.Load() == seen {
-			if j := <-c.wake; j != nil {
-				j.work(worker)
-			}
+			<-c.wake
 		}
 		c.asleep.Add(-1)
 	}
@@ -107,52 +133,64 @@ func (c *crew) await(ok func() bool) bool {
 	}
 }
 
-func (j *job) work(worker int) {
-	for {
-		i := j.next.Add(1) - 1
-		if i >= j.n {
-			return
+// work takes parts of a job until none are left.
+func (c *crew) work(worker int, job uint32) {
+	for i := range c.shares {
+		owner := (worker + i) % len(c.shares)
+		s := &c.shares[owner]
+		for {
+			now := s.state.Load()
+			left := int(uint32(now))
+			if uint32(now>>32) != job || left == 0 {
+				break
+			}
+			if s.state.CompareAndSwap(now, now-1) {
+				c.part(worker, c.n*(owner+1)/len(c.shares)-left)
+			}
 		}
-		j.part(worker, int(i))
 	}
 }
 
-func (j *job) part(worker, i int) {
+func (c *crew) part(worker, i int) {
 	defer func() {
 		if p := recover(); p != nil {
-			j.failed.CompareAndSwap(nil, &failure{p})
+			c.failed.CompareAndSwap(nil, &failure{p})
 		}
-		if j.left.Add(-1) == 0 {
-			close(j.done)
+		if c.left.Add(-1) == 0 && worker > 0 {
+			select {
+			case c.done <- struct{}{}:
+			default:
+			}
 		}
 	}()
-	j.body(worker, i)
+	c.body(worker, i)
 }
 
 // run calls body for the parts 0 to n-1. worker tells threads apart.
 func (w *workers) run(n int, body func(worker, part int)) {
 	c := w.crew
-	if c == nil || n <= 1 {
+	if c == nil || n <= 1 || c.resting.Load() {
 		for i := range n {
 			body(0, i)
 		}
 		return
 	}
-	j := &job{body: body, n: int64(n), done: make(chan struct{})}
-	j.left.Store(int64(n))
-	c.job.Store(j)
-	c.posted.Add(1)
-	for range min(int(c.asleep.Load()), n-1) {
-		select {
-		case c.wake <- j:
-		default:
+	job := c.posted.Load() + 1
+	c.body, c.n = body, n
+	c.left.Store(int64(n))
+	for i := range c.shares {
+		c.shares[i].state.Store(uint64(job)<<32 | uint64(n*(i+1)/w.threads-n*i/w.threads))
+	}
+	c.posted.Store(job)
+	c.rouse(n - 1)
+	c.work(0, job)
+	if !c.await(func() bool { return c.left.Load() == 0 }) {
+		for c.left.Load() != 0 {
+			<-c.done
 		}
 	}
-	j.work(0)
-	if !c.await(func() bool { return j.left.Load() == 0 }) {
-		<-j.done
-	}
-	if f := j.failed.Load(); f != nil {
+	c.body = nil
+	if f := c.failed.Swap(nil); f != nil {
 		panic(f.reason)
 	}
 }

@@ -155,10 +155,10 @@ func TestJoinRefuses(t *testing.T) {
 		t.Errorf("a repeated shard: %v", err)
 	}
 	out := filepath.Join(t.TempDir(), "out")
-	if err := (&writeMerged{out}).ProcessElement(b[0]); err == nil || !strings.Contains(err.Error(), "a shard is lost: samples 1 of 2 are missing") {
+	if err := (&writeMerged{out}).ProcessElement(t.Context(), b[0]); err == nil || !strings.Contains(err.Error(), "a shard is lost: samples 1 of 2 are missing") {
 		t.Errorf("a lost shard: %v", err)
 	}
-	if err := (&writeMerged{out}).ProcessElement(all); err != nil {
+	if err := (&writeMerged{out}).ProcessElement(t.Context(), all); err != nil {
 		t.Error(err)
 	}
 }

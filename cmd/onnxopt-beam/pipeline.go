@@ -20,7 +20,7 @@ import (
 
 func init() {
 	register.DoFn2x2[context.Context, int, []byte, error](&runShard{})
-	register.DoFn1x1[[]byte, error](&writeMerged{})
+	register.DoFn2x1[context.Context, []byte, error](&writeMerged{})
 	register.Combiner1[[]byte](&merge{})
 }
 
@@ -123,7 +123,7 @@ func completeAs[T any, P part[T]](file []byte) error {
 // writeMerged checks that no shard is lost and writes the file.
 type writeMerged struct{ Out string }
 
-func (f *writeMerged) ProcessElement(file []byte) error {
+func (f *writeMerged) ProcessElement(ctx context.Context, file []byte) error {
 	complete := completeAs[calibrate.Set]
 	if isEvaluation(file) {
 		complete = completeAs[compare.Tally]
@@ -131,5 +131,5 @@ func (f *writeMerged) ProcessElement(file []byte) error {
 	if err := complete(file); err != nil {
 		return fmt.Errorf("a shard is lost: %w", err)
 	}
-	return onnx.WriteTo(f.Out, func(w io.Writer) error { _, err := w.Write(file); return err })
+	return onnx.WriteTo(ctx, f.Out, func(w io.Writer) error { _, err := w.Write(file); return err })
 }

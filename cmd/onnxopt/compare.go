@@ -101,7 +101,9 @@ func (o *comparer) evaluate(c *call, a, b *graph.Model, set compare.Source) erro
 	if err != nil {
 		return err
 	}
-	t.Data = o.preparation()
+	if t.Data, err = o.identity(); err != nil {
+		return err
+	}
 	if err := writeFile(c, o.out, func(w io.Writer) error { _, err := t.WriteTo(w); return err }); err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -34,6 +36,7 @@ type compressor struct {
 	dataFlags
 	o                             compress.Options
 	out, target, test, testLabels string
+	front                         string
 	noLabels, json, quiet         bool
 	force                         bool
 	seed                          uint64
@@ -83,8 +86,11 @@ func (o *compressor) declare(f *pflag.FlagSet) {
 	f.BoolVar(&o.o.Fixed, "fixed", false, "no search: exactly --density, whatever it loses")
 	f.IntVar(&o.o.Values, "values", 0, "shared values of a layer beside zero (default 8)")
 	f.IntVar(&o.o.BiasBits, "bias-bits", 0, "bits of biases (default 7)")
-	f.IntVar(&o.o.PruneSteps, "steps", 0, "training steps of the first rung (default 6000); the others take a sixth of it")
+	f.IntVar(&o.o.PruneSteps, "steps", 0, "training steps of the first rung (default 6000)")
+	f.IntVar(&o.o.RungSteps, "rung-steps", 0, "training steps of the further rungs (default a sixth of --steps)")
+	f.IntVar(&o.o.RefineSteps, "refine-steps", 0, "training steps at the final density before weights are shared (default half of --steps)")
 	f.IntVar(&o.o.ShareSteps, "share-steps", 0, "training steps with shared weights (default 2000)")
+	f.IntVar(&o.o.Batch, "batch", 0, "samples in a step (default 128)")
 	f.Float64Var(&o.o.Rate, "rate", 0, "peak learning rate (default 0.002)")
 	f.IntSliceVar(&o.pattern, "pattern", nil, "N,M keeps N of every M consecutive weights")
 	f.BoolVar(&o.o.Pattern.PerLayer, "per-layer", false, "the same density in every layer instead of over all")
@@ -100,6 +106,7 @@ func (o *compressor) declare(f *pflag.FlagSet) {
 	f.StringVar(&o.testLabels, "test-labels", "", "their labels, if not beside them")
 	f.Uint64Var(&o.seed, "seed", 1, "seed; the same seed gives the same file")
 	f.IntVar(&o.threads, "threads", 1, "threads; results do not depend on it")
+	f.StringVar(&o.front, "keep-front", "", "folder for every result that no other beats in both size and loss")
 	f.StringVar(&o.o.Checkpoint, "checkpoint", "", "file to resume from after an interruption (default OUT.checkpoint)")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress")
@@ -153,26 +160,50 @@ func (o *compressor) run(c *call) error {
 	if err := o.runTest(o.result.Search.Plain); err != nil {
 		return err
 	}
+	if err := o.keepFront(); err != nil {
+		return err
+	}
 	chosen := o.result.Search.Chosen
 	o.result.After = int64(chosen.Bytes)
 	if !chosen.Fits && !o.force && !o.o.Fixed {
 		o.show(time.Since(start))
 		return refuse("the best result loses %.2f points, more than --max-drop %.2f; not written (--force writes it)", chosen.Loss, o.o.MaxDrop)
 	}
-	distill.RestoreOutputs(result, o.model)
-	b, err := o.form(result)
-	if err != nil {
+	if o.result.After, err = o.write(result, o.out); err != nil {
 		return err
 	}
-	if err := writeBytes(o.c, o.out, b); err != nil {
-		return err
-	}
-	o.result.After = int64(len(b))
 	if err := o.checkWritten(); err != nil {
 		return err
 	}
 	o.result.Written = true
 	return o.show(time.Since(start))
+}
+
+// write writes m, whose outputs may be logits, and returns its bytes.
+func (o *compressor) write(m *graph.Model, path string) (int64, error) {
+	distill.RestoreOutputs(m, o.model)
+	b, err := o.form(m)
+	if err != nil {
+		return 0, err
+	}
+	return int64(len(b)), writeBytes(o.c, path, b)
+}
+
+// keepFront writes every result that no other beats in both size and loss.
+func (o *compressor) keepFront() error {
+	if o.front == "" {
+		return nil
+	}
+	if err := os.MkdirAll(o.front, 0o755); err != nil {
+		return err
+	}
+	for _, c := range o.result.Search.Front() {
+		name := fmt.Sprintf("%d-bytes-%.2f-lost%s", c.Bytes, c.Loss, filepath.Ext(o.out))
+		if _, err := o.write(c.Model().Clone(), filepath.Join(o.front, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // form is the file that is written: a container for --for container, else a
@@ -212,8 +243,8 @@ func (o *compressor) search(m *graph.Model) error {
 		name := stage
 		if stage != "teacher" {
 			name = fmt.Sprintf("%s %.3g %%", stage, 100*density)
-			if done += compress.ReportEvery; done == 200 && !o.quiet {
-				left := time.Since(began) / (200 - compress.ReportEvery) * time.Duration(total-done)
+			if done += compress.ReportEvery; done == 2*compress.ReportEvery && !o.quiet {
+				left := time.Since(began) / compress.ReportEvery * time.Duration(total-done)
 				fmt.Fprintf(o.c.errOut, "at most %d steps, about %v\n", total, left.Round(time.Second))
 			}
 		}

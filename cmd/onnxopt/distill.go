@@ -31,6 +31,7 @@ type distiller struct {
 	dataFlags
 	o                     distill.Options
 	out, student          string
+	checkpoint            string
 	test, testLabels      string
 	channels, maxDrop     float64
 	samples               int
@@ -80,6 +81,7 @@ func (d *distiller) declare(f *pflag.FlagSet) {
 	f.StringVar(&d.testLabels, "test-labels", "", "their labels, if not beside them")
 	f.Uint64Var(&d.o.Seed, "seed", 1, "seed; the same seed gives the same file")
 	f.IntVar(&d.o.Threads, "threads", 1, "threads; results do not depend on it")
+	f.StringVar(&d.checkpoint, "checkpoint", "", "file to resume from after an interruption (default OUT.checkpoint)")
 	f.BoolVar(&d.json, "json", false, "print the result as JSON")
 	f.BoolVarP(&d.quiet, "quiet", "q", false, "no progress")
 }
@@ -89,6 +91,9 @@ func (d *distiller) run(c *call) error {
 	d.c = c
 	if d.out == "" || d.data == "" {
 		return fmt.Errorf("distill: give --data and -o OUT")
+	}
+	if d.checkpoint == "" {
+		d.checkpoint = d.out + ".checkpoint"
 	}
 	if (d.student == "") == (d.channels == 0) {
 		return fmt.Errorf("distill: give --student or --prune-channels")
@@ -158,42 +163,22 @@ func (d *distiller) train(student *graph.Model) error {
 		return err
 	}
 	p := &progress{c: d.c, off: d.quiet}
-	task, err := compress.NewTask(d.c, distill.Logits(d.model), data, d.o.Seed, d.o.Threads, func(stage string, _ float64, done, total int, _ distill.Scores) {
-		p.update(stage, done, total)
+	task, err := compress.NewTask(d.c, distill.Logits(d.model), data, d.o.Seed, d.o.Threads, func(stage string, _ float64, done, total int, s distill.Scores) {
+		p.detail(stage, done, total, fmt.Sprintf("loss %.3f, agreement %.2f %%", s.Loss, 100*s.Agreement))
 	})
 	if err != nil {
 		return err
 	}
-	t, err := distill.New(student, task.Train, task.TrainAnswers, d.o)
+	before, after, err := compress.Distill(d.c, student, task, d.o, d.checkpoint)
 	if err != nil {
 		return err
 	}
-	defer t.Close()
-	score := func() (distill.Scores, error) { return t.Evaluate(task.Held, task.HeldAnswers, task.Held.Len(), 0) }
-	if d.result.Untrained, err = score(); err != nil {
-		return err
-	}
-	for i := range t.Steps() {
-		if err := d.c.Err(); err != nil {
-			return err
-		}
-		if err := t.Advance(); err != nil {
-			return err
-		}
-		if (i+1)%compress.ReportEvery == 0 {
-			s := t.Running()
-			p.detail("distill", i+1, t.Steps(), fmt.Sprintf("loss %.3f, agreement %.2f %%", s.Loss, 100*s.Agreement))
-		}
-	}
-	if d.result.Trained, err = score(); err != nil {
-		return err
-	}
+	d.result.Untrained, d.result.Trained = before.Held, after.Held
 	d.result.Lost = 100 * (1 - d.result.Trained.Agreement)
 	if labels := task.Held.Labels; labels != nil {
 		teacher := task.HeldAnswers.Accuracy(labels)
 		d.result.Teacher, d.result.Lost = &teacher, 100*(teacher-d.result.Trained.Accuracy)
 	}
-	t.Store()
 	return nil
 }
 

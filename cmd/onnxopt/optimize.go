@@ -239,7 +239,9 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 			opts.Samples = first(set, o.calibrationSamples)
 		}
 		if o.job != nil {
-			o.job.Data = d.preparation()
+			if o.job.Data, err = d.identity(); err != nil {
+				return err
+			}
 		}
 	}
 	var err error

@@ -27,6 +27,9 @@ type Model struct {
 	Training        [][]byte // TrainingInfoProto, kept as wire bytes
 	Repaired        []string // faults of the file that reading put right; not written
 	Extra           Extra
+	// Mapped is the read-only mappings of files that weights alias: memory that can
+	// be given back to the system, which reads it again when it is touched.
+	Mapped [][]byte
 }
 
 // Opset is one opset_import.

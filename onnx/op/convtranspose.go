@@ -38,6 +38,9 @@ func inferConvTranspose(f *Infer) error {
 	kernel := kernelDims(&f.Attrs, w, len(x)-2)
 	given, extra := f.Attrs.Ints("output_shape"), f.Attrs.Ints("output_padding")
 	for i := range kernel {
+		if kernel[i].Conflict(w[2+i]) {
+			return fmt.Errorf("kernel_shape %v but weight %v", kernel, f.Type(1))
+		}
 		s := dim.Of(int64(win.Strides[i]))
 		switch {
 		case len(given) >= len(kernel):
@@ -109,6 +112,9 @@ func transposeGeometry(e *Eval, x, w *tensor.Tensor) (Window, []int, error) {
 	group := e.Int("group")
 	if rank < 1 || w.Rank() != x.Rank() || group < 1 || x.Shape[1] != w.Shape[0] || x.Shape[1]%group != 0 {
 		return Window{}, nil, fmt.Errorf("input %v and weight %v in %d groups", x, w, group)
+	}
+	if k := e.Attrs.Ints("kernel_shape"); k != nil && !slices.Equal(k, w.Shape[2:]) {
+		return Window{}, nil, fmt.Errorf("kernel_shape %v but weight %v", k, w)
 	}
 	win, err := newWindow(&e.Attrs, rank)
 	if err != nil {

@@ -144,10 +144,11 @@ func replaceable(n, same *graph.Node) bool {
 }
 
 // signature is equal for nodes that compute the same; false for nodes that
-// must not be merged.
+// must not be merged: random ones, those with subgraphs, and quantization, of which
+// engines look for one node beside each reader.
 func signature(m *graph.Model, n *graph.Node) (string, bool) {
 	r, err := op.Resolve(n, m.Opset)
-	if err != nil || r.Flags&(op.Random|op.Control) != 0 {
+	if err != nil || r.Flags&(op.Random|op.Control) != 0 || n.Is("QuantizeLinear", "DequantizeLinear") {
 		return "", false
 	}
 	var b strings.Builder

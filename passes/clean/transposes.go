@@ -112,7 +112,7 @@ func (r *region) add(n *graph.Node) {
 func (r *region) dataInputs(n *graph.Node) []*graph.Value {
 	in := n.Inputs()
 	switch {
-	case n.Is("Clip", "Slice", "Pad", "QuantizeLinear", "DequantizeLinear", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "Split", "Dropout"):
+	case n.Is("Clip", "Slice", "Pad", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "Split", "Dropout"):
 		in = in[:1]
 	}
 	var out []*graph.Value
@@ -143,9 +143,6 @@ func (r *region) agnostic(n *graph.Node) bool {
 	case n.Is("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"):
 		axes, ok := r.e.Axes(n, 1, len(r.perm))
 		return ok && len(axes) > 0 && n.Int("keepdims", 1) == 1
-	case n.Is("QuantizeLinear", "DequantizeLinear"):
-		t := r.e.Shape.Const(n.In(1))
-		return t != nil && t.Len() == 1
 	case n.Is("Slice"):
 		_, ok := sliceOf(r.e, n)
 		return ok

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"onnxopt/passes/distill"
+	"onnxopt/runtime/grad"
 )
 
 // Init is how the first shared values are chosen (Han, Mao, Dally, "Deep
@@ -20,10 +21,12 @@ const (
 	Random
 )
 
-// Shared trains weights that take few values: the value of a weight is the
-// nearest entry of a codebook, gradients go straight to the latent weight
-// behind it, and the codebook follows the latent weights by Lloyd steps.
-// Weights that are zero stay zero.
+// Shared trains weights that take few values. At first the value of a weight is
+// the nearest entry of a codebook, gradients go straight to the latent weight
+// behind it, and the codebook follows the latent weights by Lloyd steps. Later
+// weights keep their entries, and an entry is trained by the sum of the
+// gradients of its weights (Han et al., section 3.3). Weights that are zero
+// stay zero.
 type Shared struct {
 	Values int  // entries of a codebook beside zero; 0 is 8
 	Init   Init // of the first codebooks
@@ -32,10 +35,17 @@ type Shared struct {
 	// two, each tensor of the smallest one that leaves signed codes of so many
 	// bits; 0 leaves them alone.
 	GridBits int
+	Freeze   float64 // share of the steps after which weights keep their entries; 0 is 0.5
 
 	Books [][]float32 // by parameter; nil without one
 	kept  [][]int32   // the weights that are not zero
+	entry [][]float32 // of each kept weight, once they stay
+	adam  grad.Adam   // of Books, once they are trained
 }
+
+// State is what a snapshot of the training must keep; its elements may be
+// written to restore it.
+func (s *Shared) State() [][]float32 { return slices.Concat(s.Books, s.entry, s.adam.M, s.adam.V) }
 
 // Start clusters the parameters that shared names, and rounds the others.
 func (s *Shared) Start(t *distill.Trainer, shared func(i int) bool) {
@@ -45,8 +55,12 @@ func (s *Shared) Start(t *distill.Trainer, shared func(i int) bool) {
 	if s.Lloyd == 0 {
 		s.Lloyd = 100
 	}
+	if s.Freeze == 0 {
+		s.Freeze = 0.5
+	}
 	n := len(t.Program.Params)
-	s.Books, s.kept = make([][]float32, n), make([][]int32, n)
+	s.Books, s.kept, s.entry = make([][]float32, n), make([][]int32, n), make([][]float32, n)
+	sizes := make([]int, n)
 	for i, q := range t.Program.Params {
 		if !shared(i) {
 			if s.GridBits > 0 {
@@ -63,13 +77,28 @@ func (s *Shared) Start(t *distill.Trainer, shared func(i int) bool) {
 			}
 		}
 		s.Books[i] = book(w, s.Values, s.Init, t.Seed())
+		s.entry[i] = make([]float32, len(w))
+		sizes[i] = len(s.Books[i])
 	}
+	s.adam = grad.Adam{Beta1: t.Adam.Beta1, Beta2: t.Adam.Beta2}
+	s.adam.Init(sizes)
 	t.Derive = s.derive
 	s.Apply(t)
 }
 
+// trained is the number of steps by which entries have been trained.
+func (s *Shared) trained(t *distill.Trainer) int {
+	return t.Step - int(s.Freeze*float64(t.Steps()))
+}
+
 func (s *Shared) derive(t *distill.Trainer) {
-	if t.Step%s.Lloyd == 0 {
+	switch trained := s.trained(t); {
+	case trained > 0:
+		s.train(t, trained)
+	case trained == 0:
+		s.lloyd(t)
+		s.assign(t)
+	case t.Step%s.Lloyd == 0:
 		s.lloyd(t)
 	}
 	s.Apply(t)
@@ -77,15 +106,49 @@ func (s *Shared) derive(t *distill.Trainer) {
 
 // Apply sets the values from the latent weights.
 func (s *Shared) Apply(t *distill.Trainer) {
+	if s.trained(t) < 0 {
+		s.assign(t)
+	}
 	for i, q := range t.Program.Params {
 		switch book := s.Books[i]; {
 		case book != nil:
-			edges := midpoints(book)
-			for _, k := range s.kept[i] {
-				q.Value[k] = book[slot(edges, t.Latent[i][k])]
+			for j, k := range s.kept[i] {
+				q.Value[k] = book[int(s.entry[i][j])]
 			}
 		case s.GridBits > 0:
 			grid(q.Value, t.Latent[i], s.GridBits)
+		}
+	}
+}
+
+// assign gives each weight the entry next to its latent weight.
+func (s *Shared) assign(t *distill.Trainer) {
+	for i, book := range s.Books {
+		if book == nil {
+			continue
+		}
+		edges := midpoints(book)
+		for j, k := range s.kept[i] {
+			s.entry[i][j] = float32(slot(edges, t.Latent[i][k]))
+		}
+	}
+}
+
+// train moves the entries by the gradients of their weights.
+func (s *Shared) train(t *distill.Trainer, step int) {
+	s.adam.Step = step - 1
+	u := s.adam.Next(t.Rate())
+	for i, book := range s.Books {
+		if book == nil {
+			continue
+		}
+		g := make([]float32, len(book))
+		for j, k := range s.kept[i] {
+			g[int(s.entry[i][j])] += t.Program.Params[i].Grad[k]
+		}
+		u.Apply(book, g, s.adam.M[i], s.adam.V[i])
+		for j := range book {
+			book[j] = nonzero(book[j])
 		}
 	}
 }

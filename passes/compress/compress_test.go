@@ -42,7 +42,7 @@ func setup(t *testing.T, threads int, progress func(stage string, done int)) (*g
 }
 
 func options() Options {
-	return Options{Recipe: Recipe{PruneSteps: 80, RungSteps: 40, ShareSteps: 40, Batch: 32, Augment: distill.Augment{Shift: 1}},
+	return Options{Recipe: Recipe{PruneSteps: 80, RungSteps: 40, RefineSteps: 40, ShareSteps: 40, Batch: 32, Augment: distill.Augment{Shift: 1}},
 		MaxDrop: 100, Density: 0.2, Step: 0.5, Rungs: 2,
 		Size: func(m *graph.Model) (int, error) { b, err := onnx.Marshal(m); return len(b), err }}
 }
@@ -66,7 +66,7 @@ func TestSearch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Seen) != 3 || r.Chosen.Stage != "share" || r.Chosen.Density != 0.1 {
+	if len(r.Seen) != 4 || r.Chosen.Stage != "share" || r.Chosen.Density != 0.1 {
 		t.Fatalf("saw %+v", r.Seen)
 	}
 	if a := r.Chosen.Measure.Held.Agreement; a < 0.6 {
@@ -139,6 +139,64 @@ func resume(t *testing.T, want []byte) {
 		o2.Density = 0.3
 		if _, err := Search(context.Background(), m, task, o2); err == nil {
 			t.Fatal("a checkpoint of other options was taken")
+		}
+	}
+}
+
+func TestLoss(t *testing.T) {
+	// Of 100 samples 4 are wrong against 2: 2 points, and a standard error of
+	// sqrt(0.02*0.98/100).
+	a, b := Measure{Wrong: make([]float32, 100)}, Measure{Wrong: make([]float32, 100)}
+	for i := range 4 {
+		a.Wrong[i] = 1
+	}
+	b.Wrong[0], b.Wrong[1] = 1, 1
+	if got := new(Task).Loss(a, b); math.Abs(got-3.4) > 1e-4 {
+		t.Errorf("lost %v points, want 3.4", got)
+	}
+	for n, want := range map[int]int{2: 1, 100: 20, 5000: 1000, 8000: 1000, 60000: 6000} {
+		if got := heldSamples(n); got != want {
+			t.Errorf("%d of %d samples held out, want %d", got, n, want)
+		}
+	}
+	r := Result{Seen: []Candidate{{Bytes: 9, Loss: 1}, {Loss: 0}, {Bytes: 12, Loss: 0.5}, {Bytes: 13, Loss: 0.7}}}
+	if f := r.Front(); len(f) != 2 || f[0].Bytes != 9 || f[1].Bytes != 12 {
+		t.Errorf("front %+v", f)
+	}
+}
+
+// TestDistill: a training that is killed goes on to the same weights.
+func TestDistill(t *testing.T) {
+	run := func(checkpoint string, kill bool) (*graph.Model, error) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		m, task := setup(t, 1, func(stage string, done int) {
+			if kill && stage == "distill" {
+				cancel()
+			}
+		})
+		task.SaveEvery = time.Millisecond
+		_, _, err := Distill(ctx, m, task, distill.Options{Steps: 60, Batch: 32}, checkpoint)
+		return m, err
+	}
+	want, err := run("", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "checkpoint")
+	if _, err := run(file, true); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Fatal(err)
+	}
+	got, err := run(file, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for v := range want.Graph.Initializers() {
+		if x := got.Graph.Find(v.Name); x == nil || !bytes.Equal(x.Const().Bytes(), v.Const().Bytes()) {
+			t.Errorf("%s has other weights after resuming", v.Name)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package compress
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/gob"
 	"fmt"
 	"hash/crc32"
@@ -10,6 +11,8 @@ import (
 	"os"
 
 	"onnxopt/onnx"
+	"onnxopt/onnx/graph"
+	"onnxopt/onnx/tensor"
 	"onnxopt/passes/distill"
 )
 
@@ -33,7 +36,24 @@ type finished struct {
 	Measure Measure
 }
 
-const journalMagic = "onnxopt checkpoint 1\n"
+const journalMagic = "onnxopt checkpoint 2\n"
+
+// key identifies the work of training m: model, samples, their answers, options.
+func (t *Task) key(m *graph.Model, options any) string {
+	h := sha256.New()
+	h.Write([]byte(graph.Text(&graph.Model{Graph: m.Graph, Opsets: m.Opsets})))
+	for v := range m.Graph.Initializers() {
+		if t := v.Const(); t != nil && t.Type != tensor.String {
+			h.Write(t.Bytes())
+		}
+	}
+	for _, x := range t.Train.Inputs {
+		h.Write(x.Bytes())
+	}
+	t.TrainAnswers.Hash(h)
+	fmt.Fprintf(h, "%+v %d %v", options, t.Seed, t.Train.Labels)
+	return fmt.Sprintf("%x", h.Sum(nil))
+}
 
 // openJournal reads the journal at path, if there is one for the same work; ""
 // keeps none.

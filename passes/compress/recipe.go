@@ -18,18 +18,19 @@ import (
 // Recipe is how a model is trained smaller. The zero value of a field is its
 // default.
 type Recipe struct {
-	Values     int     // shared values of a layer beside zero; 0 is 8
-	BiasBits   int     // bits of biases and other vectors; 0 is 7
-	PruneSteps int     // of the first pruning; 0 is 6000
-	RungSteps  int     // of each further one; 0 is a sixth of PruneSteps
-	ShareSteps int     // of training with shared weights; 0 is 2000
-	Batch      int     // 0 is 128
-	Rate       float64 // peak learning rate of pruning; 0 is 2e-3
-	ShareRate  float64 // and of sharing; 0 is half of it
-	Pattern    prune.Pattern
-	Init       cluster.Init
-	Targets    distill.Targets
-	Augment    distill.Augment
+	Values      int     // shared values of a layer beside zero; 0 is 8
+	BiasBits    int     // bits of biases and other vectors; 0 is 7
+	PruneSteps  int     // of the first pruning; 0 is 6000
+	RungSteps   int     // of each further one; 0 is a sixth of PruneSteps
+	RefineSteps int     // at the density that is to be shared, masks still moving; 0 is half of PruneSteps
+	ShareSteps  int     // of training with shared weights; 0 is 2000
+	Batch       int     // 0 is 128
+	Rate        float64 // peak learning rate of pruning; 0 is 2e-3
+	ShareRate   float64 // and of sharing; 0 is half of it
+	Pattern     prune.Pattern
+	Init        cluster.Init
+	Targets     distill.Targets
+	Augment     distill.Augment
 }
 
 func (r *Recipe) setDefaults() {
@@ -42,6 +43,7 @@ func (r *Recipe) setDefaults() {
 	integer(&r.BiasBits, 7)
 	integer(&r.PruneSteps, 6000)
 	integer(&r.RungSteps, max(r.PruneSteps/6, 1))
+	integer(&r.RefineSteps, max(r.PruneSteps/2, 1))
 	integer(&r.ShareSteps, 2000)
 	integer(&r.Batch, 128)
 	if r.Rate == 0 {
@@ -65,14 +67,10 @@ func (r *Recipe) options(task *Task, steps int, rate float64) distill.Options {
 	return distill.Options{Targets: r.Targets, Augment: r.Augment, Steps: steps, Batch: r.Batch, Rate: rate, Seed: task.Seed, Threads: task.Threads}
 }
 
-// pruning trains from one density to another; a further rung begins with the
-// zeros of the one before.
-func (r *Recipe) pruning(task *Task, first bool, from, to float64) stage {
-	steps := r.PruneSteps
-	if !first {
-		steps = r.RungSteps
-	}
-	return stage{name: "prune", density: to, o: r.options(task, steps, r.Rate), prune: &prune.Gradual{Pattern: r.Pattern, From: from, Density: to}}
+// pruning trains from one density to another; below a density of 1 it begins
+// with the zeros of the training before.
+func (r *Recipe) pruning(task *Task, name string, steps int, from, to float64) stage {
+	return stage{name: name, density: to, o: r.options(task, steps, r.Rate), prune: &prune.Gradual{Pattern: r.Pattern, From: from, Density: to}}
 }
 
 // sharing trains with few values for the weights.
@@ -106,7 +104,7 @@ func (s *stage) derived() [][]float32 {
 	case s.prune != nil:
 		return s.prune.Masks
 	case s.share != nil:
-		return s.share.Books
+		return s.share.State()
 	}
 	return nil
 }
@@ -122,6 +120,24 @@ func (s *stage) restore(t *distill.Trainer, snap *distill.Snapshot) {
 	case s.share != nil:
 		s.share.Apply(t)
 	}
+}
+
+// Distill trains the student on the task's answers and measures it before and
+// after. A killed training resumes from the checkpoint file, "" for none, to
+// the same bytes.
+func Distill(ctx context.Context, student *graph.Model, task *Task, o distill.Options, checkpoint string) (before, after Measure, err error) {
+	j, err := openJournal(checkpoint, task.key(student, o))
+	if err != nil {
+		return before, after, err
+	}
+	if before, err = task.Original(student); err != nil {
+		return before, after, err
+	}
+	s := stage{name: "distill", density: 1, o: o}
+	if after, err = s.run(ctx, student, task, j); err == nil {
+		j.remove()
+	}
+	return before, after, err
 }
 
 // ReportEvery is the steps between reports of progress.

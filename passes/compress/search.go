@@ -1,13 +1,12 @@
 package compress
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"fmt"
 	"math"
+	"slices"
 
 	"onnxopt/onnx/graph"
-	"onnxopt/onnx/tensor"
 	"onnxopt/passes/clean"
 	"onnxopt/passes/pass"
 	"onnxopt/passes/prune"
@@ -32,7 +31,7 @@ type Options struct {
 
 // Candidate is a point that the search has seen.
 type Candidate struct {
-	Stage   string  `json:"stage"` // prune or share
+	Stage   string  `json:"stage"` // prune, refine, share or dense
 	Density float64 `json:"density"`
 	Bytes   int     `json:"bytes,omitempty"` // with shared weights only
 	Loss    float64 `json:"loss_points"`     // see Task.Loss
@@ -52,6 +51,24 @@ type Result struct {
 	Seen     []Candidate  `json:"seen"`
 	dense    *graph.Model
 }
+
+// Front is the finished results that no other beats in both size and loss, the
+// smallest first.
+func (r *Result) Front() []Candidate {
+	done := slices.DeleteFunc(slices.Clone(r.Seen), func(c Candidate) bool { return c.Bytes == 0 })
+	slices.SortStableFunc(done, func(a, b Candidate) int {
+		return cmp.Or(cmp.Compare(a.Bytes, b.Bytes), cmp.Compare(a.Loss, b.Loss))
+	})
+	best := math.Inf(1)
+	return slices.DeleteFunc(done, func(c Candidate) bool {
+		beaten := c.Loss >= best
+		best = min(best, c.Loss)
+		return beaten
+	})
+}
+
+// Model is the candidate as a model in the form that was asked for.
+func (c *Candidate) Model() *graph.Model { return c.model }
 
 // DenseModel is the dense network that was trained for comparison, nil
 // without.
@@ -83,9 +100,10 @@ type searcher struct {
 }
 
 // Search prunes m in rungs of falling density for as long as the loss stays
-// near the budget, then removes what died in the smallest rung and trains it
-// with shared weights; if that loses too much, the rung above it, and so on. The schedule depends on nothing
-// but the arguments.
+// near the budget; what died in a rung is gone in the next, whose steps are
+// faster for it. The smallest rung is then trained longer, with masks still
+// moving, and at last with shared weights; if that loses too much, the rung
+// above it, and so on. The schedule depends on nothing but the arguments.
 func Search(ctx context.Context, m *graph.Model, task *Task, o Options) (*Result, error) {
 	o.setDefaults()
 	s := &searcher{o: o, task: task, original: m, result: &Result{}}
@@ -118,9 +136,9 @@ func Search(ctx context.Context, m *graph.Model, task *Task, o Options) (*Result
 // Steps is the training steps that a search takes at most.
 func (o Options) Steps() int {
 	o.setDefaults()
-	n := o.PruneSteps + (o.Rungs-1)*o.RungSteps + 2*o.ShareSteps
+	n := o.PruneSteps + (o.Rungs-1)*o.RungSteps + 2*(o.RefineSteps+o.ShareSteps)
 	if o.Fixed {
-		n = o.PruneSteps + o.ShareSteps
+		n = o.PruneSteps + o.RefineSteps + o.ShareSteps
 	}
 	if o.Dense {
 		n += o.PruneSteps
@@ -130,20 +148,9 @@ func (o Options) Steps() int {
 
 // key identifies the work: model, samples and options.
 func (s *searcher) key() string {
-	h := sha256.New()
-	h.Write([]byte(graph.Text(&graph.Model{Graph: s.original.Graph, Opsets: s.original.Opsets})))
-	for v := range s.original.Graph.Initializers() {
-		if t := v.Const(); t != nil && t.Type != tensor.String {
-			h.Write(t.Bytes())
-		}
-	}
-	for _, t := range s.task.Train.Inputs {
-		h.Write(t.Bytes())
-	}
 	o := s.o
 	o.Checkpoint, o.Size, o.Finish = "", nil, nil
-	fmt.Fprintf(h, "%+v %d %v", o, s.task.Seed, s.task.Train.Labels)
-	return fmt.Sprintf("%x", h.Sum(nil))
+	return s.task.key(s.original, o)
 }
 
 // stage runs a stage on a copy of m, or takes its result from the journal.
@@ -176,21 +183,17 @@ func (s *searcher) stage(ctx context.Context, st stage, m *graph.Model) (Candida
 	return c, err
 }
 
-// slack is the points that training with shared weights has been seen to win
-// back over a rung, whose training ends earlier.
-const slack = 0.2
+// slack is the points that longer training has been seen to win back over a
+// rung.
+const slack = 0.3
 
-// descend prunes rung by rung, until one loses more than sharing may win back.
-// What died in a rung is gone in the next, whose steps are faster for it.
+// descend prunes rung by rung, until one loses more than longer training may
+// win back.
 func (s *searcher) descend(ctx context.Context) ([]Candidate, error) {
 	var rungs []Candidate
-	total := float64(prunableWeights(s.original))
-	m, from, to := s.original, 1.0, s.o.Density
+	m, from, to, steps := s.original, 1.0, s.o.Density, s.o.PruneSteps
 	for len(rungs) < s.o.Rungs {
-		left := total / float64(max(prunableWeights(m), 1)) // shares are of the original's weights
-		st := s.o.pruning(s.task, len(rungs) == 0, min(from*left, 1), min(to*left, 1))
-		st.density = to
-		c, err := s.stage(ctx, st, m)
+		c, err := s.prune(ctx, m, "prune", steps, from, to)
 		if err != nil {
 			return nil, err
 		}
@@ -201,9 +204,18 @@ func (s *searcher) descend(ctx context.Context) ([]Candidate, error) {
 		if m, err = alive(ctx, c.model); err != nil {
 			return nil, err
 		}
-		from, to = to, to*s.o.Step
+		from, to, steps = to, to*s.o.Step, s.o.RungSteps
 	}
 	return rungs, nil
+}
+
+// prune trains m, the original or what is left of it, between two densities,
+// which are shares of the original's weights.
+func (s *searcher) prune(ctx context.Context, m *graph.Model, name string, steps int, from, to float64) (Candidate, error) {
+	left := float64(prunableWeights(s.original)) / float64(max(prunableWeights(m), 1))
+	st := s.o.pruning(s.task, name, steps, min(from*left, 1), min(to*left, 1))
+	st.density = to
+	return s.stage(ctx, st, m)
 }
 
 // alive is a copy of m without dead units.
@@ -223,16 +235,24 @@ func prunableWeights(m *graph.Model) int {
 	return n
 }
 
-// share trains rungs with shared weights, the smallest first, until one fits.
+// share trains rungs longer and with shared weights, the smallest first, until
+// one fits.
 func (s *searcher) share(ctx context.Context, rungs []Candidate) error {
 	best := Candidate{Loss: math.Inf(1)}
 	for i := len(rungs) - 1; i >= 0 && !best.Fits; i-- {
+		d := rungs[i].Density
 		m, err := alive(ctx, rungs[i].model)
 		if err != nil {
 			return err
 		}
-		c, err := s.stage(ctx, s.o.sharing(s.task, rungs[i].Density), m)
+		c, err := s.prune(ctx, m, "refine", s.o.RefineSteps, d, d)
 		if err != nil {
+			return err
+		}
+		if m, err = alive(ctx, c.model); err != nil {
+			return err
+		}
+		if c, err = s.stage(ctx, s.o.sharing(s.task, d), m); err != nil {
 			return err
 		}
 		if c.Fits || c.Loss < best.Loss {

@@ -3,6 +3,7 @@ package compress
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"onnxopt/onnx/graph"
@@ -22,8 +23,11 @@ type Task struct {
 	SaveEvery time.Duration
 }
 
-// heldShare of the samples, at least one, is not trained on.
-const heldShare = 0.02
+// heldSamples is how many of n samples are not trained on: a tenth, but of few
+// samples up to a fifth, for the estimate of what is lost stands on them alone.
+func heldSamples(n int) int {
+	return max(n/10, min(n/5, 1000), 1)
+}
 
 // NewTask splits the samples and asks the original, whose outputs should be
 // scores (see distill.Logits).
@@ -32,7 +36,7 @@ func NewTask(ctx context.Context, original *graph.Model, d *distill.Data, seed u
 		return nil, fmt.Errorf("%d samples are too few to train on", d.Len())
 	}
 	t := &Task{Seed: seed, Threads: threads, Progress: progress}
-	t.Train, t.Held = d.Split(max(heldShare, 1/float64(d.Len())), seed)
+	t.Train, t.Held = d.Split(heldSamples(d.Len()), seed)
 	var err error
 	ask := func(d *distill.Data) *distill.Answers {
 		if err != nil {
@@ -55,56 +59,66 @@ func (t *Task) saveEvery() time.Duration {
 	return 20 * time.Second
 }
 
-// Measure is how well a model does without a look at test data.
+// Measure is how well a model does on the held samples, in one figure for
+// each sample: Wrong is the share of its views with another answer than the
+// label or, without labels, than the original's answer to the sample as it is.
+// Pictures are seen from half a pixel aside (see distill.Views), which neither
+// the model nor the original was trained on; other samples as they are. Of
+// outputs that are no scores it is the square of the difference to the
+// original's, relative to the mean square of those.
 type Measure struct {
-	Held distill.Scores `json:"held"` // on samples that were not trained on
-	// Views is the share of wrong answers on training samples seen from half a
-	// pixel aside, which neither the model nor the original was trained on: other
-	// than the label or, without labels, than the original's answer to the
-	// sample as it is. On pictures only.
-	Views float64 `json:"views,omitempty"`
+	Held  distill.Scores `json:"held"`  // samples as they are
+	Views float64        `json:"wrong"` // mean of Wrong
+	Wrong []float32      `json:"-"`
 }
 
-// viewSamples is the number of samples that are seen in every view.
-const viewSamples = 10000
-
 // measure scores a model through eval.
-func (t *Task) measure(eval func(d *distill.Data, a *distill.Answers, n, view int) (distill.Scores, error)) (Measure, error) {
+func (t *Task) measure(eval func(d *distill.Data, a *distill.Answers, view int) (distill.Scores, []float32, error)) (Measure, error) {
 	var m Measure
 	var err error
-	if m.Held, err = eval(t.Held, t.HeldAnswers, t.Held.Len(), 0); err != nil || !t.Train.Pictures() {
+	if m.Held, m.Wrong, err = eval(t.Held, t.HeldAnswers, 0); err != nil {
 		return m, err
 	}
-	for v := 1; v <= distill.Views; v++ {
-		s, err := eval(t.Train, t.TrainAnswers, viewSamples, v)
-		if err != nil {
-			return m, err
+	if t.Held.Pictures() {
+		clear(m.Wrong)
+		for v := 1; v <= distill.Views; v++ {
+			_, wrong, err := eval(t.Held, t.HeldAnswers, v)
+			if err != nil {
+				return m, err
+			}
+			for i, w := range wrong {
+				m.Wrong[i] += w / distill.Views
+			}
 		}
-		right := s.Agreement
-		if t.Train.Labels != nil {
-			right = s.Accuracy
-		}
-		m.Views += (1 - right) / distill.Views
+	}
+	for _, w := range m.Wrong {
+		m.Views += float64(w) / float64(len(m.Wrong))
 	}
 	return m, nil
 }
 
-// Loss is how much worse a is than b, in points: of wrong answers in views,
-// else of accuracy on held samples, else of agreement with the original.
+// confidence is the standard errors by which Loss is above the estimate: the
+// loss is below it in about five of six cases.
+const confidence = 1
+
+// Loss is how much worse a is than b, in points: the mean over the held
+// samples of the difference of what is wrong, plus its standard error, since
+// few samples tell little.
 func (t *Task) Loss(a, b Measure) float64 {
-	switch {
-	case t.Train.Pictures():
-		return 100 * (a.Views - b.Views)
-	case t.Train.Labels != nil:
-		return 100 * (b.Held.Accuracy - a.Held.Accuracy)
+	mean, square := 0.0, 0.0
+	n := float64(len(a.Wrong))
+	for i, w := range a.Wrong {
+		d := float64(w - b.Wrong[i])
+		mean += d / n
+		square += d * d / n
 	}
-	return 100 * (b.Held.Agreement - a.Held.Agreement)
+	return 100 * (mean + confidence*math.Sqrt(max(square-mean*mean, 0)/n))
 }
 
 // Original measures the original itself.
 func (t *Task) Original(m *graph.Model) (Measure, error) {
-	return t.measure(func(d *distill.Data, a *distill.Answers, n, view int) (distill.Scores, error) {
-		return distill.Evaluate(m, d, a, n, view, t.Threads)
+	return t.measure(func(d *distill.Data, a *distill.Answers, view int) (distill.Scores, []float32, error) {
+		return distill.Evaluate(m, d, a, view, t.Threads)
 	})
 }
 

@@ -77,10 +77,9 @@ func (d *Data) append(in []tensor.Value, at, to, total int) error {
 // Len is the number of samples.
 func (d *Data) Len() int { return d.Inputs[0].Shape[0] }
 
-// Split sets a share of the samples aside, chosen by the seed.
-func (d *Data) Split(share float64, seed uint64) (train, held *Data) {
+// Split sets n samples aside, chosen by the seed.
+func (d *Data) Split(n int, seed uint64) (train, held *Data) {
 	order := rand.New(rand.NewPCG(seed, 0x5eed)).Perm(d.Len())
-	n := int(share * float64(d.Len()))
 	return d.pick(order[n:]), d.pick(order[:n])
 }
 

@@ -3,6 +3,7 @@ package distill
 import (
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 
@@ -84,6 +85,13 @@ func (a *Answers) Distance(b *Answers) float64 {
 		}
 	}
 	return diff / max(most, 1e-30)
+}
+
+// Hash writes the answers to h.
+func (a *Answers) Hash(h io.Writer) {
+	for _, v := range a.out {
+		h.Write(tensor.Of([]int{len(v)}, v).Bytes())
+	}
 }
 
 // RestoreOutputs puts back what Logits has left out, as original has it.
@@ -342,27 +350,29 @@ func (t *Trainer) Running() Scores {
 	return s
 }
 
-// Evaluate runs the model as it is on the first n samples of d, seen in a view
-// (see Views), and compares it with the teacher's answers to the samples as
-// they are.
-func (t *Trainer) Evaluate(d *Data, teacher *Answers, n, view int) (Scores, error) {
-	return evaluate(t.Program, t.o.Targets, d, teacher, n, view, t.batch.size)
+// Evaluate runs the model as it is on all samples of d, seen in a view (see
+// Views), and compares it with the teacher's answers to the samples as they
+// are. wrong is what is wrong of each sample: 1 for another top class in the
+// first output than the label or, without labels, than the teacher's; for
+// outputs that are no scores their squareLoss.
+func (t *Trainer) Evaluate(d *Data, teacher *Answers, view int) (s Scores, wrong []float32, err error) {
+	return evaluate(t.Program, t.o.Targets, d, teacher, view, t.batch.size)
 }
 
 // Evaluate is Trainer.Evaluate for a model that is not trained.
-func Evaluate(m *graph.Model, d *Data, teacher *Answers, n, view, threads int) (Scores, error) {
+func Evaluate(m *graph.Model, d *Data, teacher *Answers, view, threads int) (s Scores, wrong []float32, err error) {
 	in, size := example(m, d, min(128, d.Len()))
 	p, err := grad.Compile(m, in, grad.Options{Threads: threads, NoGradients: true})
 	if err != nil {
-		return Scores{}, err
+		return Scores{}, nil, err
 	}
 	defer p.Close()
-	return evaluate(p, Targets{Temperature: 2}, d, teacher, n, view, size)
+	return evaluate(p, Targets{Temperature: 2}, d, teacher, view, size)
 }
 
-func evaluate(p *grad.Program, o Targets, d *Data, teacher *Answers, n, view, size int) (Scores, error) {
-	n = min(n, d.Len())
-	s := Scores{Samples: n}
+func evaluate(p *grad.Program, o Targets, d *Data, teacher *Answers, view, size int) (s Scores, wrong []float32, err error) {
+	n := d.Len()
+	s.Samples, wrong = n, make([]float32, n)
 	b := newBatch(d, size, Augment{}, 0)
 	b.view = view
 	widest := slices.Max(teacher.rows)
@@ -373,34 +383,44 @@ func evaluate(p *grad.Program, o Targets, d *Data, teacher *Answers, n, view, si
 	for at := 0; at < n; at += b.size {
 		b.inOrder(at)
 		if err := load(p, b, 0); err != nil {
-			return s, err
+			return s, wrong, err
 		}
 		if err := p.Forward(); err != nil {
-			return s, err
+			return s, wrong, err
 		}
 		for r := range min(b.size, n-at) {
 			for i, row := range teacher.rows {
 				student, want := p.Output(i)[r*row:(r+1)*row], teacher.out[i][(at+r)*row:(at+r+1)*row]
 				if unit := teacher.units[i]; unit > 0 {
-					s.Loss += squareLoss(g[:row], student, want, 0, unit)
+					loss := squareLoss(g[:row], student, want, 0, unit)
+					s.Loss += loss
+					if teacher.units[0] > 0 {
+						wrong[at+r] += float32(loss)
+					}
 					continue
 				}
 				s.Loss += o.scoreLoss(g[:row], student, want, -1, 0, p1[:row], p2[:row])
 				if i > 0 {
 					continue
 				}
-				if top(student) == top(want) {
+				answer, same := top(student), top(want)
+				if answer == same {
 					agreed++
 				}
-				if d.Labels != nil && top(student) == d.Labels[at+r] {
-					right++
+				if d.Labels != nil {
+					if same = d.Labels[at+r]; answer == same {
+						right++
+					}
+				}
+				if answer != same {
+					wrong[at+r] = 1
 				}
 			}
 		}
 	}
 	total := float64(max(n, 1))
 	s.Loss, s.Agreement, s.Accuracy = s.Loss/total, float64(agreed)/total, float64(right)/total
-	return s, nil
+	return s, wrong, nil
 }
 
 // Store writes the weights into the model.

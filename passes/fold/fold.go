@@ -85,12 +85,12 @@ func (f *folder) evaluate(g *graph.Graph) {
 // for nodes that depend on inputs.
 func (f *folder) fold(n *graph.Node) ([]*tensor.Tensor, string) {
 	if graph.CanonicalDomain(n.Domain) == "" && len(n.Outputs()) == 1 && n.Out(0) != nil && !n.Is("Constant") {
-		if known := f.shapes.Const(n.Out(0)); known != nil {
+		if known := f.shapes.Const(n.Out(0)); known != nil && !(known.Type.IsFloat() && dequantizes(n)) {
 			return []*tensor.Tensor{known}, ""
 		}
 	}
 	r, err := op.Resolve(n, f.m.Opset)
-	if err != nil || r.Flags&op.Random != 0 || r.Eval == nil || n.Is("DequantizeLinear") {
+	if err != nil || r.Flags&op.Random != 0 || r.Eval == nil || dequantizes(n) {
 		return nil, ""
 	}
 	in, given := make([]tensor.Value, len(n.Inputs())), 0
@@ -118,6 +118,15 @@ func (f *folder) fold(n *graph.Node) ([]*tensor.Tensor, string) {
 		return nil, fmt.Sprintf("constant, but not folded: %v", err)
 	}
 	return tensors(out), ""
+}
+
+// dequantizes reports that n makes floats of a weight that is stored in fewer
+// bits, which is how it stays, or moves such floats.
+func dequantizes(n *graph.Node) bool {
+	if n.Is("DequantizeLinear") {
+		return true
+	}
+	return n.Is("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity") && n.In(0) != nil && n.In(0).Def() != nil && dequantizes(n.In(0).Def())
 }
 
 // limit is the largest result of n in bytes. Constant nodes only move.

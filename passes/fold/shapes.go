@@ -65,18 +65,39 @@ func (k *known) window(key string) (window, bool) {
 // maxRank bounds the shapes whose parts are remembered.
 const maxRank = 6
 
-// remember adds the parts of v's shape that have a symbol.
+// cost ranks the values whose shape can be read: engines have graph inputs, and
+// what several nodes read, in memory as they are; what one node reads they fuse
+// with it, if nothing else asks for it.
+func cost(v *graph.Value) int {
+	readers := 0
+	for _, u := range v.Uses() {
+		if u.Node == nil || !u.Node.Is("Shape") {
+			readers++
+		}
+	}
+	switch {
+	case v.IsInput():
+		return 0
+	case readers != 1:
+		return 1
+	}
+	return 2
+}
+
+// remember adds the parts of v's shape that have a symbol, where no cheaper
+// value has them.
 func (k *known) remember(v *graph.Value, t graph.Type) {
 	if len(t.Shape) > maxRank {
 		return
 	}
+	own := cost(v)
 	for start := range t.Shape {
 		for end := start + 1; end <= len(t.Shape); end++ {
 			key, symbolic := keyOf(t.Shape[start:end])
 			if key == "" {
 				break
 			}
-			if _, ok := k.windows[key]; symbolic && !ok {
+			if w, ok := k.windows[key]; symbolic && (!ok || !w.of.Live() || own < cost(w.of)) {
 				k.windows[key] = window{v, start, end}
 			}
 		}
@@ -148,7 +169,7 @@ func (s *sizes) node(n *graph.Node, k *known) {
 	if s.e.Opset() < 15 || len(t.Shape) != 1 || t.Elem != tensor.Int64 || v.IsOutput() {
 		return
 	}
-	if w, ok := k.window(sizes); ok && (!n.Is("Shape") || n.In(0) != w.of) {
+	if w, ok := k.window(sizes); ok && (!n.Is("Shape") || cost(w.of) < cost(n.In(0))) {
 		if s.e.Allow() {
 			k.values[key] = s.shapeOf(n, w)
 			s.e.Replace(n, v, k.values[key], "sizes of %s", w.of.Name)

@@ -21,11 +21,7 @@ var Activations = pass.Pass{
 // unary makes an operator of the match's x.
 func unary(op string, attrs ...*graph.Attr) func(*rewrite.Editor, *rewrite.Match) *graph.Value {
 	return func(e *rewrite.Editor, m *rewrite.Match) *graph.Value {
-		var own []*graph.Attr
-		for _, a := range attrs {
-			own = append(own, a.Clone())
-		}
-		return e.Add(m.Root, op, []*graph.Value{m.Value("x")}, own...)
+		return e.Add(m.Root, op, []*graph.Value{m.Value("x")}, rewrite.Attrs(attrs)...)
 	}
 }
 

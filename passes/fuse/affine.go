@@ -14,23 +14,29 @@ import (
 // Affine folds Add, Sub, Mul and Div by constants, one value for each channel,
 // into the convolution, Gemm or MatMul before or behind them, joins chains of
 // them, and turns a MatMul of matrices followed by a constant Add into Gemm.
-// Transposes, and for single values Reshapes, may stand between.
+// Transposes, and for single values Reshapes, may stand between. What ends the
+// spelling of an activation or normalization stays: engines know those whole.
 var Affine = pass.Pass{
 	Name:   "fuse-affine",
-	Doc:    "merge Add, Sub, Mul, Div by channel constants into Conv, Gemm and MatMul on either side; MatMul + Add into Gemm",
+	Doc:    "merge Add, Sub, Mul, Div by channel constants into Conv, Gemm and MatMul on either side; MatMul + Add into Gemm; x + x*h into x*(h+1)",
 	Group:  "simplify",
 	Effect: pass.Close,
 	Run: func(c *pass.Context, m *graph.Model) error {
 		if m.Opset("") < 7 {
 			return nil
 		}
+		known, err := rewrite.Compile(slices.Concat(activationRules, normRules))
+		if err != nil {
+			return err
+		}
 		rewrite.Run(c, m, []rewrite.Local{
 			{Ops: []string{"Add"}, Apply: matMulToGemm},
-			{Ops: []string{"Add", "Sub", "Mul", "Div"}, Apply: joinConstants},
-			{Ops: []string{"Mul"}, Apply: scaleGelu},
+			{Ops: []string{"Add"}, Apply: factorOut},
+			{Ops: []string{"Add"}, Apply: gateToClip},
+			{Ops: []string{"Add", "Sub", "Mul", "Div"}, Apply: func(e *rewrite.Editor, n *graph.Node) { joinConstants(e, n, known) }},
 			{Ops: []string{"MatMul"}, Apply: joinFactors},
 			{Ops: []string{"Add", "Sub", "Mul", "Div"}, Apply: intoBefore},
-			{Ops: []string{"Add", "Sub", "Mul", "Div"}, Apply: intoBehind},
+			{Ops: []string{"Add", "Sub", "Mul", "Div"}, Apply: func(e *rewrite.Editor, n *graph.Node) { intoBehind(e, n, known) }},
 		})
 		return nil
 	},
@@ -180,7 +186,7 @@ func behindMovement(e *rewrite.Editor, a affine) (lin *linear, at int, why strin
 }
 
 // intoBehind folds n into the linear node that alone reads it.
-func intoBehind(e *rewrite.Editor, n *graph.Node) {
+func intoBehind(e *rewrite.Editor, n *graph.Node, known rewrite.Rules) {
 	a, ok := affineAt(n)
 	to := n.Out(0).Only()
 	if !ok || to == nil || to.In(0) != n.Out(0) || to.In(1) == n.Out(0) || e.Rank(a.x) < 0 || e.Rank(a.x) != e.Rank(n.Out(0)) {
@@ -190,46 +196,32 @@ func intoBehind(e *rewrite.Editor, n *graph.Node) {
 	if lin == nil || to.Is("Gemm") && to.Int("transA", 0) != 0 {
 		return
 	}
-	if !to.Is("Conv") && endsGelu(n) {
-		e.Kept(n, "engines know the Gelu that it ends")
-		return
-	}
 	rank := e.Rank(a.x)
 	scale, shift, ok := a.channels(rank, lin.inputAxis(rank), lin.inputs())
-	if !ok || shift != nil && (!lin.takesShift() || !lin.unpadded()) || !n.Out(0).CanReplace(a.x) || !e.Allow() {
+	if !ok || shift != nil && (!lin.takesShift() || !lin.unpadded()) || !n.Out(0).CanReplace(a.x) || whole(e, n, known) || !e.Allow() {
 		return
 	}
 	lin.scaleIn(scale, shift)
 	e.Replace(n, n.Out(0), a.x, "folded into %s", to.Title())
 }
 
-// endsGelu reports a factor that is part of a Gelu spelled out: engines fuse
-// those in transformers, where they find them whole.
-func endsGelu(n *graph.Node) bool {
-	x, _, _ := operand(n)
-	for depth := 0; x != nil && x.Def() != nil && depth < 3; depth++ {
-		d := x.Def()
-		if d.Is("Erf", "Tanh") {
-			return true
-		}
-		x = nil
-		for _, v := range d.Inputs() {
-			if v != nil && v.Def() != nil && (v.Def().Is("Erf", "Tanh") || d.Is("Mul") && v.Def().Is("Add")) {
-				x = v
-			}
-		}
+// whole reports that n ends a spelling that engines know.
+func whole(e *rewrite.Editor, n *graph.Node, known rewrite.Rules) bool {
+	name := known.Ends(e, n)
+	if name != "" {
+		e.Kept(n, "engines know the %s that it ends", name)
 	}
-	return false
+	return name != ""
 }
 
 // joinConstants merges two Adds or Subs, or two Muls or Divs, by constants.
-func joinConstants(e *rewrite.Editor, n *graph.Node) {
+func joinConstants(e *rewrite.Editor, n *graph.Node, known rewrite.Rules) {
 	b, ok := affineAt(n)
 	if !ok || b.x.Def() == nil || b.x.Only() == nil {
 		return
 	}
 	a, ok := affineAt(b.x.Def())
-	if !ok || !b.x.Def().Is("Add", "Sub", "Mul", "Div") {
+	if !ok || !b.x.Def().Is("Add", "Sub", "Mul", "Div") || (a.scale == nil) != (b.scale == nil) || whole(e, b.x.Def(), known) {
 		return
 	}
 	elem := e.Type(a.x).Elem

@@ -88,11 +88,7 @@ func takesBeta(e *rewrite.Editor, m *rewrite.Match) string {
 }
 
 func addBeta(e *rewrite.Editor, m *rewrite.Match) *graph.Value {
-	var attrs []*graph.Attr
-	for _, a := range m.Node("n").Attrs {
-		attrs = append(attrs, a.Clone())
-	}
-	return e.Add(m.Root, "LayerNormalization", []*graph.Value{m.Value("x"), m.Value("gamma"), m.Value("beta")}, attrs...)
+	return e.Add(m.Root, "LayerNormalization", []*graph.Value{m.Value("x"), m.Value("gamma"), m.Value("beta")}, rewrite.Attrs(m.Node("n").Attrs)...)
 }
 
 // lastAxes declines what is not a normalization of trailing axes with a scale

@@ -130,6 +130,17 @@ func (e *Editor) Drop(n *graph.Node) {
 	}
 }
 
+// Attrs is copies of attributes, without those of the given names.
+func Attrs(attrs []*graph.Attr, without ...string) []*graph.Attr {
+	var out []*graph.Attr
+	for _, a := range attrs {
+		if !slices.Contains(without, a.Name) {
+			out = append(out, a.Clone())
+		}
+	}
+	return out
+}
+
 // Alone is the node that computes v for one reader only, if it is one of ops.
 func Alone(v *graph.Value, ops ...string) *graph.Node {
 	if v == nil || v.Def() == nil || v.Only() == nil || !v.Def().Is(ops...) {

@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"fmt"
+	"slices"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/op"
@@ -55,18 +56,18 @@ type compiled struct {
 	names map[string]*graph.Value
 }
 
-// RunRules applies rules, in order of preference, to every node of m.
-func RunRules(c *pass.Context, m *graph.Model, rules []Rule) error {
-	byOp := map[string][]compiled{}
+// Rules is rules by the operator that their patterns end in.
+type Rules map[string][]compiled
+
+// Compile parses the patterns of rules, which are in order of preference.
+func Compile(rules []Rule) (Rules, error) {
+	byOp := Rules{}
 	for i := range rules {
 		r := &rules[i]
-		if m.Opset("") < r.Opset {
-			continue
-		}
 		for _, text := range r.Patterns {
 			g, err := graph.ParseGraph(text)
 			if err != nil {
-				return fmt.Errorf("rule %s: %w", r.Name, err)
+				return nil, fmt.Errorf("rule %s: %w", r.Name, err)
 			}
 			p := compiled{r, g.Outputs()[0], map[string]*graph.Value{}}
 			for v := range g.Values() {
@@ -75,6 +76,26 @@ func RunRules(c *pass.Context, m *graph.Model, rules []Rule) error {
 			root := p.root.Def().Op
 			byOp[root] = append(byOp[root], p)
 		}
+	}
+	return byOp, nil
+}
+
+// Ends names the rule that would replace n, whatever its opset; "" if none.
+func (r Rules) Ends(e *Editor, n *graph.Node) string {
+	for _, p := range r[n.Op] {
+		if m := e.match(p, n); m != nil && (p.Check == nil || p.Check(e, m) == "") {
+			return p.Name
+		}
+	}
+	return ""
+}
+
+// RunRules applies those of rules that the model's opset has operators for to
+// every node of m.
+func RunRules(c *pass.Context, m *graph.Model, rules []Rule) error {
+	byOp, err := Compile(slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool { return m.Opset("") < r.Opset }))
+	if err != nil {
+		return err
 	}
 	var locals []Local
 	for o, list := range byOp {
@@ -90,10 +111,19 @@ func RunRules(c *pass.Context, m *graph.Model, rules []Rule) error {
 	return nil
 }
 
-// apply tries one pattern at n and reports whether it was replaced.
-func (e *Editor) apply(p compiled, n *graph.Node) bool {
+// match is what p's names stand for where it ends in n; nil if it does not.
+func (e *Editor) match(p compiled, n *graph.Node) *Match {
 	m := &Match{Root: n, values: map[*graph.Value]*graph.Value{}, names: p.names}
 	if !e.value(m, p.root, n.Out(0)) || !m.private() {
+		return nil
+	}
+	return m
+}
+
+// apply tries one pattern at n and reports whether it was replaced.
+func (e *Editor) apply(p compiled, n *graph.Node) bool {
+	m := e.match(p, n)
+	if m == nil {
 		return false
 	}
 	if p.Check != nil {

@@ -6,20 +6,29 @@ import (
 )
 
 // taps is which input element each kernel position reads for each output
-// element, as runs along the output.
+// element, as runs along the output and blocks of such runs.
 type taps struct {
 	kernel, in, out int // elements of the kernel and of one plane
 	runs            [][]tapRun
+	blocks          [][]tapBlock
+	full            []bool // no output element of the position is outside
 }
 
 // tapRun: output elements from+ i read input elements in + i*stride, i < n.
 type tapRun struct{ out, in, n, stride int }
 
+// tapBlock is rows of runs of one length, whose outputs begin outStep apart and
+// whose inputs inStep.
+type tapBlock struct {
+	tapRun
+	rows, outStep, inStep int
+}
+
 // newTaps lists the taps of a window. in and out are the sizes of the planes
 // that it reads and writes.
 func newTaps(w *op.Window, in, out, kernel []int) *taps {
 	t := &taps{kernel: count(kernel), in: count(in), out: count(out)}
-	t.runs = make([][]tapRun, t.kernel)
+	t.runs, t.blocks, t.full = make([][]tapRun, t.kernel), make([][]tapBlock, t.kernel), make([]bool, t.kernel)
 	w.EachTap(in, out, kernel, func(o, k, i int) {
 		runs := t.runs[k]
 		if len(runs) > 0 {
@@ -35,44 +44,70 @@ func newTaps(w *op.Window, in, out, kernel []int) *taps {
 		}
 		t.runs[k] = append(runs, tapRun{o, i, 1, 1})
 	})
+	for k, runs := range t.runs {
+		covered := 0
+		for _, r := range runs {
+			t.blocks[k] = joined(t.blocks[k], r)
+			covered += r.n
+		}
+		t.full[k] = covered == t.out
+	}
 	return t
+}
+
+// joined adds a run to the last block if it goes on like that.
+func joined(blocks []tapBlock, r tapRun) []tapBlock {
+	if len(blocks) > 0 {
+		b := &blocks[len(blocks)-1]
+		switch out, in := r.out-b.out, r.in-b.in; {
+		case r.n != b.n || r.stride != b.stride:
+		case b.rows == 1 && in > 0:
+			b.rows, b.outStep, b.inStep = 2, out, in
+			return blocks
+		case b.rows > 1 && out == b.rows*b.outStep && in == b.rows*b.inStep:
+			b.rows++
+			return blocks
+		}
+	}
+	return append(blocks, tapBlock{tapRun: r, rows: 1})
 }
 
 // columns writes the patches of one plane: row k has, for every output
 // element, the input element under kernel position k, 0 outside.
 func (t *taps) columns(dst, plane []float32) {
-	for k, runs := range t.runs {
+	for k, blocks := range t.blocks {
 		row := dst[k*t.out : (k+1)*t.out]
-		end := 0
-		for _, r := range runs {
-			clear(row[end:r.out])
-			end = r.out + r.n
-			if r.stride == 1 {
-				copy(row[r.out:end], plane[r.in:])
+		if !t.full[k] {
+			clear(row)
+		}
+		for _, b := range blocks {
+			if b.stride == 1 {
+				kernel.CopyRows(row[b.out:], b.outStep, plane[b.in:], b.inStep, b.rows, b.n)
 				continue
 			}
-			src := plane[r.in:]
-			for i := range row[r.out:end] {
-				row[r.out+i] = src[i*r.stride]
-			}
+			b.eachRow(row, plane, func(dst, src []float32) {
+				for i := range dst {
+					dst[i] = src[i*b.stride]
+				}
+			})
 		}
-		clear(row[end:])
 	}
 }
 
 // scatter is the transpose of columns: it adds rows to the plane.
 func (t *taps) scatter(plane, rows []float32) {
-	for k, runs := range t.runs {
+	for k, blocks := range t.blocks {
 		row := rows[k*t.out : (k+1)*t.out]
-		for _, r := range runs {
-			dst, src := plane[r.in:], row[r.out:r.out+r.n]
-			if r.stride == 1 {
-				addTo(dst[:len(src)], src)
+		for _, b := range blocks {
+			if b.stride == 1 {
+				kernel.AddRows(plane[b.in:], b.inStep, row[b.out:], b.outStep, b.rows, b.n)
 				continue
 			}
-			for i, v := range src {
-				dst[i*r.stride] += v
-			}
+			b.eachRow(row, plane, func(src, dst []float32) {
+				for i, v := range src {
+					dst[i*b.stride] += v
+				}
+			})
 		}
 	}
 }
@@ -148,40 +183,44 @@ func (v *convolution) run(y, x, w []float32) {
 
 // planeForward adds one depthwise plane to y.
 func (v *convolution) planeForward(y, x, w []float32) {
-	for k, runs := range v.runs {
+	for k, blocks := range v.blocks {
 		a := w[k]
-		for _, r := range runs {
-			dst, src := y[r.out:r.out+r.n], x[r.in:]
-			if r.stride == 1 {
-				src = src[:len(dst)]
-				for i := range dst {
-					dst[i] += a * src[i]
-				}
+		for _, b := range blocks {
+			if b.stride == 1 {
+				kernel.AxpyRows(y[b.out:], b.outStep, a, x[b.in:], b.inStep, b.rows, b.n)
 				continue
 			}
-			for i := range dst {
-				dst[i] += a * src[i*r.stride]
-			}
+			b.eachRow(y, x, func(dst, src []float32) {
+				for i := range dst {
+					dst[i] += a * src[i*b.stride]
+				}
+			})
 		}
+	}
+}
+
+// eachRow visits the rows of a block: the outputs, and the inputs from the
+// first on.
+func (b *tapBlock) eachRow(out, in []float32, f func(out, in []float32)) {
+	for r := range b.rows {
+		f(out[b.out+r*b.outStep:][:b.n], in[b.in+r*b.inStep:])
 	}
 }
 
 // planeWeights adds to the gradient of one plane's kernel.
 func (v *convolution) planeWeights(gw, x, gy []float32) {
-	for k, runs := range v.runs {
+	for k, blocks := range v.blocks {
 		sum := float32(0)
-		for _, r := range runs {
-			g, src := gy[r.out:r.out+r.n], x[r.in:]
-			if r.stride == 1 {
-				src = src[:len(g)]
-				for i, d := range g {
-					sum += d * src[i]
-				}
+		for _, b := range blocks {
+			if b.stride == 1 {
+				sum += kernel.DotRows(gy[b.out:], b.outStep, x[b.in:], b.inStep, b.rows, b.n)
 				continue
 			}
-			for i, d := range g {
-				sum += d * src[i*r.stride]
-			}
+			b.eachRow(gy, x, func(g, src []float32) {
+				for i, d := range g {
+					sum += d * src[i*b.stride]
+				}
+			})
 		}
 		gw[k] += sum
 	}
@@ -189,20 +228,18 @@ func (v *convolution) planeWeights(gw, x, gy []float32) {
 
 // planeData adds to the gradient of one plane.
 func (v *convolution) planeData(gx, w, gy []float32) {
-	for k, runs := range v.runs {
+	for k, blocks := range v.blocks {
 		a := w[k]
-		for _, r := range runs {
-			g, dst := gy[r.out:r.out+r.n], gx[r.in:]
-			if r.stride == 1 {
-				dst = dst[:len(g)]
-				for i, d := range g {
-					dst[i] += a * d
-				}
+		for _, b := range blocks {
+			if b.stride == 1 {
+				kernel.AxpyRows(gx[b.in:], b.inStep, a, gy[b.out:], b.outStep, b.rows, b.n)
 				continue
 			}
-			for i, d := range g {
-				dst[i*r.stride] += a * d
-			}
+			b.eachRow(gy, gx, func(g, dst []float32) {
+				for i, d := range g {
+					dst[i*b.stride] += a * d
+				}
+			})
 		}
 	}
 }
@@ -257,11 +294,7 @@ func (v *convolution) dataGrad(gx, w, gy []float32) {
 // addBias adds one value to each plane; biasGrad sums the planes.
 func addBias(y, bias []float32, plane int) {
 	for i := 0; i < len(y); i += plane {
-		b := bias[i/plane%len(bias)]
-		row := y[i : i+plane]
-		for j := range row {
-			row[j] += b
-		}
+		kernel.AddScalar(y[i:i+plane], bias[i/plane%len(bias)])
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 // of 16 values, zero-padded. Element (p, j) is b[p*rowStride + j*colStride].
 func PackB(dst []float32, b []float32, k, n, rowStride, colStride int) []float32 {
 	dst = resize(dst, Panels(n)*k*Lanes)
+	if k == 0 {
+		return dst
+	}
 	for j0 := 0; j0 < n; j0 += Lanes {
 		panel := dst[j0*k : (j0+Lanes)*k]
 		w := min(Lanes, n-j0)
@@ -16,9 +19,7 @@ func PackB(dst []float32, b []float32, k, n, rowStride, colStride int) []float32
 			clear(panel)
 		}
 		if colStride == 1 {
-			for p := range k {
-				copy(panel[p*Lanes:p*Lanes+w], b[p*rowStride+j0:])
-			}
+			CopyRows(panel, Lanes, b[j0:], rowStride, k, w)
 			continue
 		}
 		if rowStride == 1 {

@@ -15,3 +15,18 @@ func reluBackAVX2(n int, dst *float32, y *float32, grad *float32)
 
 //go:noescape
 func transpose8AVX2(n int, src *float32, srcStride int, dst *float32, dstStride int)
+
+//go:noescape
+func copyRowsAVX2(rows int, width int, dst *float32, dstStride int, src *float32, srcStride int)
+
+//go:noescape
+func addRowsAVX2(rows int, width int, dst *float32, dstStride int, src *float32, srcStride int)
+
+//go:noescape
+func axpyRowsAVX2(rows int, width int, dst *float32, dstStride int, src *float32, srcStride int, a float32)
+
+//go:noescape
+func dotRowsAVX2(rows int, width int, dst *float32, dstStride int, src *float32, srcStride int, sum *[13]float32)
+
+//go:noescape
+func addScalarAVX2(n int, dst *float32, x float32)

@@ -172,3 +172,251 @@ loop:
 done:
 	VZEROUPPER
 	RET
+
+// func copyRowsAVX2(rows int, width int, dst *float32, dstStride int, src *float32, srcStride int)
+// Requires: AVX
+TEXT ·copyRowsAVX2(SB), NOSPLIT, $0-48
+	MOVQ rows+0(FP), AX
+	MOVQ width+8(FP), CX
+	MOVQ dst+16(FP), DX
+	MOVQ dstStride+24(FP), BX
+	MOVQ src+32(FP), SI
+	MOVQ srcStride+40(FP), DI
+
+row:
+	MOVQ DX, R9
+	MOVQ SI, R10
+	MOVQ CX, R8
+
+eight:
+	CMPQ    R8, $0x08
+	JL      four
+	VMOVUPS (R10), Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    $0x20, R9
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, R8
+	JMP     eight
+
+four:
+	CMPQ    R8, $0x04
+	JL      one
+	VMOVUPS (R10), X0
+	VMOVUPS X0, (R9)
+	ADDQ    $0x10, R9
+	ADDQ    $0x10, R10
+	SUBQ    $0x04, R8
+
+one:
+	CMPQ   R8, $0x01
+	JL     next
+	VMOVSS (R10), X0
+	VMOVSS X0, (R9)
+	ADDQ   $0x04, R9
+	ADDQ   $0x04, R10
+	SUBQ   $0x01, R8
+	JMP    one
+
+next:
+	ADDQ BX, DX
+	ADDQ DI, SI
+	SUBQ $0x01, AX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func addRowsAVX2(rows int, width int, dst *float32, dstStride int, src *float32, srcStride int)
+// Requires: AVX
+TEXT ·addRowsAVX2(SB), NOSPLIT, $0-48
+	MOVQ rows+0(FP), AX
+	MOVQ width+8(FP), CX
+	MOVQ dst+16(FP), DX
+	MOVQ dstStride+24(FP), BX
+	MOVQ src+32(FP), SI
+	MOVQ srcStride+40(FP), DI
+
+row:
+	MOVQ DX, R9
+	MOVQ SI, R10
+	MOVQ CX, R8
+
+eight:
+	CMPQ    R8, $0x08
+	JL      four
+	VMOVUPS (R10), Y0
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    $0x20, R9
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, R8
+	JMP     eight
+
+four:
+	CMPQ    R8, $0x04
+	JL      one
+	VMOVUPS (R10), X0
+	VADDPS  (R9), X0, X0
+	VMOVUPS X0, (R9)
+	ADDQ    $0x10, R9
+	ADDQ    $0x10, R10
+	SUBQ    $0x04, R8
+
+one:
+	CMPQ   R8, $0x01
+	JL     next
+	VMOVSS (R10), X0
+	VADDSS (R9), X0, X0
+	VMOVSS X0, (R9)
+	ADDQ   $0x04, R9
+	ADDQ   $0x04, R10
+	SUBQ   $0x01, R8
+	JMP    one
+
+next:
+	ADDQ BX, DX
+	ADDQ DI, SI
+	SUBQ $0x01, AX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func axpyRowsAVX2(rows int, width int, dst *float32, dstStride int, src *float32, srcStride int, a float32)
+// Requires: AVX
+TEXT ·axpyRowsAVX2(SB), NOSPLIT, $0-52
+	MOVQ         rows+0(FP), AX
+	MOVQ         width+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	MOVQ         dstStride+24(FP), BX
+	MOVQ         src+32(FP), SI
+	MOVQ         srcStride+40(FP), DI
+	VBROADCASTSS a+48(FP), Y0
+
+row:
+	MOVQ DX, R9
+	MOVQ SI, R10
+	MOVQ CX, R8
+
+eight:
+	CMPQ    R8, $0x08
+	JL      four
+	VMOVUPS (R10), Y1
+	VMULPS  Y0, Y1, Y1
+	VADDPS  (R9), Y1, Y1
+	VMOVUPS Y1, (R9)
+	ADDQ    $0x20, R9
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, R8
+	JMP     eight
+
+four:
+	CMPQ    R8, $0x04
+	JL      one
+	VMOVUPS (R10), X1
+	VMULPS  X0, X1, X1
+	VADDPS  (R9), X1, X1
+	VMOVUPS X1, (R9)
+	ADDQ    $0x10, R9
+	ADDQ    $0x10, R10
+	SUBQ    $0x04, R8
+
+one:
+	CMPQ   R8, $0x01
+	JL     next
+	VMOVSS (R10), X1
+	VMULSS X0, X1, X1
+	VADDSS (R9), X1, X1
+	VMOVSS X1, (R9)
+	ADDQ   $0x04, R9
+	ADDQ   $0x04, R10
+	SUBQ   $0x01, R8
+	JMP    one
+
+next:
+	ADDQ BX, DX
+	ADDQ DI, SI
+	SUBQ $0x01, AX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func dotRowsAVX2(rows int, width int, dst *float32, dstStride int, src *float32, srcStride int, sum *[13]float32)
+// Requires: AVX
+TEXT ·dotRowsAVX2(SB), NOSPLIT, $0-56
+	MOVQ   rows+0(FP), AX
+	MOVQ   width+8(FP), CX
+	MOVQ   dst+16(FP), DX
+	MOVQ   dstStride+24(FP), BX
+	MOVQ   src+32(FP), SI
+	MOVQ   srcStride+40(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+row:
+	MOVQ DX, R9
+	MOVQ SI, R10
+	MOVQ CX, R8
+
+eight:
+	CMPQ    R8, $0x08
+	JL      four
+	VMOVUPS (R10), Y3
+	VMULPS  (R9), Y3, Y3
+	VADDPS  Y3, Y0, Y0
+	ADDQ    $0x20, R9
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, R8
+	JMP     eight
+
+four:
+	CMPQ    R8, $0x04
+	JL      one
+	VMOVUPS (R10), X3
+	VMULPS  (R9), X3, X3
+	VADDPS  X3, X1, X1
+	ADDQ    $0x10, R9
+	ADDQ    $0x10, R10
+	SUBQ    $0x04, R8
+
+one:
+	CMPQ   R8, $0x01
+	JL     next
+	VMOVSS (R10), X3
+	VMULSS (R9), X3, X3
+	VADDSS X3, X2, X2
+	ADDQ   $0x04, R9
+	ADDQ   $0x04, R10
+	SUBQ   $0x01, R8
+	JMP    one
+
+next:
+	ADDQ    BX, DX
+	ADDQ    DI, SI
+	SUBQ    $0x01, AX
+	JNZ     row
+	MOVQ    sum+48(FP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS X1, 32(AX)
+	VMOVSS  X2, 48(AX)
+	VZEROUPPER
+	RET
+
+// func addScalarAVX2(n int, dst *float32, x float32)
+// Requires: AVX
+TEXT ·addScalarAVX2(SB), NOSPLIT, $0-20
+	MOVQ         n+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	VBROADCASTSS x+16(FP), Y0
+	TESTQ        AX, AX
+	JZ           done
+
+loop:
+	VADDPS  (CX), Y0, Y1
+	VMOVUPS Y1, (CX)
+	ADDQ    $0x20, CX
+	SUBQ    $0x08, AX
+	JNZ     loop
+
+done:
+	VZEROUPPER
+	RET

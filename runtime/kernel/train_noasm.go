@@ -8,3 +8,16 @@ func reluBackAVX2(n int, dst, y, grad *float32) { panic("kernel: no assembly") }
 func transpose8AVX2(n int, src *float32, srcStride int, dst *float32, dstStride int) {
 	panic("kernel: no assembly")
 }
+func copyRowsAVX2(rows, width int, dst *float32, dstStride int, src *float32, srcStride int) {
+	panic("kernel: no assembly")
+}
+func addRowsAVX2(rows, width int, dst *float32, dstStride int, src *float32, srcStride int) {
+	panic("kernel: no assembly")
+}
+func axpyRowsAVX2(rows, width int, dst *float32, dstStride int, src *float32, srcStride int, a float32) {
+	panic("kernel: no assembly")
+}
+func dotRowsAVX2(rows, width int, dst *float32, dstStride int, src *float32, srcStride int, sum *[13]float32) {
+	panic("kernel: no assembly")
+}
+func addScalarAVX2(n int, dst *float32, x float32) { panic("kernel: no assembly") }

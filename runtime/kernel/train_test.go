@@ -27,11 +27,17 @@ func TestTraining(t *testing.T) {
 		rows, cols := n%13+1, n+1
 		src := values(rows * (cols + 3))
 		run := func() [][]float32 {
-			out := [][]float32{slices.Clone(w), slices.Clone(m), slices.Clone(v), make([]float32, n), slices.Clone(w), make([]float32, n), make([]float32, cols*(rows+1))}
+			out := [][]float32{slices.Clone(w), slices.Clone(m), slices.Clone(v), make([]float32, n), slices.Clone(w), make([]float32, n), make([]float32, cols*(rows+1)),
+				make([]float32, rows*(cols+2)), slices.Clone(src), slices.Clone(w), slices.Clone(src)}
 			Adam{0.9, 0.99, 1e-2, 1.5, 1e-8}.Apply(out[0], g, out[1], out[2])
 			Mask(out[3], w, g)
 			ReluBack(out[5], w, g)
 			TransposeF32(out[6], rows+1, src, cols+3, rows, cols)
+			CopyRows(out[7], cols+2, src, cols+3, rows, cols)
+			AddRows(out[8], cols/2, src, cols+3, rows, cols)
+			AddScalar(out[9], 0.7)
+			AxpyRows(out[10], cols/2, 0.3, src, cols+3, rows, cols)
+			out[9] = append(out[9], DotRows(src, cols+3, src, cols+2, rows, cols))
 			return out
 		}
 		variants := allVariants()

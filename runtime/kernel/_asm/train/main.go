@@ -14,6 +14,9 @@ func main() {
 	mask()
 	reluBack()
 	transpose8()
+	rows()
+	dotRows()
+	addScalar()
 	Generate()
 }
 
@@ -173,4 +176,134 @@ func transpose8() {
 	Label("done")
 	VZEROUPPER()
 	RET()
+}
+
+// eachRow walks over rows of width elements at pointers p, whose strides are in
+// bytes: body gets 8, 4 or 1 elements at a time.
+func eachRow(n, width reg.Register, p, strides []reg.Register, body func(lanes int, at []Mem)) {
+	left := GP64()
+	q, at := make([]reg.Register, len(p)), make([]Mem, len(p))
+	for i := range q {
+		q[i] = GP64()
+		at[i] = Mem{Base: q[i]}
+	}
+	chunk := func(lanes int, again, next string) {
+		Label(again)
+		CMPQ(left, Imm(uint64(lanes)))
+		JL(LabelRef(next))
+		body(lanes, at)
+		for _, x := range q {
+			ADDQ(Imm(uint64(4*lanes)), x)
+		}
+		SUBQ(Imm(uint64(lanes)), left)
+	}
+	Label("row")
+	for i := range q {
+		MOVQ(p[i], q[i])
+	}
+	MOVQ(width, left)
+	chunk(8, "eight", "four")
+	JMP(LabelRef("eight"))
+	chunk(4, "four", "one")
+	chunk(1, "one", "next")
+	JMP(LabelRef("one"))
+	Label("next")
+	for i := range p {
+		ADDQ(strides[i], p[i])
+	}
+	SUBQ(Imm(1), n)
+	JNZ(LabelRef("row"))
+}
+
+// lanesOf is the part of a register that holds so many elements, with the
+// moves and arithmetic on it.
+type lanesOf struct {
+	r              reg.Register
+	move, add, mul func(...Op)
+}
+
+func lane(x reg.VecVirtual, lanes int) lanesOf {
+	switch lanes {
+	case 8:
+		return lanesOf{x, VMOVUPS, VADDPS, VMULPS}
+	case 4:
+		return lanesOf{x.AsX(), VMOVUPS, VADDPS, VMULPS}
+	}
+	return lanesOf{x.AsX(), VMOVSS, VADDSS, VMULSS}
+}
+
+// rowArgs loads the arguments of a function over rows of dst and src.
+func rowArgs(name, more string) (n, width reg.Register, p, strides []reg.Register) {
+	TEXT(name, NOSPLIT, "func(rows, width int, dst *float32, dstStride int, src *float32, srcStride int"+more+")")
+	Pragma("noescape")
+	n, width = Load(Param("rows"), GP64()), Load(Param("width"), GP64())
+	dst, ds := Load(Param("dst"), GP64()), Load(Param("dstStride"), GP64())
+	src, ss := Load(Param("src"), GP64()), Load(Param("srcStride"), GP64())
+	return n, width, []reg.Register{dst, src}, []reg.Register{ds, ss}
+}
+
+// copyRows: dst = src. addRows: dst += src. axpyRows: dst += a*src.
+func rows() {
+	for _, name := range []string{"copyRows", "addRows", "axpyRows"} {
+		more := ""
+		if name == "axpyRows" {
+			more = ", a float32"
+		}
+		n, width, p, strides := rowArgs(name+"AVX2", more)
+		a := YMM()
+		if more != "" {
+			VBROADCASTSS(NewParamAddr("a", 48), a)
+		}
+		eachRow(n, width, p, strides, func(lanes int, at []Mem) {
+			x := lane(YMM(), lanes)
+			x.move(at[1], x.r)
+			if more != "" {
+				x.mul(lane(a, lanes).r, x.r, x.r)
+			}
+			if name != "copyRows" {
+				x.add(at[0], x.r, x.r)
+			}
+			x.move(x.r, at[0])
+		})
+		VZEROUPPER()
+		RET()
+	}
+}
+
+// dotRows: sums of dst*src over the elements taken 8, 4 and 1 at a time go to
+// the 8, 4 and 1 elements of sum.
+func dotRows() {
+	n, width, p, strides := rowArgs("dotRowsAVX2", ", sum *[13]float32")
+	sum := map[int]reg.VecVirtual{8: YMM(), 4: YMM(), 1: YMM()}
+	for _, lanes := range []int{8, 4, 1} {
+		VXORPS(sum[lanes], sum[lanes], sum[lanes])
+	}
+	eachRow(n, width, p, strides, func(lanes int, at []Mem) {
+		x := lane(YMM(), lanes)
+		x.move(at[1], x.r)
+		x.mul(at[0], x.r, x.r)
+		s := lane(sum[lanes], lanes)
+		s.add(x.r, s.r, s.r)
+	})
+	out := Load(Param("sum"), GP64())
+	for i, lanes := range []int{8, 4, 1} {
+		s := lane(sum[lanes], lanes)
+		s.move(s.r, Mem{Base: out, Disp: []int{0, 32, 48}[i]})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// addScalar: dst += x.
+func addScalar() {
+	TEXT("addScalarAVX2", NOSPLIT, "func(n int, dst *float32, x float32)")
+	Pragma("noescape")
+	n, dst := Load(Param("n"), GP64()), Load(Param("dst"), GP64())
+	x := YMM()
+	VBROADCASTSS(NewParamAddr("x", 16), x)
+	each(n, []reg.Register{dst}, func() {
+		y := YMM()
+		VADDPS(at(dst), x, y)
+		VMOVUPS(y, at(dst))
+	})
 }
