@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test test-kill lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-runtime bench-simplify bench-compress bench-big release release-check vuln test-beam test-slurm test-kubernetes bench-shards generate fuzz fuzz-all clean
+.PHONY: all build demo test test-kill lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-runtime bench-simplify bench-compress bench-big release release-check vuln test-beam test-engine test-slurm test-kubernetes bench-shards generate fuzz fuzz-all clean
 
 all: build
 
@@ -140,6 +140,11 @@ bench-simplify: build build/venv-simplify
 # Pruning, sharing and distilling of shipped models; DATA holds MNIST's four idx.gz files (models/README.md).
 bench-compress: build $(VENV)/installed
 	$(PYTHON) testdata/bench_compress.py bin/onnxopt $(DATA) build/compress
+
+# The helper that runs models in onnxruntime (its own module), and one model there and here.
+test-engine: build $(VENV)/installed
+	cd cmd/onnxopt-onnxruntime && go vet ./... && go build -trimpath -o $(CURDIR)/bin/onnxopt-onnxruntime .
+	PATH=$(CURDIR)/bin:$$PATH ONNXOPT_ONNXRUNTIME=$$(ls $(CURDIR)/$(VENV)/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so*) go test -count 1 ./runtime/engine
 
 # Calibration and evaluation as an Apache Beam pipeline, on Prism in process and as a server: its own module, minutes to build.
 test-beam:

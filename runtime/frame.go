@@ -8,8 +8,10 @@ import (
 	"time"
 	"unsafe"
 
+	"onnxopt/onnx/dim"
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/op"
+	"onnxopt/onnx/shape"
 	"onnxopt/onnx/tensor"
 )
 
@@ -51,8 +53,32 @@ func (s *Session) newFrame(p *program, outer *frame) *frame {
 	if outer == nil {
 		f.arena, s.frame = &s.arena, f
 	}
+	f.env.Type = func(v *graph.Value) graph.Type { return s.typeNow(v) }
 	f.start(outer)
 	return f
+}
+
+// typeNow is what inference knows of v, with the sizes of the run's inputs for
+// their symbols.
+func (s *Session) typeNow(v *graph.Value) graph.Type {
+	if s.info == nil {
+		s.info = shape.Infer(s.model)
+	}
+	t := s.info.Type(v)
+	sizes := map[string]dim.Dim{}
+	for i, x := range s.in {
+		x, ok := x.(*tensor.Tensor)
+		for k, d := range s.info.Type(s.main.graph.Inputs()[i]).Shape {
+			if name := d.String(); ok && k < x.Rank() && d.Equal(dim.Sym(name)) {
+				sizes[name] = dim.Of(int64(x.Shape[k]))
+			}
+		}
+	}
+	t.Shape = slices.Clone(t.Shape)
+	for i, d := range t.Shape {
+		t.Shape[i] = d.Substitute(sizes)
+	}
+	return t
 }
 
 func (f *frame) start(outer *frame) {

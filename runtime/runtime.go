@@ -71,7 +71,8 @@ type Session struct {
 	info    *shape.Info // made when asked for
 	arena   arena
 	workers *workers
-	frame   *frame // of the main program, kept between runs
+	frame   *frame         // of the main program, kept between runs
+	in      []tensor.Value // of this run
 }
 
 // maxDepth bounds nested subgraphs and function calls.
@@ -98,12 +99,13 @@ func Compile(m *graph.Model, opts Options) (*Session, error) {
 // A nil input takes the initializer of the same name; one of an optional type
 // is empty.
 func (s *Session) Run(ctx context.Context, in []tensor.Value) ([]tensor.Value, error) {
-	s.context = ctx
+	s.context, s.in = ctx, in
 	if len(in) > len(s.main.graph.Inputs()) {
 		return nil, fmt.Errorf("%d inputs for a graph of %d", len(in), len(s.main.graph.Inputs()))
 	}
 	s.workers.start()
 	defer s.workers.stop()
+	defer func() { s.in = nil }()
 	return s.run(s.main, in, nil)
 }
 

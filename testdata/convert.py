@@ -204,6 +204,9 @@ def since_seven():
     case("LayerNormalization", "LayerNormalization", 17, [a, f32(4, 5), f32(4, 5)], axis=-2)
     case("Gelu", "Gelu", 20, [a])
     case("Gelu_tanh", "Gelu", 20, [a], approximate="tanh")
+    case("Trilu", "Trilu", 14, [a, ints(1).reshape(())], const=(1,), upper=0)
+    case("RMSNormalization", "RMSNormalization", 23, [a, f32(4, 5)], axis=2)
+    attention()
     case("HardSwish", "HardSwish", 14, [a])
     case("Mish", "Mish", 18, [a])
     case("Celu", "Celu", 12, [a], alpha=1.7)
@@ -214,6 +217,23 @@ def since_seven():
     case("QuantizeLinear", "QuantizeLinear", 10, [a, np.float32(0.05), np.uint8(100)])
     case("DequantizeLinear", "DequantizeLinear", 13, [rng.integers(0, 255, (2, 3)).astype(np.uint8), np.float32(0.05), np.uint8(100)], axis=1)
     scan()
+
+
+def attention():
+    q, k, v = f32(2, 4, 3, 8), f32(2, 2, 5, 8), f32(2, 2, 5, 6)
+    shown = rng.random((3, 5)) > 0.4
+    shown[:, 0] = True
+    case("Attention", "Attention", 23, [q, k, v])
+    case("Attention_mask", "Attention", 23, [q, k, v, shown], softcap=2.0)
+    case("Attention_bias", "Attention", 23, [q, k, v, f32(2, 1, 3, 5)], scale=0.3)
+    past = [f32(2, 2, 3, 8), f32(2, 2, 3, 6)]
+    case("Attention_past", "Attention", 23, [q, k[:, :, :3], v[:, :, :3], None] + past, outputs=3, is_causal=1)
+    flat = [x.transpose(0, 2, 1, 3).reshape(2, x.shape[2], -1) for x in (q, k, v)]
+    case("Attention_flat", "Attention", 23, flat, q_num_heads=4, kv_num_heads=2)
+    cos, sin, ids = f32(9, 4), f32(9, 4), rng.integers(0, 9, (2, 3))
+    for inter in 0, 1:
+        case(f"RotaryEmbedding_{inter}", "RotaryEmbedding", 23, [q, cos, sin, ids], interleaved=inter)
+        case(f"RotaryEmbedding_{inter}_part", "RotaryEmbedding", 23, [f32(2, 3, 40), cos, sin, ids], interleaved=inter, num_heads=4, rotary_embedding_dim=8)
 
 
 def scan():

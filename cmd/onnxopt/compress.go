@@ -78,7 +78,7 @@ func (o *compressor) declare(f *pflag.FlagSet) {
 	f.BoolVar(&o.noLabels, "no-labels", false, "take no labels, also where --data has them beside it")
 	f.IntVar(&o.samples, "samples", 0, "samples to train on, 0 for all")
 	f.Float64Var(&o.o.MaxDrop, "max-drop", 0, "points of accuracy that may be lost, as estimated without test data")
-	f.StringVar(&o.target, "for", "", "what is to be small: container, or file, a model as it is (default container where OUT ends in "+pack.Extension+")")
+	f.StringVar(&o.target, "for", "", "what is wanted: a small container, a small file that runtimes load as it is, or speed, a file with fewer channels (default container where OUT ends in "+pack.Extension+", else file)")
 	f.BoolVar(&o.force, "force", false, "write the file even if it misses --max-drop")
 	f.Float64Var(&o.o.Density, "density", 0, "share of the weights that the first rung keeps (default 0.05)")
 	f.Float64Var(&o.o.Step, "density-step", 0, "factor of the density between rungs (default 0.88)")
@@ -126,8 +126,8 @@ func (o *compressor) run(c *call) error {
 		o.target = "container"
 	case o.target == "":
 		o.target = "file"
-	case o.target != "file" && o.target != "container":
-		return fmt.Errorf("compress: --for %s: want file or container", o.target)
+	case o.target != "file" && o.target != "container" && o.target != "speed":
+		return fmt.Errorf("compress: --for %s: want file, container or speed", o.target)
 	}
 	switch len(o.pattern) {
 	case 0:
@@ -258,8 +258,12 @@ func (o *compressor) search(m *graph.Model) error {
 		return err
 	}
 	finish := []string{"encode-weights", "default-attributes", "dead-code", "short-names"}
-	if o.target == "container" {
+	search := compress.Search
+	switch o.target {
+	case "container":
 		finish[0] = "sort-units"
+	case "speed":
+		finish, search = nil, compress.Narrow
 	}
 	if o.o.Finish, err = passes.Select(finish); err != nil {
 		return err
@@ -269,7 +273,7 @@ func (o *compressor) search(m *graph.Model) error {
 		return len(b), err
 	}
 	o.held = task.Held
-	o.result.Search, err = compress.Search(o.c, distill.Logits(m), task, o.o)
+	o.result.Search, err = search(o.c, distill.Logits(m), task, o.o)
 	return err
 }
 

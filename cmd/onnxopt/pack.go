@@ -93,6 +93,8 @@ func (p *packer) read(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: its weights are in other files: give --embed to take them into the container", path)
 	case external:
 		return onnx.Marshal(m)
+	case fileSize(path) > pack.MaxSize:
+		return nil, fmt.Errorf("%s: a container holds models of up to 2 GB", path)
 	}
 	b, err := os.ReadFile(path)
 	if err == nil && pack.Is(b) {

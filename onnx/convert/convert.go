@@ -1,5 +1,5 @@
-// Package convert rewrites models for other opsets of ai.onnx: upward always,
-// downward where the older opset can say the same.
+// Package convert rewrites models for other opsets of ai.onnx, and other versions
+// of ai.onnx.ml: upward always, downward where the older opset can say the same.
 //
 // A conversion is a walk over single opsets. What changed in an operator
 // between two of them is one Adapter in Table; an operator without an adapter
@@ -19,61 +19,80 @@ import (
 // ai.onnx and raises the IR version to what that needs. Operators of other
 // domains stay as they are. An error names the opset, the node and why the
 // other opset cannot say the same; m has not changed then.
-func To(m *graph.Model, opset int64) error {
-	if err := to(m.Clone(), opset); err != nil {
+func To(m *graph.Model, opset int64) error { return Domain(m, "", opset) }
+
+// Domain is To for the operators of a domain: ai.onnx, which is "", or
+// ai.onnx.ml. A model that does not import it stays as it is.
+func Domain(m *graph.Model, domain string, version int64) error {
+	domain = graph.CanonicalDomain(domain)
+	v, ok := versions[domain]
+	if !ok {
+		return fmt.Errorf("domain %s: no conversions are known", domain)
+	}
+	if version < 1 || version > v.newest {
+		return fmt.Errorf("%s %d is not between 1 and %d", v.title, version, v.newest)
+	}
+	if err := to(m.Clone(), domain, version); err != nil {
 		return err
 	}
-	return to(m, opset)
+	return to(m, domain, version)
 }
 
-func to(m *graph.Model, opset int64) (err error) {
+func to(m *graph.Model, domain string, version int64) (err error) {
 	defer func() { // malformed nodes, such as an axis beyond the rank
 		if p := recover(); p != nil {
 			err = fmt.Errorf("malformed model: %v", p)
 		}
 	}()
-	if opset < 1 || opset > op.MaxOpset {
-		return fmt.Errorf("opset %d is not between 1 and %d", opset, op.MaxOpset)
-	}
-	w := &walk{model: m, fixed: m.IRVersion < 4}
-	m.IRVersion = max(m.IRVersion, IRVersion(opset)) // first, as it decides how constants are written
-	if from := m.Opset(""); from != 0 {
-		if err := w.graph(m.Graph, from, opset, func(v int64) { m.SetOpset("", v) }); err != nil {
+	w := &walk{model: m, domain: domain, fixed: m.IRVersion < 4}
+	if from := m.Opset(domain); from != 0 {
+		m.IRVersion = max(m.IRVersion, irVersion(domain, version)) // first, as it decides how constants are written
+		if err := w.graph(m.Graph, from, version, func(v int64) { m.SetOpset(domain, v) }); err != nil {
 			return err
 		}
 	}
 	for _, f := range m.Functions {
-		from := f.Opset("")
+		from := f.Opset(domain)
 		if from == 0 {
 			continue
 		}
+		m.IRVersion = max(m.IRVersion, irVersion(domain, version))
 		w.function = f
 		set := func(v int64) {
 			for i, o := range f.Opsets {
-				if graph.CanonicalDomain(o.Domain) == "" {
+				if graph.CanonicalDomain(o.Domain) == domain {
 					f.Opsets[i] = graph.Opset{Domain: o.Domain, Version: v}
 				}
 			}
 		}
-		if err := w.graph(f.Body, from, opset, set); err != nil {
+		if err := w.graph(f.Body, from, version, set); err != nil {
 			return fmt.Errorf("function %s: %w", f.Name, err)
 		}
 	}
 	return nil
 }
 
-// irVersions is the oldest IR version that may import an opset, by the first
-// opset that needs it.
-var irVersions = []struct{ opset, ir int64 }{
-	{1, 3}, {9, 4}, {10, 5}, {11, 6}, {12, 7}, {15, 8}, {19, 9}, {21, 10}, {23, 11}, {24, 12}, {25, 13}, {28, 14},
+// versions is what is known of a domain: its newest version, the adapters, and
+// the oldest IR version that may import a version, by the first that needs it.
+var versions = map[string]struct {
+	title    string
+	newest   int64
+	adapters []Adapter
+	ir       [][2]int64
+}{
+	"": {"opset", op.MaxOpset, Table, [][2]int64{
+		{1, 3}, {9, 4}, {10, 5}, {11, 6}, {12, 7}, {15, 8}, {19, 9}, {21, 10}, {23, 11}, {24, 12}, {25, 13}, {28, 14}}},
+	"ai.onnx.ml": {"version of ai.onnx.ml", op.MaxML, mlTable, [][2]int64{{1, 3}, {2, 6}, {3, 8}, {4, 9}, {5, 10}}},
 }
 
 // IRVersion is the oldest IR version of models that import an opset.
-func IRVersion(opset int64) int64 {
+func IRVersion(opset int64) int64 { return irVersion("", opset) }
+
+func irVersion(domain string, version int64) int64 {
 	ir := int64(3)
-	for _, v := range irVersions {
-		if v.opset <= opset {
-			ir = v.ir
+	for _, v := range versions[domain].ir {
+		if v[0] <= version {
+			ir = v[1]
 		}
 	}
 	return ir
@@ -82,6 +101,7 @@ func IRVersion(opset int64) int64 {
 // walk is one conversion.
 type walk struct {
 	model    *graph.Model
+	domain   string
 	function *graph.Function // whose body is converted; nil for the main graph
 	info     *shape.Info     // nil where values were replaced since
 	// fixed: before IR version 4, initializers were inputs and counted as constants.
@@ -89,8 +109,9 @@ type walk struct {
 }
 
 func (w *walk) graph(g *graph.Graph, from, to int64, set func(int64)) error {
-	if from > op.MaxOpset {
-		return fmt.Errorf("opset %d is newer than %d", from, op.MaxOpset)
+	v := versions[w.domain]
+	if from > v.newest {
+		return fmt.Errorf("%s %d is newer than %d", v.title, from, v.newest)
 	}
 	for from != to {
 		s := &step{walk: w, from: from, to: from + 1}
@@ -98,7 +119,7 @@ func (w *walk) graph(g *graph.Graph, from, to int64, set func(int64)) error {
 			s.to = from - 1
 		}
 		if err := s.graph(g); err != nil {
-			return fmt.Errorf("opset %d to %d: %w", s.from, s.to, err)
+			return fmt.Errorf("%s %d to %d: %w", v.title, s.from, s.to, err)
 		}
 		from = s.to
 		set(from)
@@ -121,17 +142,17 @@ func (s *step) graph(g *graph.Graph) error {
 		old, new *op.Version
 	}
 	var changes []change
-	for n := range g.All() {
-		if graph.CanonicalDomain(n.Domain) != "" || s.model.Function(n.Domain, n.Op, n.Overload) != nil {
+	for _, n := range innerFirst(g, nil) {
+		if graph.CanonicalDomain(n.Domain) != s.domain || s.model.Function(n.Domain, n.Op, n.Overload) != nil {
 			continue
 		}
-		d := op.Find("", n.Op)
+		d := op.Find(s.domain, n.Op)
 		if d == nil {
 			return fmt.Errorf("node %s: operator %s is not known", n.Title(), n.Op)
 		}
 		c := change{n, d, d.At(s.from), d.At(s.to)}
 		if c.old == nil {
-			return fmt.Errorf("node %s: operator %s is not in opset %d", n.Title(), n.Op, s.from)
+			return fmt.Errorf("node %s: operator %s is not in %s %d", n.Title(), n.Op, versions[s.domain].title, s.from)
 		}
 		if c.old != c.new {
 			changes = append(changes, c)
@@ -152,10 +173,22 @@ func (s *step) graph(g *graph.Graph) error {
 	return nil
 }
 
+// innerFirst appends the nodes of g and of its subgraphs, a node behind those that
+// it holds: an adapter may put a copy in its place.
+func innerFirst(g *graph.Graph, list []*graph.Node) []*graph.Node {
+	for n := range g.Nodes() {
+		for sub := range n.Subgraphs() {
+			list = innerFirst(sub, list)
+		}
+		list = append(list, n)
+	}
+	return list
+}
+
 // node converts one node whose operator has another version in the other
 // opset; new is nil where it has none.
 func (s *step) node(n *graph.Node, d *op.Def, old, new *op.Version) error {
-	a := find(n.Op, max(s.from, s.to))
+	a, title := find(versions[s.domain].adapters, n.Op, max(s.from, s.to)), versions[s.domain].title
 	var adapt func(*step, *graph.Node) error
 	switch {
 	case a == nil:
@@ -165,7 +198,10 @@ func (s *step) node(n *graph.Node, d *op.Def, old, new *op.Version) error {
 		adapt = a.Down
 	}
 	if new == nil && adapt == nil {
-		return fmt.Errorf("operator %s came with opset %d", n.Op, s.from)
+		if t := s.fold(n, d, old); t != nil {
+			return s.become(n, t)
+		}
+		return fmt.Errorf("operator %s came with %s %d", n.Op, title, s.from)
 	}
 	if adapt != nil {
 		if err := adapt(s, n); err != nil {
@@ -179,7 +215,7 @@ func (s *step) node(n *graph.Node, d *op.Def, old, new *op.Version) error {
 		return nil
 	}
 	if new == nil || new.Deprecated {
-		return fmt.Errorf("operator %s is not in opset %d", n.Op, s.to)
+		return fmt.Errorf("operator %s is not in %s %d", n.Op, title, s.to)
 	}
 	return s.fit(n, old, new)
 }

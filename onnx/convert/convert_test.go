@@ -113,15 +113,17 @@ func TestDeclined(t *testing.T) {
 // changed it, and there are no two of the same.
 func TestTable(t *testing.T) {
 	seen := map[[2]any]bool{}
-	for _, a := range Table {
-		d := op.Find("", a.Op)
-		if d == nil || d.At(a.Since) == nil || d.At(a.Since).Since != a.Since {
-			t.Errorf("%s did not change in opset %d", a.Op, a.Since)
+	for domain, known := range versions {
+		for _, a := range known.adapters {
+			d := op.Find(domain, a.Op)
+			if d == nil || d.At(a.Since) == nil || d.At(a.Since).Since != a.Since {
+				t.Errorf("%s did not change in %s %d", a.Op, known.title, a.Since)
+			}
+			if seen[[2]any{a.Op, a.Since}] || a.Why == "" {
+				t.Errorf("%s %d is there twice, or gives no reason", a.Op, a.Since)
+			}
+			seen[[2]any{a.Op, a.Since}] = true
 		}
-		if seen[[2]any{a.Op, a.Since}] || a.Why == "" {
-			t.Errorf("%s %d is there twice, or gives no reason", a.Op, a.Since)
-		}
-		seen[[2]any{a.Op, a.Since}] = true
 	}
 }
 
@@ -130,10 +132,11 @@ func TestTable(t *testing.T) {
 func TestUpward(t *testing.T) {
 	for _, part := range op.Table {
 		for _, d := range part {
-			if d.Domain != "" {
-				continue
-			}
-			for i := 1; i < len(d.Versions); i++ {
+			known, ok := versions[d.Domain]
+			for i := 1; ok && i < len(d.Versions); i++ {
+				if d.Versions[i].Since > known.newest {
+					t.Errorf("%s has version %d, beyond %d", d.Name, d.Versions[i].Since, known.newest)
+				}
 				older, err := d.Versions[i-1].Parsed()
 				if err != nil {
 					t.Fatal(d.Name, err)
@@ -142,7 +145,7 @@ func TestUpward(t *testing.T) {
 				if err != nil {
 					t.Fatal(d.Name, err)
 				}
-				if a := find(d.Name, d.Versions[i].Since); a != nil && a.Up != nil {
+				if a := find(known.adapters, d.Name, d.Versions[i].Since); a != nil && a.Up != nil {
 					continue
 				}
 				if why := narrower(older, newer); why != "" {
@@ -185,4 +188,47 @@ func narrower(older, newer *op.Schema) string {
 		return "outputs"
 	}
 	return ""
+}
+
+// TestML: versions of ai.onnx.ml, in the main graph and in functions.
+func TestML(t *testing.T) {
+	const text = `<ir_version: 8, opset_import: ["": 13, "ai.onnx.ml": 1, "local": 1]>
+	g (string[N] x, int64[N] k) => (int64[N] y, string[N] z, string[N] u) {
+		y = ai.onnx.ml.LabelEncoder <classes_strings = ["a", "b"], default_int64 = 7> (x)
+		z = ai.onnx.ml.LabelEncoder <classes_strings = ["a", "b"]> (k)
+		u = local.Name (k) }
+	<domain: "local", opset_import: ["ai.onnx.ml": 2]>
+	Name (k) => (u) { u = ai.onnx.ml.LabelEncoder <keys_int64s = [0, 1], values_strings = ["a", "b"]> (k) }`
+	m, err := graph.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []int64{5, 1} {
+		if err := Domain(m, "ai.onnx.ml", v); err != nil {
+			t.Fatal(err)
+		}
+		for _, err := range op.Verify(m) {
+			t.Error(err)
+		}
+		if v == 5 {
+			wantParts(t, graph.Text(m), "ir_version: 10", `"ai.onnx.ml": 5`, "default_int64 = 7", `keys_strings = ["a", "b"]`, "values_int64s = [0, 1]",
+				"keys_int64s = [0, 1]", `values_strings = ["a", "b"]`, "Name", `values_strings`)
+		}
+	}
+	wantParts(t, graph.Text(m), `"ai.onnx.ml": 1`, `classes_strings = ["a", "b"]`, `classes_strings = ["a", "b"]`, "Name", `classes_strings = ["a", "b"]`)
+	for _, c := range []struct {
+		version      int64
+		domain, want string
+	}{{6, "ai.onnx.ml", "not between 1 and 5"}, {1, "com.microsoft", "no conversions"}} {
+		if err := Domain(m, c.domain, c.version); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %d: %v", c.domain, c.version, err)
+		}
+	}
+}
+
+// TestFolded: what follows from constants is one in an opset without the operator.
+func TestFolded(t *testing.T) {
+	text := converted(t, `<ir_version: 8, opset_import: ["": 17]>
+	g (float[4] x) => (float[4] y) <int64 n = {4}> { w = HannWindow (n) y = Mul (x, w) }`, 13)
+	wantParts(t, text, "Constant <value = float[4]", "Mul (x, w)")
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"onnxopt/onnx/graph"
+	"onnxopt/onnx/op"
 	"onnxopt/onnx/tensor"
 )
 
@@ -140,4 +141,106 @@ func layerNorm(s *step, n *graph.Node) error {
 		mean = nil
 	}
 	return s.replace(n, y, mean, inverse)
+}
+
+// rmsNorm is X/sqrt(mean(X^2)+epsilon)*scale over the axes from axis on, the mean
+// in float32 where stash_type asks for it.
+func rmsNorm(s *step, n *graph.Node) error {
+	rank, err := s.rank(n.In(0))
+	if err != nil {
+		return err
+	}
+	t, to, stash := s.info.Type(n.In(0)).Elem, s.info.Type(n.In(1)).Elem, tensor.DType(s.int(n, "stash_type", 1))
+	if !t.IsFloat() || !to.IsFloat() || !stash.IsFloat() {
+		return fmt.Errorf("the element types of %s and %s are not known", n.In(0), n.In(1))
+	}
+	x := n.In(0)
+	if t != stash {
+		x = s.cast(n, x, stash)
+	}
+	var axes []int64
+	for i := positive([]int64{s.int(n, "axis", -1)}, rank)[0]; i < int64(rank); i++ {
+		axes = append(axes, i)
+	}
+	eps := s.constant(n, "epsilon", tensor.FromFloats(stash, nil, []float64{float64(s.float(n, "epsilon", 1e-5))}))
+	mean := s.add(n, "ReduceMean", values{s.add(n, "Mul", values{x, x}), s.ints(n, "axes", axes...)})
+	y := s.add(n, "Div", values{x, s.add(n, "Sqrt", values{s.add(n, "Add", values{mean, eps})})})
+	if to != stash {
+		y = s.cast(n, y, to)
+	}
+	return s.replace(n, s.add(n, "Mul", values{y, n.In(1)}))
+}
+
+func swiglu(s *step, n *graph.Node) error {
+	gate := s.add(n, "Swish", n.Inputs()[:1], graph.Float("alpha", s.float(n, "alpha", 1)))
+	return s.replace(n, s.add(n, "Mul", values{gate, n.In(1)}))
+}
+
+// trilu masks matrices of known sizes.
+func trilu(s *step, n *graph.Node) error {
+	shape, err := s.shape(n.In(0))
+	if err != nil {
+		return err
+	}
+	if len(shape) < 2 {
+		return fmt.Errorf("an input of rank %d", len(shape))
+	}
+	rows, ok := shape[len(shape)-2].Const()
+	cols, ok2 := shape[len(shape)-1].Const()
+	k, ok3 := s.constInts(n, 1)
+	if !ok || !ok2 || !ok3 {
+		return fmt.Errorf("sizes %v or the diagonal are computed at run time", shape[len(shape)-2:])
+	}
+	if len(k) == 0 {
+		k = []int64{0}
+	}
+	zero, err := s.scalar(n, "zero", n.In(0), 0)
+	if err != nil {
+		return err
+	}
+	mask, err := tensor.Make(tensor.Bool, []int{int(rows), int(cols)}, 1<<26)
+	if err != nil {
+		return err
+	}
+	upper := s.int(n, "upper", 1) != 0
+	bits := make([]bool, mask.Len())
+	for i := range bits {
+		d := int64(i)%cols - int64(i)/cols
+		bits[i] = upper && d >= k[0] || !upper && d <= k[0]
+	}
+	kept := s.constant(n, "mask", tensor.Of(mask.Shape, bits))
+	return s.replace(n, s.add(n, "Where", values{kept, n.In(0), zero}))
+}
+
+// maxFolded bounds a constant that stands for a node.
+const maxFolded = 1 << 20
+
+// fold is the only output of n if it follows from constants; nil otherwise.
+func (s *step) fold(n *graph.Node, d *op.Def, v *op.Version) *tensor.Tensor {
+	schema, err := v.Parsed()
+	if err != nil || d.Eval == nil || d.Flags&(op.Random|op.Control) != 0 || len(n.Outputs()) != 1 || n.Out(0) == nil {
+		return nil
+	}
+	in := make([]tensor.Value, len(n.Inputs()))
+	for i, x := range n.Inputs() {
+		if x == nil {
+			continue
+		}
+		t := s.value(x)
+		if t == nil {
+			return nil
+		}
+		in[i] = t
+	}
+	for _, a := range n.Attrs {
+		if a.Ref != "" {
+			return nil
+		}
+	}
+	out, err := op.Resolved{Def: d, Since: v.Since, Schema: schema}.Run(n, &op.Env{MaxBytes: maxFolded}, in)
+	if err != nil {
+		return nil
+	}
+	t, _ := out[0].(*tensor.Tensor)
+	return t
 }

@@ -13,16 +13,16 @@ type Adapter struct {
 	Up, Down func(*step, *graph.Node) error
 }
 
-func find(op string, since int64) *Adapter {
-	for i := range Table {
-		if Table[i].Op == op && Table[i].Since == since {
-			return &Table[i]
+func find(table []Adapter, op string, since int64) *Adapter {
+	for i := range table {
+		if table[i].Op == op && table[i].Since == since {
+			return &table[i]
 		}
 	}
 	return nil
 }
 
-// Table is every adapter, by opset.
+// Table is every adapter of ai.onnx, by opset.
 var Table = concat(
 	[]Adapter{
 		{"GlobalLpPool", 2, "p became an integer", integerP, floatP},
@@ -133,9 +133,14 @@ var newer = []Adapter{
 	{"HardSwish", 14, "is x*HardSigmoid(x)", nil, hardSwish},
 	{"CastLike", 15, "is Cast to a known type", nil, castLike},
 	{"LayerNormalization", 17, "is means, differences and a quotient", nil, layerNorm},
+	{"Trilu", 14, "is Where of a mask", nil, trilu},
 	{"Mish", 18, "is x*Tanh(Softplus(x))", nil, mish},
 	{"Gelu", 20, "is x*Phi(x)", nil, gelu},
+	{"Attention", 23, "is two products around a softmax", nil, attention},
+	{"RotaryEmbedding", 23, "is products with sines and cosines", nil, rotaryEmbedding},
+	{"RMSNormalization", 23, "is squares, means and a quotient", nil, rmsNorm},
 	{"Swish", 24, "is x*Sigmoid(alpha*x)", nil, swish},
+	{"SwiGLU", 28, "is Swish(a)*b", nil, swiglu},
 }
 
 // each is one adapter for several operators.

@@ -287,13 +287,6 @@ func (n *Node) SetIn(i int, v *Value) {
 	}
 }
 
-// AddOut appends an output with a fresh name close to base.
-func (n *Node) AddOut(base string) *Value {
-	v := &Value{Name: n.graph.Fresh(base), graph: n.graph, def: n, slot: len(n.out)}
-	n.out = append(n.out, v)
-	return v
-}
-
 // DropOut makes output i absent; nothing may read it.
 func (n *Node) DropOut(i int) {
 	if v := n.out[i]; v != nil && len(v.uses) > 0 {

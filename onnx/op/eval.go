@@ -32,6 +32,9 @@ type Env struct {
 	Node func(n *graph.Node, in []tensor.Value) ([]tensor.Value, error)
 	// Rand draws for random operators without a seed attribute.
 	Rand *rand.Rand
+	// Type is what inference knows of an output of a subgraph, with the sizes of
+	// this run. Nil: nothing.
+	Type func(v *graph.Value) graph.Type
 }
 
 // DefaultMaxBytes bounds one tensor that an evaluation makes.

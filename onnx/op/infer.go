@@ -29,6 +29,9 @@ type Infer struct {
 	// Symbol makes a new symbol for a size that depends on data. Sizes that a
 	// rule leaves unknown get one anyway.
 	Symbol func() dim.Dim
+	// Must is told the size that an axis of input i has wherever the node does
+	// not fail. Nil when nobody wants to know.
+	Must func(i, axis int, size dim.Dim)
 }
 
 // Type is the type of input i.

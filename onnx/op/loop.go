@@ -181,7 +181,7 @@ func evalLoop(e *Eval) error {
 	}
 	copy(e.Out, state[2:])
 	for k := range scans {
-		t, err := scans[k].stack(e, body.OutputInfo(1+carried+k).Type, 0)
+		t, err := scans[k].stack(e, body, 1+carried+k, 0)
 		if err != nil {
 			return fmt.Errorf("scan output %d: %w", k, err)
 		}
@@ -216,13 +216,19 @@ func (s *scanOutput) add(e *Eval, v tensor.Value) error {
 	return nil
 }
 
-// stack joins the rows along a new axis. Without rows the sizes are those of
-// the declared type, 0 where it has none.
-func (s *scanOutput) stack(e *Eval, declared graph.Type, axis int) (*tensor.Tensor, error) {
+// stack joins the rows, of output i of the body, along a new axis. Without rows
+// the sizes are what inference or the body's declaration knows of them, else 0.
+func (s *scanOutput) stack(e *Eval, body *graph.Graph, i, axis int) (*tensor.Tensor, error) {
 	if len(s.rows) > 0 {
 		return stackTensors(e, s.rows, axis)
 	}
-	t := stacked(declared, axis, dim.Of(0))
+	row := body.OutputInfo(i).Type
+	if e.Env.Type != nil {
+		if t := e.Env.Type(body.Outputs()[i]); t.Ranked {
+			row = t
+		}
+	}
+	t := stacked(row, axis, dim.Of(0))
 	if !t.Elem.Valid() {
 		return nil, fmt.Errorf("no iterations, and the body declares no type")
 	}

@@ -237,7 +237,7 @@ func (a *groupedAttention) attend(e *Eval) error {
 	} else if e.Int("smooth_softmax") > 0 {
 		sink = func(int) float64 { return 0 }
 	}
-	window, cap, group := e.Int("local_window_size"), e.Float("softcap"), n/a.k.shape[1]
+	window, top, group := e.Int("local_window_size"), e.Float("softcap"), n/a.k.shape[1]
 	y := heads{a.q.shape, make([]float64, len(a.q.v))}
 	y.eachRow(func(b, h, i int, out []float64) {
 		end := min(a.past[b]+i+1, a.total[b])
@@ -248,8 +248,8 @@ func (a *groupedAttention) attend(e *Eval) error {
 		p := make([]float64, 0, end-start+1)
 		for j := start; j < end; j++ {
 			s := scale * dot(a.q.row(b, h, i), a.k.row(b, h/group, j))
-			if cap > 0 {
-				s = cap * math.Tanh(s/cap)
+			if top > 0 {
+				s = top * math.Tanh(s/top)
 			}
 			p = append(p, s+bias(b, h, i, j))
 		}

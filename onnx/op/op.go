@@ -130,6 +130,9 @@ func (d *Def) At(opset int64) *Version {
 // MaxOpset is the newest opset of ai.onnx whose operators the table describes.
 const MaxOpset = 28
 
+// MaxML is the newest version of ai.onnx.ml that the table describes.
+const MaxML = 5
+
 // Resolved is a node's operator at the model's opset.
 type Resolved struct {
 	*Def

@@ -204,7 +204,7 @@ func (p *scanPlan) run(e *Eval, in []*tensor.Tensor, length int) ([]*tensor.Tens
 		if p.reverse[k] != 0 {
 			slices.Reverse(scans[k].rows)
 		}
-		t, err := scans[k].stack(e, p.body.OutputInfo(p.n+k).Type, p.outAxes[k])
+		t, err := scans[k].stack(e, p.body, p.n+k, p.outAxes[k])
 		if err != nil {
 			return nil, fmt.Errorf("scan output %d: %w", k, err)
 		}

@@ -53,6 +53,8 @@ func inferSqueeze(f *Infer) error {
 				out = append(out, d)
 			} else if d.Conflict(dim.Of(1)) {
 				return fmt.Errorf("axis %d of %v is not 1", i, f.Type(0))
+			} else if f.Must != nil && !d.Is(1) {
+				f.Must(0, i, dim.Of(1))
 			}
 		}
 	}

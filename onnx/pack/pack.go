@@ -40,8 +40,8 @@ const (
 	modelMode
 )
 
-// maxSize is the largest model, the limit of protobuf.
-const maxSize = 1<<31 - 1
+// MaxSize is the largest model, the limit of protobuf.
+const MaxSize = 1<<31 - 1
 
 // growth is how much larger than a container its contents may be: the model,
 // and its part that is no tensor data. Pack adds zeros where it would be more,
@@ -62,7 +62,7 @@ func Is(b []byte) bool { return len(b) > len(magic) && string(b[:len(magic)]) ==
 // Pack is the container of a model, or of any other bytes: at most a dozen
 // bytes larger than what it holds. A model of 2 GB and more is an error.
 func Pack(model []byte) ([]byte, error) {
-	if len(model) > maxSize {
+	if len(model) > MaxSize {
 		return nil, fmt.Errorf("%d bytes are more than a model can have", len(model))
 	}
 	m, least := modelMode, modelGrowth.least(len(model))
@@ -157,7 +157,7 @@ func readHeader(b []byte) (h header, err error) {
 	if n <= 0 || len(b) < 1+n+4 {
 		return h, errTruncated
 	}
-	if size > maxSize || h.mode > modelMode {
+	if size > MaxSize || h.mode > modelMode {
 		return h, errDamaged
 	}
 	b = b[1+n:]

@@ -235,7 +235,7 @@ func TestHostile(t *testing.T) {
 		"mode":         []byte("ONZ\x17\x05aaaa"),
 		"huge":         head(2, 1<<62),
 		"stored short": append(head(0, 100), 1),
-		"bomb":         head(1, maxSize),
+		"bomb":         head(1, MaxSize),
 		"tensor bomb":  head(2, 60<<20),
 	}
 	for i := range good {

@@ -188,7 +188,7 @@ func (s *structure) size(x *item, before []item, of message) {
 	if other = s.number(other, 3); other > 0 {
 		want = int(min(other-1, 1<<50))
 	}
-	if x.size = want; want < 0 || want > maxSize {
+	if x.size = want; want < 0 || want > MaxSize {
 		x.size, s.err = 0, errWire
 	}
 }

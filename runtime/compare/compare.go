@@ -57,6 +57,9 @@ type Result struct {
 	Top1      *Pair   `json:"top1,omitempty"` // share right, with labels
 	Top5      *Pair   `json:"top5,omitempty"`
 	Latency   *Pair   `json:"latency_ms,omitempty"` // median of one sample
+	// Confusion lists {right class, chosen class, samples} of A and of B, with
+	// labels.
+	Confusion *[2][][3]int `json:"confusion,omitempty"`
 }
 
 // Pair is a figure of A and of B.

@@ -212,9 +212,21 @@ func (t *Tally) Result() *Result {
 		if t.Labeled {
 			r.Top1 = &Pair{float64(t.Right[0]) / n, float64(t.Right[1]) / n}
 			r.Top5 = &Pair{float64(t.Right5[0]) / n, float64(t.Right5[1]) / n}
+			c := t.confusion()
+			r.Confusion = &c
 		}
 	}
 	return r
+}
+
+// confusion is t.Confusion as sorted lists.
+func (t *Tally) confusion() (out [2][][3]int) {
+	for side, counts := range t.Confusion {
+		for _, k := range slices.SortedFunc(maps.Keys(counts), func(a, b [2]int) int { return slices.Compare(a[:], b[:]) }) {
+			out[side] = append(out[side], [3]int{k[0], k[1], counts[k]})
+		}
+	}
+	return out
 }
 
 // tallyFile is the form of a file of a tally.
@@ -244,12 +256,7 @@ func (t *Tally) WriteTo(w io.Writer) (int64, error) {
 	for _, s := range t.Covered() {
 		f.Covered = append(f.Covered, [2]int{s.First, s.End})
 	}
-	for side, counts := range t.Confusion {
-		keys := slices.SortedFunc(maps.Keys(counts), func(a, b [2]int) int { return slices.Compare(a[:], b[:]) })
-		for _, k := range keys {
-			f.Confusion[side] = append(f.Confusion[side], [3]int{k[0], k[1], counts[k]})
-		}
-	}
+	f.Confusion = t.confusion()
 	b, err := json.Marshal(f)
 	if err != nil {
 		return 0, err

@@ -1,4 +1,4 @@
-package shape_test
+package check
 
 import (
 	"fmt"
@@ -7,7 +7,6 @@ import (
 
 	"onnxopt/onnx"
 	"onnxopt/onnx/graph"
-	"onnxopt/onnx/op"
 	"onnxopt/onnx/shape"
 )
 
@@ -58,29 +57,19 @@ func chain(t testing.TB, nodes int) []byte {
 	return file
 }
 
-// examine parses, checks and infers.
+// examine is what the command check does, parsing included.
 func examine(t testing.TB, file []byte) {
 	m, err := onnx.LoadBytes(file, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Verify(); err != nil {
-		t.Fatal(err)
-	}
-	if errs := op.Verify(m); errs != nil {
+	if errs := Model(m); len(errs) > 0 {
 		t.Fatal(errs[0])
-	}
-	info := shape.Infer(m)
-	if len(info.Conflicts) > 0 {
-		t.Fatal(info.Conflicts[0])
-	}
-	if got := info.Type(m.Graph.Outputs()[0]).String(); got != "float[N,L,8]" {
-		t.Fatalf("inferred %s", got)
 	}
 }
 
-// BenchmarkNodes shows how the time to parse, check and infer grows with the
-// number of nodes: go test ./onnx/shape -bench Nodes
+// BenchmarkNodes shows how the time to parse and check, inference included, grows
+// with the number of nodes: go test ./onnx/check -bench Nodes
 func BenchmarkNodes(b *testing.B) {
 	for _, n := range []int{1000, 3000, 6000, 10000, 30000, 100000} {
 		file := chain(b, n)
@@ -93,4 +82,15 @@ func BenchmarkNodes(b *testing.B) {
 	}
 }
 
-func TestChain(t *testing.T) { examine(t, chain(t, 1000)) }
+// TestChain: the shapes are known to the end.
+func TestChain(t *testing.T) {
+	file := chain(t, 1000)
+	examine(t, file)
+	m, err := onnx.LoadBytes(file, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := shape.Infer(m).Type(m.Graph.Outputs()[0]).String(); got != "float[N,L,8]" {
+		t.Fatalf("inferred %s", got)
+	}
+}
