@@ -127,8 +127,8 @@ build/conformance: $(VENV)/installed runtime/testdata/conformance.py
 build/contrib: $(VENV)/installed runtime/testdata/contrib.py
 	$(PYTHON) runtime/testdata/contrib.py $@
 
-# Other simplifiers beside this one on the zoo: nodes, defects, time, memory, and
-# the speed of the results in onnxruntime.
+# Other simplifiers beside this one on the zoo: nodes, defects, time, memory; then whether the results, and
+# quantized files simplified once more, run in onnxruntime as fast, and as fused, as before.
 build/venv-simplify: testdata/simplify/requirements.txt
 	python3 -m venv $@
 	$@/bin/pip install --quiet --disable-pip-version-check -r $<
@@ -136,6 +136,9 @@ build/venv-simplify: testdata/simplify/requirements.txt
 
 bench-simplify: build build/venv-simplify
 	build/venv-simplify/bin/python testdata/simplify/bench.py bin/onnxopt build/simplify $(wildcard build/zoo/*.onnx)
+	build/venv-simplify/bin/python testdata/simplify/speed.py build/simplify 4 $(wildcard build/zoo/*.onnx)
+	build/venv-simplify/bin/python testdata/simplify/quantized.py bin/onnxopt build/simplify
+	build/venv-simplify/bin/python testdata/simplify/sklearn_pipelines.py bin/onnxopt build/simplify
 
 # Pruning, sharing and distilling of shipped models; DATA holds MNIST's four idx.gz files (models/README.md).
 bench-compress: build $(VENV)/installed

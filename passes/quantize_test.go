@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"onnxopt/onnx/graph"
+	"onnxopt/onnx/graphtest"
 	"onnxopt/onnx/op"
 	"onnxopt/onnx/tensor"
 	"onnxopt/passes/pass"
@@ -229,4 +230,30 @@ func decibels(a, b *tensor.Tensor) float64 {
 		noise += float64(x[i]-y[i]) * float64(x[i]-y[i])
 	}
 	return 10 * math.Log10(signal/noise)
+}
+
+// In half precision only casts to float32 become casts to 16 bits.
+func TestHalfKeepsCasts(t *testing.T) {
+	m := parseCase(t, "g (float[2] x) => (int64[2] y, float[2] z) { a = Relu(x) y = Cast<to = 7>(a) b = Cast<to = 11>(a) c = Exp(b) d = Cast<to = 1>(c) z = Neg(d) }")
+	before := m.Clone()
+	list, err := Pipeline("float16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pass.Run(context.Background(), m, list, pass.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	valid(t, m)
+	in := randomInputs(t, before)
+	want, err := reference(before, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := reference(m, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := graphtest.Agree(want, got, 0.01); err != nil {
+		t.Error(err)
+	}
 }

@@ -265,6 +265,34 @@ func (t *Tally) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err
 }
 
+// possible reports that sums of squares and counts are not negative, and that
+// counts fit the number of samples.
+func (f *tallyFile) possible() bool {
+	seen := 0
+	for _, s := range f.Covered {
+		seen += s[1] - s[0]
+	}
+	for i := range f.Outputs {
+		o := &f.Outputs[i]
+		if o.Signal.f.Sign() < 0 || o.Other.f.Sign() < 0 || o.Noise.f.Sign() < 0 || o.MaxAbs < 0 || o.NonFinite < 0 {
+			return false
+		}
+	}
+	for _, n := range []int{f.Ranked, f.Agree, f.Right[0], f.Right[1], f.Right5[0], f.Right5[1]} {
+		if n < 0 || n > seen {
+			return false
+		}
+	}
+	for _, counts := range f.Confusion {
+		for _, c := range counts {
+			if c[2] < 0 || c[2] > seen {
+				return false
+			}
+		}
+	}
+	return f.Total >= 0 && len(f.Flips) <= maxFlips
+}
+
 // maxTally bounds the size of a file of a tally.
 const maxTally = 256 << 20
 
@@ -280,6 +308,9 @@ func (t *Tally) ReadFrom(r io.Reader) (int64, error) {
 	}
 	*t = Tally{Models: f.Models, Data: f.Data, Labeled: f.Labeled, Coverage: calibrate.Coverage{Total: f.Total}, Outputs: f.Outputs,
 		Ranked: f.Ranked, Agree: f.Agree, Positions: f.Positions, Right: f.Right, Right5: f.Right5, Flips: f.Flips}
+	if !f.possible() {
+		return int64(len(b)), fmt.Errorf("a damaged evaluation: its numbers cannot be")
+	}
 	for _, s := range f.Covered {
 		if err := t.BeginSpan(calibrate.Span{First: s[0], End: s[1]}); err != nil {
 			return int64(len(b)), err
