@@ -55,6 +55,7 @@ var Lowerings = []Lowering{
 	{"slice", "Slice with constant bounds in either layout", matchSlice},
 	{"pad", "Pad with a constant in either layout", matchPad},
 	{"gather", "Gather of whole rows", matchGather},
+	{"resize", "float32 Resize in either layout", matchResize},
 	{"binary", "float32 Add, Sub, Mul, Div, with a function after it", matchBinary},
 	{"function", "float32 functions of one variable, also spelled by several nodes: SiLU, HardSwish, Gelu", matchFunction},
 	{"quantize", "float32 QuantizeLinear and DequantizeLinear", matchQuantize},
