@@ -43,7 +43,7 @@ var Lowerings = []Lowering{
 	{"gemm", "float32 Gemm and MatMul, with bias, residual and activation after it", matchGemm},
 	{"pool", "float32 MaxPool and AveragePool", matchPool},
 	{"global-pool", "float32 GlobalAveragePool and ReduceMean over the spatial axes", matchGlobalPool},
-	{"softmax", "float32 Softmax and LogSoftmax over the last axes", matchSoftmax},
+	{"softmax", "float32 Softmax and LogSoftmax over the last axes or one inside", matchSoftmax},
 	{"layer-norm", "float32 LayerNormalization and RMSNormalization, the first also spelled by nine nodes", matchLayerNorm},
 	{"batch-norm", "float32 BatchNormalization that no convolution takes over", matchBatchNorm},
 	{"instance-norm", "float32 InstanceNormalization", matchInstanceNorm},
