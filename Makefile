@@ -42,11 +42,12 @@ test-go: build/conformance build/schemas.json build/contrib
 	$(ONNX_TESTS) go test -tags noasm ./runtime/...
 	ONNXOPT_CPU=avx2 $(ONNX_TESTS) go test -count 1 ./runtime ./runtime/kernel -skip TestConvert
 
-# Int8 files of the shipped models in this tool, onnxruntime and OpenVINO; every form of encoded weights in these and OpenCV.
+# Int8 files of the shipped models in this tool, onnxruntime and OpenVINO; every form of encoded weights in these and OpenCV; weights in blocks.
 test-deploy: build $(VENV)/installed
 	mkdir -p build/deploy
 	$(PYTHON) testdata/deploy.py bin/onnxopt build/deploy
 	$(PYTHON) testdata/encoded.py bin/onnxopt build/deploy
+	$(PYTHON) testdata/blocks.py bin/onnxopt build/deploy
 
 # Opset conversion against onnxruntime, verdicts of check against onnx.checker.
 test-peers: build build/conformance
