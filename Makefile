@@ -176,9 +176,10 @@ build/venv-kubernetes: deploy/kubernetes/requirements.txt
 	$@/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-# What shards cost against one process, and what that predicts.
+# What shards cost against one process, also as a Beam pipeline, and what that predicts.
 bench-shards: build $(VENV)/installed
-	$(PYTHON) testdata/bench_shards.py bin/onnxopt build
+	cd cmd/onnxopt-beam && go build -o ../../bin/onnxopt-beam .
+	$(PYTHON) testdata/bench_shards.py bin/onnxopt build bin/onnxopt-beam
 
 # Memory of the verbs on a generated model of 4 GB; takes 20 GB of disk under build, for a few minutes.
 bench-big: build $(VENV)/installed
