@@ -51,7 +51,7 @@ func mixed(c *pass.Context, m *graph.Model) error {
 	if err != nil {
 		return err
 	}
-	have, enough, err := t.measure(nil)
+	_, enough, err := t.measure(nil)
 	if err != nil {
 		return err
 	}
