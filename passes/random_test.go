@@ -7,12 +7,14 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"onnxopt/onnx/dim"
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/op"
 	"onnxopt/onnx/tensor"
 	"onnxopt/passes/pass"
+	"onnxopt/runtime"
 )
 
 // simplified is m after the preset simplify without one pass.
@@ -63,6 +65,44 @@ func TestEachPassOff(t *testing.T) {
 				}
 				t.Run(g.title+" without "+p.Name, func(t *testing.T) { equalOutputs(t, m, simplified(t, m, p.Name), pass.Close) })
 			}
+		}
+	}
+}
+
+// The shipped models keep their answers without any one of the passes.
+func TestEachPassOffOnModels(t *testing.T) {
+	list, err := Pipeline("simplify")
+	if err != nil {
+		t.Fatal(err)
+	}
+	im := loadImages(t, "t10k-images-idx3-ubyte.gz", 2)
+	for _, name := range shipped {
+		m := load(t, name)
+		want := logits(t, m, im, runtime.Options{})
+		for _, p := range list {
+			if p.Required {
+				continue
+			}
+			if d := largest(want, logits(t, simplified(t, m, p.Name), im, runtime.Options{})); d > 1e-5 {
+				t.Errorf("%s without %s: outputs moved by %.2g", name, p.Name, d)
+			}
+		}
+	}
+}
+
+// Constants of gigabytes and loops that do not end are left alone, at once.
+func TestHostileConstants(t *testing.T) {
+	for _, text := range []string{
+		`g (float[1] x) => (float[M] y) <int64[1] s = {1073741824}> { big = ConstantOfShape(s) y = Add(x, big) }`,
+		`g (float[1] x) => (float[M,N] y) <float one = {1.0}, int64[2] s = {65536, 65536}> { big = Expand(one, s) y = Add(x, big) }`,
+		`g (float[1] x) => (float[1] y) <bool c = {1}, float one = {1.0}, float two = {2.0}> { a = Loop("", c, one) <body = b (int64 i, bool k, float v) => (bool k2, float w) { k2 = Identity(k) w = Mul(v, two) }> y = Mul(x, a) }`,
+		`g (float[1] x) => (float[1] y) <int64 n = {9223372036854775807}, bool c = {1}, float one = {1.0}> { a = Loop(n, c, one) <body = b (int64 i, bool k, float v) => (bool k2, float w) { k2 = Identity(k) w = Loop(i, k, v) <body = b2 (int64 i2, bool k3, float v2) => (bool k4, float w2) { k4 = Identity(k3) w2 = Neg(v2) }> }> y = Mul(x, a) }`,
+	} {
+		m := parseCase(t, text)
+		start := time.Now()
+		simplified(t, m, "")
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("took %v: %s", d, text)
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
 	"onnxopt/runtime"
+	"onnxopt/runtime/engine"
 	"onnxopt/runtime/samples"
 )
 
@@ -29,6 +30,8 @@ var benchVerb = verb{
 		b := &bench{}
 		f.StringVar(&b.against, "against", "", "another model, measured in turn with the first")
 		b.dataFlags.declare(f)
+		f.StringVar(&b.engine, "engine", "", "another runtime, measured in turn: onnxruntime, by the program onnxopt-onnxruntime")
+		f.StringVar(&b.library, "engine-library", "", "the engine's shared library (default $ONNXOPT_ONNXRUNTIME)")
 		f.IntVar(&b.batch, "batch", 1, "samples at once")
 		f.IntVar(&b.runs, "runs", 0, "runs, 0 for as many as take --seconds")
 		f.Float64Var(&b.seconds, "seconds", 3, "time to spend, warming up included")
@@ -44,7 +47,7 @@ var benchVerb = verb{
 
 type bench struct {
 	dataFlags
-	against                         string
+	against, engine, library        string
 	batch, runs, threads            int
 	seconds                         float64
 	reference, profile, serve, json bool
@@ -74,6 +77,19 @@ type measured struct {
 	in         []tensor.Value
 	events     []runtime.Step
 	profiling  bool
+	other      *engine.Engine // the same model there, measured in turn
+	Engine     *engineTime    `json:"engine,omitempty"`
+}
+
+// engineTime is the result for the same model in another runtime, in
+// milliseconds.
+type engineTime struct {
+	Name   string  `json:"name"`
+	Load   float64 `json:"load_ms"` // of the library and the model
+	First  float64 `json:"first_ms"`
+	Min    float64 `json:"min_ms"`
+	Median float64 `json:"median_ms"`
+	times  []float64
 }
 
 // stepTime is the least time of one step.
@@ -109,6 +125,12 @@ func (b *bench) run(c *call) error {
 			return err
 		}
 		models = append(models, m)
+	}
+	if b.engine != "" {
+		if err := b.startEngine(c, models[0]); err != nil {
+			return err
+		}
+		defer models[0].other.Close()
 	}
 	if b.serve {
 		return b.answer(c, models[0])
@@ -214,9 +236,33 @@ func (b *bench) measure(c *call, models []*measured) error {
 				return fmt.Errorf("%s: %w", m.Model, err)
 			}
 			m.times = append(m.times, ms(time.Since(start)))
+			if m.other == nil {
+				continue
+			}
+			_, took, err := m.other.Run(m.in)
+			if err != nil {
+				return err
+			}
+			if b.threads > 1 {
+				time.Sleep(enginePause)
+			}
+			m.Engine.times = append(m.Engine.times, ms(took))
 		}
 	}
 	return nil
+}
+
+// enginePause lets an engine's threads fall asleep, which else would wait busily on our cores.
+const enginePause = 50 * time.Millisecond
+
+// startEngine loads the model into the other runtime and runs it once there.
+func (b *bench) startEngine(c *call, m *measured) (err error) {
+	if m.other, err = engine.Start(c, b.engine, m.Model, engine.Options{Threads: b.threads, Library: b.library}); err != nil {
+		return err
+	}
+	_, first, err := m.other.Run(m.in)
+	m.Engine = &engineTime{Name: b.engine + " " + m.other.Version, Load: ms(m.other.Load), First: ms(first)}
+	return err
 }
 
 // answer runs the model once for each line of standard input.
@@ -322,6 +368,10 @@ func (m *measured) summarize() {
 	at := func(q float64) float64 { return t[min(int(q*float64(len(t))), len(t)-1)] }
 	m.Runs, m.Min, m.Median, m.P90, m.P99 = len(t), t[0], at(0.5), at(0.9), at(0.99)
 	m.Throughput = float64(m.Batch) * 1e3 / m.Median
+	if e := m.Engine; e != nil {
+		t := slices.Sorted(slices.Values(e.times))
+		e.Min, e.Median = t[0], t[len(t)/2]
+	}
 }
 
 func (m *measured) print(w io.Writer) {
@@ -330,6 +380,10 @@ func (m *measured) print(w io.Writer) {
 	fmt.Fprintf(w, "  throughput  %.1f samples/s\n", m.Throughput)
 	fmt.Fprintf(w, "  start       load and compile %.1f ms, first run %.1f ms\n", m.Load, m.First)
 	fmt.Fprintf(w, "  memory      %s beyond the model\n", bytesText(int64(m.Heap)))
+	if e := m.Engine; e != nil {
+		fmt.Fprintf(w, "  %s: min %.3f ms, median %.3f, %.2f and %.2f times this; load %.1f ms, first run %.1f ms, %.2f times this to the first answer\n",
+			e.Name, e.Min, e.Median, e.Min/m.Min, e.Median/m.Median, e.Load, e.First, (e.Load+e.First)/(m.Load+m.First))
+	}
 	if len(m.Steps) == 0 {
 		return
 	}

@@ -89,13 +89,17 @@ func (b *bisector) report(c *call, after func(int) (*graph.Model, *pass.Ledger, 
 	if err != nil {
 		return err
 	}
-	for path, m := range map[string]*graph.Model{b.before: good, b.after: bad} {
-		if path == "" {
+	for _, f := range []struct {
+		path string
+		m    *graph.Model
+	}{{b.before, good}, {b.after, bad}} {
+		if f.path == "" {
 			continue
 		}
-		if err := onnx.Save(m, path, onnx.SaveOptions{Context: c}); err != nil {
+		if err := onnx.Save(f.m, f.path, onnx.SaveOptions{Context: c}); err != nil {
 			return err
 		}
+		fmt.Fprintf(c.out, "wrote %s\n", f.path)
 	}
 	fmt.Fprintf(c.out, "rewrite %d of %d: %v\n", high, total, ledger.LastChange())
 	return refuse("%v", cause)

@@ -66,6 +66,6 @@ func dropReduced(e *rewrite.Editor, n *graph.Node) {
 	if !slices.EqualFunc(left, out.Shape, dim.Dim.Equal) || !e.Allow() {
 		return
 	}
-	attrs := append(rewrite.Attrs(r.Attrs, "keepdims"), graph.Int("keepdims", 0))
+	attrs := append(rewrite.CloneAttrs(r.Attrs, "keepdims"), graph.Int("keepdims", 0))
 	e.Replace(n, n.Out(0), e.Add(n, r.Op, slices.Clone(r.Inputs()), attrs...), "axes dropped by %s", r.Title())
 }

@@ -83,7 +83,7 @@ func cutFill(e *rewrite.Editor, n *graph.Node) {
 	if !e.Allow() {
 		return
 	}
-	y := e.Add(n, "ConstantOfShape", []*graph.Value{e.Add(n, "Concat", parts, graph.Int("axis", 0))}, rewrite.Attrs(fill.Attrs)...)
+	y := e.Add(n, "ConstantOfShape", []*graph.Value{e.Add(n, "Concat", parts, graph.Int("axis", 0))}, rewrite.CloneAttrs(fill.Attrs)...)
 	e.Replace(n, n.Out(0), y, "made by %s itself", fill.Title())
 }
 

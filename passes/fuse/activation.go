@@ -21,7 +21,7 @@ var Activations = pass.Pass{
 // unary makes an operator of the match's x.
 func unary(op string, attrs ...*graph.Attr) func(*rewrite.Editor, *rewrite.Match) *graph.Value {
 	return func(e *rewrite.Editor, m *rewrite.Match) *graph.Value {
-		return e.Add(m.Root, op, []*graph.Value{m.Value("x")}, rewrite.Attrs(attrs)...)
+		return e.Add(m.Root, op, []*graph.Value{m.Value("x")}, rewrite.CloneAttrs(attrs)...)
 	}
 }
 

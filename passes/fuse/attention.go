@@ -152,6 +152,6 @@ func splitsHeads(e *rewrite.Editor, m *rewrite.Match) string {
 
 func attentionOfHeads(e *rewrite.Editor, m *rewrite.Match) *graph.Value {
 	heads, _ := e.Type(m.Value("a")).Shape[2].Const()
-	attrs := append(rewrite.Attrs(m.Node("o").Attrs), graph.Int("q_num_heads", heads), graph.Int("kv_num_heads", heads))
+	attrs := append(rewrite.CloneAttrs(m.Node("o").Attrs), graph.Int("q_num_heads", heads), graph.Int("kv_num_heads", heads))
 	return e.Add(m.Root, "Attention", []*graph.Value{m.Value("q"), m.Value("k"), m.Value("v"), m.Value("opt_mask")}, attrs...)
 }

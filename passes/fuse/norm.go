@@ -88,7 +88,7 @@ func takesBeta(e *rewrite.Editor, m *rewrite.Match) string {
 }
 
 func addBeta(e *rewrite.Editor, m *rewrite.Match) *graph.Value {
-	return e.Add(m.Root, "LayerNormalization", []*graph.Value{m.Value("x"), m.Value("gamma"), m.Value("beta")}, rewrite.Attrs(m.Node("n").Attrs)...)
+	return e.Add(m.Root, "LayerNormalization", []*graph.Value{m.Value("x"), m.Value("gamma"), m.Value("beta")}, rewrite.CloneAttrs(m.Node("n").Attrs)...)
 }
 
 // lastAxes declines what is not a normalization of trailing axes with a scale

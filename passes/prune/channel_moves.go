@@ -8,6 +8,13 @@ import (
 	"onnxopt/onnx/tensor"
 )
 
+// sides is the shapes of the first input and output of n.
+func (c *channels) sides(n *graph.Node) (in, out []int, ok bool) {
+	in, ok = c.shapeOf(n.In(0))
+	out, ok2 := c.shapeOf(n.Out(0))
+	return in, out, ok && ok2
+}
+
 // reshape matches runs of input and output axes that hold the same elements.
 // Axes that are merged repeat or tile the units of the one that has some; an
 // axis that is split hands them to one of its parts.
@@ -16,9 +23,8 @@ func reshape(c *channels, n *graph.Node, a *op.Attrs) bool {
 	if l == nil {
 		return true
 	}
-	in, ok := c.shapeOf(n.In(0))
-	out, ok2 := c.shapeOf(n.Out(0))
-	if !ok || !ok2 {
+	in, out, ok := c.sides(n)
+	if !ok {
 		return false
 	}
 	runs := matchAxes(in, out)
@@ -276,9 +282,8 @@ func slice(c *channels, n *graph.Node, a *op.Attrs) bool {
 	if l == nil {
 		return true
 	}
-	in, ok := c.shapeOf(n.In(0))
-	out, ok2 := c.shapeOf(n.Out(0))
-	if !ok || !ok2 {
+	in, out, ok := c.sides(n)
+	if !ok {
 		return false
 	}
 	for i, u := range l {

@@ -130,8 +130,8 @@ func (e *Editor) Drop(n *graph.Node) {
 	}
 }
 
-// Attrs is copies of attributes, without those of the given names.
-func Attrs(attrs []*graph.Attr, without ...string) []*graph.Attr {
+// CloneAttrs is copies of attributes, without those of the given names.
+func CloneAttrs(attrs []*graph.Attr, without ...string) []*graph.Attr {
 	var out []*graph.Attr
 	for _, a := range attrs {
 		if !slices.Contains(without, a.Name) {

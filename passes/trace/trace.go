@@ -7,8 +7,10 @@ import (
 	"html/template"
 	"io"
 	"strings"
+	"unicode"
 
 	"onnxopt/onnx/graph"
+	"onnxopt/onnx/tensor"
 )
 
 //go:embed trace.html
@@ -126,24 +128,49 @@ func nodeLines(g *graph.Graph) (texts []string, depths []int) {
 	return texts, depths
 }
 
-// nodeLine is outputs = Op<attributes>(inputs); tabs mark value names.
+// maxShown bounds the elements of a constant that are shown.
+const maxShown = 4
+
+// constantText is the elements of a small tensor, the type of a larger one.
+func constantText(t *tensor.Tensor) string {
+	if t.Len() > maxShown || t.Type == tensor.String || t.Type.IsComplex() {
+		return t.String()
+	}
+	var list []string
+	for i := range t.Len() {
+		if t.Type.IsFloat() {
+			list = append(list, fmt.Sprintf("%.6g", t.Floats()[i]))
+		} else {
+			list = append(list, fmt.Sprint(t.Ints()[i]))
+		}
+	}
+	return "{" + strings.Join(list, ", ") + "}"
+}
+
+// nodeLine is outputs = Op<attributes>(inputs); tabs mark value names, form
+// feeds what constants are.
 func nodeLine(n *graph.Node) string {
 	var b strings.Builder
+	plain := func(s string) string { return strings.Join(strings.FieldsFunc(s, unicode.IsControl), " ") }
 	names := func(list []*graph.Value) {
 		for i, v := range list {
 			if i > 0 {
 				b.WriteString(", ")
 			}
-			if v != nil {
-				fmt.Fprintf(&b, "\t%s\t", v.Name)
+			if v == nil {
+				continue
+			}
+			fmt.Fprintf(&b, "\t%s\t", plain(v.Name))
+			if t := v.Const(); t != nil {
+				fmt.Fprintf(&b, "\f%s\f", constantText(t))
 			}
 		}
 	}
 	names(n.Outputs())
-	fmt.Fprintf(&b, " = \v%s\v", n.Op)
+	fmt.Fprintf(&b, " = \v%s\v", plain(n.Op))
 	for i, a := range n.Attrs {
 		b.WriteString(map[bool]string{true: "<", false: ", "}[i == 0])
-		b.WriteString(a.Name)
+		b.WriteString(plain(a.Name))
 		switch a.Kind {
 		case graph.AttrInt:
 			fmt.Fprintf(&b, "=%d", a.I)
@@ -152,7 +179,11 @@ func nodeLine(n *graph.Node) string {
 		case graph.AttrInts:
 			fmt.Fprintf(&b, "=%d", a.Ints)
 		case graph.AttrString:
-			fmt.Fprintf(&b, "=%s", a.S)
+			fmt.Fprintf(&b, "=%s", plain(string(a.S)))
+		case graph.AttrTensor:
+			if a.T.Tensor != nil {
+				fmt.Fprintf(&b, "=%s", constantText(a.T.Tensor))
+			}
 		}
 		if i == len(n.Attrs)-1 {
 			b.WriteString(">")
@@ -164,19 +195,23 @@ func nodeLine(n *graph.Node) string {
 	return b.String()
 }
 
-// marked is a line as HTML: value names can be picked, operators stand out.
+// marked is a line as HTML: value names can be picked, operators stand out, what
+// constants are is in small.
 func marked(s string) template.HTML {
+	tags := map[rune]string{'\t': "i", '\v': "b", '\f': "small"}
+	open := map[rune]bool{}
 	var b strings.Builder
-	for i, part := range strings.Split(s, "\t") {
-		op := strings.Split(part, "\v")
+	for _, r := range s {
+		tag := tags[r]
 		switch {
-		case i%2 == 1:
-			fmt.Fprintf(&b, "<i>%s</i>", template.HTMLEscapeString(part))
-		case len(op) == 3:
-			fmt.Fprintf(&b, "%s<b>%s</b>%s", template.HTMLEscapeString(op[0]), template.HTMLEscapeString(op[1]), template.HTMLEscapeString(op[2]))
+		case tag == "":
+			b.WriteString(template.HTMLEscapeString(string(r)))
+		case open[r]:
+			fmt.Fprintf(&b, "</%s>", tag)
 		default:
-			b.WriteString(template.HTMLEscapeString(part))
+			fmt.Fprintf(&b, "<%s>", tag)
 		}
+		open[r] = !open[r]
 	}
 	return template.HTML(b.String())
 }

@@ -22,13 +22,13 @@ func TestPage(t *testing.T) {
 	p := &Trace{Title: "<model>"}
 	p.Add("original", parse(t, `g (float[2] x) => (float[2] y) { a = Identity(x) "<b>" = Relu(a) y = Neg("<b>") }`))
 	p.Add("idle", parse(t, `g (float[2] x) => (float[2] y) { a = Identity(x) "<b>" = Relu(a) y = Neg("<b>") }`))
-	p.Add("identity", parse(t, `g (float[2] x) => (float[2] y) { "<b>" = Relu(x) y = Neg("<b>") }`))
+	p.Add("identity", parse(t, `g (float[2] x) => (float[2] y) <float[2] k = {1.0,2.5}> { "<b>" = Relu(x) y = Add("<b>", k) }`))
 	var b strings.Builder
 	if err := p.WriteHTML(&b); err != nil {
 		t.Fatal(err)
 	}
 	page := b.String()
-	for _, want := range []string{"<h1>&lt;model&gt;</h1>", "unchanged by idle", "identity<small>2 nodes, 1 new, 2 gone</small>",
+	for _, want := range []string{"<h1>&lt;model&gt;</h1>", "unchanged by idle", "identity<small>2 nodes, 2 new, 3 gone</small>", `<i>k</i><small>{1, 2.5}</small>`,
 		`<i>&lt;b&gt;</i> = <b>Relu</b>(<i>x</i>)`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %q in the page", want)

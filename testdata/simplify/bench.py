@@ -3,14 +3,14 @@
 For each model and tool: nodes counted with subgraphs, standard or not, changed
 outputs (more than 1e-5 of the largest value, or than onnxruntime's own
 optimization levels move the original; other shapes or types), files that onnx.checker
-or onnxruntime reject, larger files, wall time, peak memory, and the run time of
-the result in onnxruntime relative to the original (one thread, interleaved,
-minimum of many). Results are kept in OUT by the tool's version, so that a
-second run measures only what changed; onnxopt is always measured.
+or onnxruntime reject, larger files, wall time, peak memory. Results are kept in
+OUT by the tool's version, so that a second run measures only what changed;
+onnxopt is always measured. What speed.py measured last is shown beside them.
 
 Inputs come from MODEL's .npz where there is one, else they are drawn.
 """
 import collections
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -167,17 +167,17 @@ def examine(src, dst, feeds, want, noise):
     return r
 
 
-def speed(src, dst, feeds):
-    """Run time of dst relative to src in onnxruntime with all optimizations."""
-    a, b = session(src, "ORT_ENABLE_ALL"), session(dst, "ORT_ENABLE_ALL")
-    best, spent = [9e9, 9e9], 0
-    while spent < 3 or best[0] == 9e9:
-        for i, s in enumerate((a, b)):
-            t = time.perf_counter()
-            s.run(None, feeds)
-            t = time.perf_counter() - t
-            best[i], spent = min(best[i], t), spent + t
-    return best[1] / best[0]
+def digest(path):
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+
+
+def ratio(folder):
+    """What speed.py measured of folder's onnxopt.onnx, None if it has not since that was written."""
+    try:
+        r = json.loads((folder / "speed.json").read_text())
+        return r["ratio"] if r["file"] == digest(folder / "onnxopt.onnx") else None
+    except FileNotFoundError:
+        return None
 
 
 def version(tool):
@@ -188,7 +188,6 @@ def version(tool):
 def main():
     onnxopt, out, models = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3:]
     tools = os.environ.get("TOOLS", " ".join(OURS + PEERS)).split()
-    ratios = os.environ.get("SPEED", "1") == "1"
     rows = []
     for src in models:
         name = pathlib.Path(src).stem
@@ -212,12 +211,14 @@ def main():
                 r["failed"] = "no file"
             if "failed" not in r:
                 r |= examine(src, dst, feeds, want, noise)
-                if ratios and want is not None and tool in OURS and not r.get("rejected"):
-                    r["ratio"] = speed(src, dst, feeds)
+                if tool in OURS:
+                    again = simplify(tool, onnxopt, dst, dst + ".again")
+                    r["unstable"] = "failed" in again or digest(dst) != digest(dst + ".again")
                 if tool not in OURS:
                     os.remove(dst)
             kept.write_text(json.dumps(r))
             row["tools"][tool] = r
+        row["ratio"] = ratio(out / name)
         rows.append(row)
         print(line(row, tools), flush=True)
     summary(rows, tools)
@@ -228,11 +229,10 @@ def line(row, tools):
     parts = [f"{row['model']:24.24} {row['nodes']:5}"]
     for t in tools:
         r = row["tools"][t]
-        mark = "F" if "failed" in r else "R" if "rejected" in r else "C" if r.get("changed") else "L" if r["larger"] else "i" if not r["interface"] else ""
+        mark = "F" if "failed" in r else "R" if "rejected" in r else "C" if r.get("changed") else "L" if r["larger"] else "i" if not r["interface"] else "U" if r.get("unstable") else ""
         parts.append(f"{r.get('nodes', '-'):>6}{mark:1}{'*' if r.get('private') else ' '}")
     ours = row["tools"].get(OURS[0], {})
-    if "ratio" in ours:
-        parts.append(" ".join(f"{row['tools'][t].get('ratio', 0):.3f}" for t in OURS if t in row["tools"]))
+    parts.append(f"{row['ratio']:.3f}" if row["ratio"] else "  -  ")
     if ours.get("changed"):
         parts.append(f"difference {ours['difference']:.1e}")
     if ours.get("failed") or ours.get("rejected"):
@@ -241,7 +241,7 @@ def line(row, tools):
 
 
 def summary(rows, tools):
-    print("\n* with operators outside the standard; F failed, R rejected by onnx.checker or onnxruntime, C changed outputs, L larger file, i changed interface")
+    print("\n* with operators outside the standard; F failed, R rejected by onnx.checker or onnxruntime, C changed outputs, L larger file, i changed interface, U changed by a second run")
     print(f"{'':16}{'nodes':>8}{'failed':>8}{'rejected':>10}{'changed':>9}{'larger':>8}{'interface':>11}{'seconds':>9}{'cpu s':>8}{'peak MB':>9}{'worst peak/file':>17}")
     for t in tools:
         rs = [(row, row["tools"][t]) for row in rows]
@@ -252,6 +252,9 @@ def summary(rows, tools):
         print(f"{t:16}{n:8}{c(lambda r: 'failed' in r):8}{c(lambda r: 'rejected' in r):10}{c(lambda r: r.get('changed')):9}"
               f"{c(lambda r: r.get('larger')):8}{c(lambda r: not r.get('interface', True)):11}{sum(r['seconds'] for _, r in rs):9.1f}{sum(r['cpu'] for _, r in rs):8.1f}{peak:9.0f}{over:17.2f}")
     print("a failed model counts with its original nodes; peak/file: (peak - 100 MB) / file")
+    ratios = [row["ratio"] for row in rows if row["ratio"]]
+    if ratios:
+        print(f"run time in onnxruntime relative to the original, of {len(ratios)} models: {min(ratios):.3f} to {max(ratios):.3f}, mean {np.exp(np.mean(np.log(ratios))):.3f}")
     ours = [t for t in tools if t in OURS]
     standard = [t for t in tools if t not in OURS and t != "ort-extended"]
     for row in rows:

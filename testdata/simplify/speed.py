@@ -7,17 +7,12 @@ order, because where their memory lies moves a time by some percent; the ratio i
 that of the least times. It is kept beside the file, and bench.py shows it while
 the file stays as it is. Run it on a machine that does nothing else.
 """
-import hashlib
 import json
 import pathlib
 import sys
 import time
 
 import bench
-
-
-def digest(path):
-    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
 
 
 def least(src, paths, seconds):
@@ -42,15 +37,6 @@ def ratio(src, dst, seconds):
     return min(a[dst], b[dst]) / min(a[src], b[src]), min(a[src], b[src])
 
 
-def kept(folder, tool="onnxopt"):
-    """The ratio of OUT/NAME/TOOL.onnx, None if it was not measured since it was written."""
-    try:
-        r = json.loads((folder / f"{tool}.speed.json").read_text())
-        return r["ratio"] if r["file"] == digest(folder / f"{tool}.onnx") else None
-    except FileNotFoundError:
-        return None
-
-
 def main():
     out, seconds = pathlib.Path(sys.argv[1]), float(sys.argv[2])
     for src in sys.argv[3:]:
@@ -60,7 +46,7 @@ def main():
         except Exception as e:
             print(f"{folder.name:24} {str(e).splitlines()[0][:100]}", flush=True)
             continue
-        (folder / "onnxopt.speed.json").write_text(json.dumps({"file": digest(folder / "onnxopt.onnx"), "ratio": r, "milliseconds": original * 1e3}))
+        (folder / "speed.json").write_text(json.dumps({"file": bench.digest(folder / "onnxopt.onnx"), "ratio": r, "milliseconds": original * 1e3}))
         print(f"{folder.name:24} {r:.3f} of {original * 1e3:.3f} ms", flush=True)
 
 
