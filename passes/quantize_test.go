@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"onnxopt/onnx/graph"
+	"onnxopt/onnx/graphtest"
 	"onnxopt/onnx/op"
 	"onnxopt/onnx/tensor"
 	"onnxopt/passes/pass"
@@ -50,6 +51,14 @@ var quantizeCases = []struct {
 		model: `g (float[1,8,8,8] x, float[16,8,3,3] w1, float[576,32] w2, float[24,32] w3) => (float[1,24] y) { a = Conv(x, w1) f = Flatten(a) b = MatMul(f, w2) y = Gemm<transB=1>(b, w3) }`},
 	{name: "four bits", preset: "int8", settings: pass.QuantSettings{WeightBits: 4, MinSQNR: -1},
 		model: `g (float[4,64] x, float[64,32] w1) => (float[4,32] y) { y = MatMul(x, w1) }`},
+	{name: "blocks", preset: "weights", has: []string{"DequantizeLinear", "Add"}, lacks: []string{"Gemm"}, settings: pass.QuantSettings{BlockSize: 32},
+		model: `g (float[4,80] x, float[64,80] w1, float[64] w2, float[64,48] w3) => (float[4,48] y) { a = Gemm<transB=1>(x, w1, w2) y = MatMul(a, w3) }`},
+	{name: "blocks of four bits", preset: "weights", has: []string{"DequantizeLinear"}, lacks: []string{"Cast"}, settings: pass.QuantSettings{BlockSize: 16, WeightBits: 4, MinSQNR: -1},
+		model: `g (float[3,4,80] x, float[80,24] w1) => (float[3,4,24] y) { y = MatMul(x, w1) }`},
+	{name: "MatMulNBits", preset: "weights", has: []string{"MatMulNBits"}, lacks: []string{"MatMul", "Gemm"}, settings: pass.QuantSettings{BlockSize: 32, WeightBits: 4, NBits: true, MinSQNR: -1},
+		model: `g (float[4,80] x, float[24,80] w1, float[24] w2, float[24,48] w3) => (float[4,48] y) { a = Gemm<transB=1>(x, w1, w2) r = Relu(a) y = MatMul(r, w3) }`},
+	{name: "MatMulNBits of eight bits", preset: "weights", has: []string{"MatMulNBits"}, settings: pass.QuantSettings{BlockSize: 16, NBits: true},
+		model: `g (float[2,4,80] x, float[80,24] w1) => (float[2,4,24] y) { y = MatMul(x, w1) }`},
 	{name: "weights only", preset: "weights", has: []string{"Cast"}, lacks: []string{"QuantizeLinear"},
 		model: `g (float[4,64] x, float[64,32] w1) => (float[4,32] y) { y = MatMul(x, w1) }`},
 	{name: "dynamic", preset: "dynamic", has: []string{"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"},
@@ -85,7 +94,7 @@ func TestQuantizeForms(t *testing.T) {
 				t.Fatal(err)
 			}
 			o := pass.Options{Settings: pass.Settings{Quant: c.settings}}
-			if c.preset == "int8" {
+			if c.preset == "int8" || c.settings.BlockSize == 32 {
 				o.Samples = src
 			}
 			ledger, err := pass.Run(context.Background(), m, list, o)
@@ -102,7 +111,7 @@ func TestQuantizeForms(t *testing.T) {
 			}
 			checkForm(t, m, c.has, c.lacks)
 			for _, f := range quant.Lint(m, &quant.Profiles[0]) {
-				if f.Verdict == quant.Refused && c.settings.WeightBits == 0 {
+				if f.Verdict == quant.Refused && c.settings.WeightBits == 0 && c.settings.BlockSize == 0 {
 					t.Errorf("portable refuses %v", f)
 				}
 			}
@@ -221,4 +230,30 @@ func decibels(a, b *tensor.Tensor) float64 {
 		noise += float64(x[i]-y[i]) * float64(x[i]-y[i])
 	}
 	return 10 * math.Log10(signal/noise)
+}
+
+// In half precision only casts to float32 become casts to 16 bits.
+func TestHalfKeepsCasts(t *testing.T) {
+	m := parseCase(t, "g (float[2] x) => (int64[2] y, float[2] z) { a = Relu(x) y = Cast<to = 7>(a) b = Cast<to = 11>(a) c = Exp(b) d = Cast<to = 1>(c) z = Neg(d) }")
+	before := m.Clone()
+	list, err := Pipeline("float16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pass.Run(context.Background(), m, list, pass.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	valid(t, m)
+	in := randomInputs(t, before)
+	want, err := reference(before, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := reference(m, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := graphtest.Agree(want, got, 0.01); err != nil {
+		t.Error(err)
+	}
 }

@@ -2,6 +2,7 @@ package op
 
 import (
 	"fmt"
+	"strings"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
@@ -51,6 +52,15 @@ func evalConstant(e *Eval) error {
 
 // constantValue is the tensor or sparse tensor of the one attribute given.
 func constantValue(a *Attrs) (tensor.Value, error) {
+	given := 0
+	for _, x := range a.Node.Attrs {
+		if strings.HasPrefix(x.Name, "value") || x.Name == "sparse_value" {
+			given++
+		}
+	}
+	if given > 1 {
+		return nil, fmt.Errorf("%d values", given)
+	}
 	for _, x := range a.Node.Attrs {
 		switch x.Name {
 		case "value":

@@ -37,7 +37,7 @@ func inferDequantizeLinear(f *Infer) error {
 // evalDequantizeLinear is y = (x - zero point) * scale.
 func evalDequantizeLinear(e *Eval) error {
 	x, scale, zp := e.Tensor(0), e.Tensor(1), e.Tensor(2)
-	at, err := scaleIndex(x, scale, e.Int("axis"), e.Int("block_size"))
+	at, err := e.scaleIndex(x, scale)
 	if err != nil {
 		return err
 	}

@@ -39,6 +39,15 @@ func inferQuantizeLinear(f *Infer) error {
 	return sameShape(f)
 }
 
+// scaleIndex is scaleIndex by the node's attributes. Before opset 13, which has
+// no axis, there is one scale.
+func (e *Eval) scaleIndex(x, scale *tensor.Tensor) (func(i int) int, error) {
+	if e.Schema.Attr("axis") == nil && scale.Len() != 1 {
+		return nil, fmt.Errorf("scale %v where there is no axis", scale)
+	}
+	return scaleIndex(x, scale, e.Int("axis"), e.Int("block_size"))
+}
+
 // scaleIndex maps a linear index of x to the index of its scale: per tensor,
 // per axis, or in blocks along the axis.
 func scaleIndex(x, scale *tensor.Tensor, axis, block int) (func(i int) int, error) {
@@ -81,7 +90,7 @@ func evalQuantizeLinear(e *Eval) error {
 	if err != nil {
 		return err
 	}
-	at, err := scaleIndex(x, scale, e.Int("axis"), e.Int("block_size"))
+	at, err := e.scaleIndex(x, scale)
 	if err != nil {
 		return err
 	}

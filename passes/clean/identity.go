@@ -1,6 +1,8 @@
 package clean
 
 import (
+	"slices"
+
 	"onnxopt/onnx/dim"
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/op"
@@ -80,7 +82,11 @@ func unchanged(e *rewrite.Editor, n *graph.Node) (*graph.Value, string) {
 		if perm := a.Ints("perm"); perm != nil && ascending(perm) {
 			return x, "permutation is the identity"
 		}
-	case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Tile", "Slice", "Pad":
+	case "Pad": // one of -1 and 1 keeps the shape, and moves the elements
+		if pads, ok := padWidths(e, n); ok && !slices.ContainsFunc(pads, func(n int64) bool { return n != 0 }) {
+			return x, "pads nothing"
+		}
+	case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Tile", "Slice":
 		if same && (n.Op != "Slice" || forwardSlice(e, n, a.Since)) {
 			return x, "result has the input's shape " + in.String()
 		}

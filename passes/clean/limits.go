@@ -66,6 +66,19 @@ func mergeClips(e *rewrite.Editor, n *graph.Node) {
 	e.Replace(n, n.Out(0), e.Add(n, "Clip", []*graph.Value{inner.In(0), bound(lo), bound(hi)}), "merged with %s", inner.Title())
 }
 
+// padWidths is the constant begins and ends of a Pad of any mode.
+func padWidths(e *rewrite.Editor, n *graph.Node) ([]int64, bool) {
+	if a := e.Attrs(n); a == nil || a.Since < 11 {
+		pads := n.Ints("pads")
+		return pads, pads != nil
+	}
+	t := e.Shape.Const(n.In(1))
+	if t == nil {
+		return nil, false
+	}
+	return t.Ints(), true
+}
+
 // padding is a constant-mode Pad: begin and end of every axis, and the value.
 func padding(e *rewrite.Editor, n *graph.Node) (pads []int64, value float64, ok bool) {
 	a := e.Attrs(n)

@@ -198,6 +198,9 @@ func intoBehind(e *rewrite.Editor, n *graph.Node, known rewrite.Rules) {
 	}
 	rank := e.Rank(a.x)
 	scale, shift, ok := a.channels(rank, lin.inputAxis(rank), lin.inputs())
+	if size := e.Type(a.x).Shape[lin.inputAxis(rank)]; !a.uniform() && !n.Is("BatchNormalization") && !size.Is(int64(lin.inputs())) {
+		return // a size of 1 would broadcast
+	}
 	if !ok || shift != nil && (!lin.takesShift() || !lin.unpadded()) || !n.Out(0).CanReplace(a.x) || whole(e, n, known) || !e.Allow() {
 		return
 	}

@@ -114,7 +114,7 @@ func (h *halver) rewrite() {
 		if !ok {
 			continue
 		}
-		if n.Is("Cast") {
+		if n.Is("Cast") && h.low[n.Out(0)] {
 			n.SetAttr(graph.Int("to", int64(h.to)))
 		}
 		for i, v := range n.Inputs() {

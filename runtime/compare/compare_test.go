@@ -16,7 +16,7 @@ g (float[N, 3] x) => (float[N, 3] y) <float[3] w = {FACTORS}> {
   y = Neg (h)
 }`
 
-func model(t *testing.T, text, factors string) *graph.Model {
+func model(t testing.TB, text, factors string) *graph.Model {
 	t.Helper()
 	m, err := graph.Parse(strings.ReplaceAll(text, "FACTORS", factors))
 	if err != nil {

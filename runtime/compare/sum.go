@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"strings"
 )
 
 // Sum adds finite float64s without rounding, so that their order does not
@@ -35,10 +36,11 @@ func (s Sum) MarshalText() ([]byte, error) { return s.f.Append(nil, 'p', 0), nil
 
 // UnmarshalText reads what MarshalText wrote.
 func (s *Sum) UnmarshalText(b []byte) error {
-	if len(b) > sumBits {
-		return fmt.Errorf("a sum of %d digits", len(b))
+	text := string(b)
+	if len(b) > sumBits || text != "0" && !strings.HasPrefix(strings.TrimPrefix(text, "-"), "0x.") {
+		return fmt.Errorf("%.40q is no sum", b)
 	}
-	f, _, err := big.ParseFloat(string(b), 0, sumBits, big.ToNearestEven)
+	f, _, err := big.ParseFloat(text, 0, sumBits, big.ToNearestEven)
 	if err != nil || f.IsInf() || f.MantExp(nil) > 1024+64 || f.Sign() != 0 && f.MantExp(nil) < -1074 {
 		return fmt.Errorf("%.40q is no sum", b)
 	}

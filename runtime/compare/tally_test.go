@@ -126,3 +126,36 @@ func TestTallyOfInfinities(t *testing.T) {
 		t.Errorf("unequal: %+v", x)
 	}
 }
+
+// Whatever reads as a tally is written and read again as the same, and has a
+// result.
+func FuzzTally(f *testing.F) {
+	src := rows3
+	x, err := Evaluate(context.Background(), model(f, scaled, "1,1,1"), model(f, scaled, "1,-1,0.5"), src, calibrate.Span{First: 1, End: 4}, Options{Labels: []int{0, 1, 2, 0}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	var b bytes.Buffer
+	if _, err := x.WriteTo(&b); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
+	f.Add([]byte(`{"format":"onnxopt evaluation 1","total":3,"covered":[[0,2]],"outputs":[{"name":"y","signal":"0x.8p+1"}]}`))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		var a, b Tally
+		if _, err := a.ReadFrom(bytes.NewReader(file)); err != nil {
+			return
+		}
+		first := encodeTally(t, &a)
+		if _, err := b.ReadFrom(bytes.NewReader(first)); err != nil {
+			t.Fatalf("what was written does not read: %v", err)
+		}
+		if !bytes.Equal(encodeTally(t, &b), first) {
+			t.Error("written otherwise the second time")
+		}
+		a.Result()
+		if err := a.Merge(&b); err == nil && len(b.Covered()) > 0 {
+			t.Error("the same samples merge twice")
+		}
+	})
+}
