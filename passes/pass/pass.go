@@ -139,6 +139,8 @@ type Calibration struct {
 	// Set, if given, is used instead of samples; otherwise it is set to what was
 	// observed.
 	Set *calibrate.Set
+	// ObserveOnly chooses no ranges: there is only one shard's part of them.
+	ObserveOnly bool
 }
 
 // Rounding is a weight rounded to int8.
