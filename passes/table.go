@@ -49,6 +49,7 @@ var Table = []pass.Pass{
 	quant.Insert,
 	quant.QOperator,
 	quant.Dynamic,
+	quant.Blocks,
 	quant.Weights,
 	quant.Half,
 	prune.SortUnits,
@@ -81,6 +82,8 @@ var Order = []Before{
 	{"prepare-quantization", "calibrate", "layers are calibrated in the form that is quantized"},
 	{"quantize", "quantize-weights", "only what got no integer form is stored in fewer bits"},
 	{"quantize", "qoperator", "it joins what quantize wrote"},
+	{"quantize", "quantize-blocks", "weights of integer products have their scales there"},
+	{"quantize-blocks", "quantize-weights", "what got no blocks is stored with a scale for each channel"},
 	{"quantize-dynamic", "quantize-weights", "only what got no integer form is stored in fewer bits"},
 	{"half-precision", "dead-code", "the float weights are left behind"},
 	{"quantize-weights", "dead-code", "the float weights are left behind"},
@@ -105,13 +108,13 @@ type Before struct{ First, Then, Why string }
 var simplify = []string{"fix-shapes", "inline-functions", "repair", "target-opset", "identity", "constant-folding", "shape-computation", "reshape-targets", "control-flow",
 	"merge-chains", "move-transposes", "zero-states", "fuse-batchnorm", "fuse-affine", "fuse-activations", "fuse-normalization", "fuse-attention", "common-subexpressions", "dead-code"}
 
-var int8Passes = []string{"freeze-defaults", "raise-opset", "prepare-quantization", "calibrate", "round-weights", "mixed-precision", "quantize", "quantize-weights"}
+var int8Passes = []string{"freeze-defaults", "raise-opset", "prepare-quantization", "calibrate", "round-weights", "mixed-precision", "quantize", "quantize-blocks", "quantize-weights"}
 
 // Presets are named sets of passes.
 var Presets = []Preset{
 	{"simplify", "the smallest equal graph", simplify},
 	{"int8", "simplify, then 8-bit weights and activations", append(slices.Clone(simplify), int8Passes...)},
-	{"weights", "simplify, then 8- or 4-bit weights and float arithmetic", append(slices.Clone(simplify), "freeze-defaults", "raise-opset", "prepare-quantization", "quantize-weights")},
+	{"weights", "simplify, then 8- or 4-bit weights and float arithmetic", append(slices.Clone(simplify), "freeze-defaults", "raise-opset", "prepare-quantization", "quantize-blocks", "quantize-weights")},
 	{"dynamic", "simplify, then 8-bit weights and activations whose ranges are found at run time", append(slices.Clone(simplify), "freeze-defaults", "raise-opset", "prepare-quantization", "quantize-dynamic", "quantize-weights")},
 	{"float16", "simplify, then float16 or bfloat16 arithmetic", append(slices.Clone(simplify), "freeze-defaults", "raise-opset", "half-precision")},
 	{"small", "simplify, then shared weights: float arithmetic, a quarter of the size", append(slices.Clone(simplify), "cluster-weights", "encode-weights")},

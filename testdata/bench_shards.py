@@ -1,10 +1,11 @@
 """What splitting calibration and evaluation over machines costs.
 
-usage: bench_shards.py ONNXOPT FOLDER
+usage: bench_shards.py ONNXOPT FOLDER [ONNXOPT_BEAM]
 
 Runs a job in 1 to 64 shards, one after the other, checks that the merged bytes are those of one process, and prints the
-CPU time of all shards and of the merge as a ratio to that of one process. Two figures are fitted by least squares, CPU
-seconds = samples * a + shards * b, and what they and the time of a merge of 10,000 parts predict for 10,000 shards.
+CPU time of all shards and of the merge as a ratio to that of one process; with ONNXOPT_BEAM also that of the pipeline on
+Prism in process. Two figures are fitted by least squares, CPU seconds = samples * a + shards * b; prints what they and the
+time of merging a part predict for 10,000 shards.
 """
 import os
 import resource
@@ -14,18 +15,19 @@ import sys
 
 import numpy as np
 
+beam = os.path.abspath(sys.argv[3]) if len(sys.argv) > 3 else None
 onnxopt, folder = os.path.abspath(sys.argv[1]), os.path.join(os.path.abspath(sys.argv[2]), "shards")
 root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 model, images = os.path.join(root, "models/resnet8.onnx"), os.path.join(root, "models/mnist")
 COUNTS, SAMPLES = (1, 2, 4, 8, 16, 32, 64), 4000
 
 
-def cpu(*args):
+def cpu(*args, program=onnxopt):
     """Least CPU seconds of two runs."""
     best = float("inf")
     for _ in range(2):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([onnxopt, *args], cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run([program, *args], cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return best
@@ -37,7 +39,7 @@ def same(a, b):
 
 
 def job(name, args):
-    print(f"\n{name}: {SAMPLES} samples\n{'shards':>7} {'shards, CPU s':>14} {'merge, CPU s':>13} {'ratio':>6} {'each shard':>11}  bytes")
+    print(f"\n{name}: {SAMPLES} samples\n{'shards':>7} {'shards, CPU s':>14} {'merge, CPU s':>13} {'ratio':>6} {'each shard':>11} {'Beam':>6}  bytes")
     one, rows, costs = None, [], []
     for n in COUNTS:
         parts = [f"{i}.part" for i in range(1, n + 1)]
@@ -48,10 +50,13 @@ def job(name, args):
         if one is None:
             one = total
             shutil.copy(os.path.join(folder, parts[0]), os.path.join(folder, "one"))
-        equal = same("one", "all")
+        equal, pipeline = same("one", "all"), ""
+        if beam:
+            pipeline = cpu("--shards", str(n), "-o", "beam", "--onnxopt", onnxopt, "--", *args, program=beam) / one
+            equal, pipeline = equal and same("one", "beam"), f"{pipeline:.2f}"
         rows.append([SAMPLES, n])
         costs.append(total)
-        print(f"{n:7} {total:14.2f} {merge:13.2f} {(total + merge) / one:6.2f} {total / n:11.3f}  {'equal' if equal else 'OTHER'}", flush=True)
+        print(f"{n:7} {total:14.2f} {merge:13.2f} {(total + merge) / one:6.2f} {total / n:11.3f} {pipeline:>6}  {'equal' if equal else 'OTHER'}", flush=True)
         if not equal:
             sys.exit(1)
     (a, b), *_ = np.linalg.lstsq(np.array(rows, float), np.array(costs), rcond=None)

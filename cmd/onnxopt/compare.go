@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/pflag"
@@ -119,16 +120,29 @@ func showComparison(c *call, r *compare.Result, asJSON bool) error {
 
 func printComparison(c *call, r *compare.Result) {
 	t := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "tensor\top\tSQNR\tcosine\tlargest difference\n")
+	fmt.Fprintf(t, "tensor\top\tSQNR\tcosine\tlargest difference\tMSE\tMAE\tR2\n")
 	for _, list := range [][]compare.Tensor{r.Tensors, r.Outputs} {
 		for _, x := range list {
-			fmt.Fprintf(t, "%s\t%s\t%.1f dB\t%.6f\t%.4g\n", x.Name, x.Op, x.SQNR, x.Cosine, x.MaxAbs)
+			fmt.Fprintf(t, "%s\t%s\t%.1f dB\t%.6f\t%.4g\t%.4g\t%.4g\t%.4f\n", x.Name, x.Op, x.SQNR, x.Cosine, x.MaxAbs, x.MSE, x.MAE, x.R2)
 		}
 	}
 	t.Flush()
 	fmt.Fprintln(c.out)
 	if r.FirstBad != "" {
 		fmt.Fprintf(c.out, "first bad layer: %s\n", r.FirstBad)
+	}
+	if len(r.Chosen) > 0 {
+		fmt.Fprintf(c.out, "chosen among candidates, which count instead: %s\n", strings.Join(r.Chosen, ", "))
+		for _, x := range r.Candidates {
+			fmt.Fprintf(c.out, "candidates %s: SQNR %.1f dB\n", x.Name, x.SQNR)
+		}
+	}
+	if d := r.Detection; d != nil {
+		fmt.Fprintf(c.out, "boxes: %.0f and %.0f, %.1f %% matched (mean IoU %.3f, scores differ by %.3f), mAP at IoU 0.5 against the first model %.2f %%\n",
+			d.Boxes.A, d.Boxes.B, 100*d.Matched, d.IoU, d.Score, 100*d.MAP)
+	}
+	if r.Tokens > 0 {
+		fmt.Fprintf(c.out, "positions with the same top class: %.2f %%\n", 100*r.Tokens)
 	}
 	if r.Top1 != nil {
 		fmt.Fprintf(c.out, "top-1: %.2f %% and %.2f %%\n", 100*r.Top1.A, 100*r.Top1.B)

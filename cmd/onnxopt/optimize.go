@@ -218,7 +218,8 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 	p := &progress{c: o.c, off: o.quiet}
 	opts := pass.Options{Settings: o.settings, Off: o.off, Progress: p.update, Scratch: filepath.Dir(o.out)}
 	opts.Settings.Threads, opts.Settings.Device = o.threads, o.device
-	if slices.ContainsFunc(list, func(p pass.Pass) bool { return p.Gives&pass.Calibrated != 0 && !o.off[p.Name] }) {
+	calibrates := slices.ContainsFunc(list, func(p pass.Pass) bool { return p.Gives&pass.Calibrated != 0 && !o.off[p.Name] })
+	if calibrates || o.settings.Quant.BlockSize > 0 { // blocks are rounded on samples, if there are any
 		d := o.dataFlags
 		if o.calibration != "" {
 			d.data = o.calibration
@@ -230,7 +231,7 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 		if opts.Calibration, err = o.calibrationJob(); err != nil {
 			return err
 		}
-		if set == nil && o.ranges == "" {
+		if calibrates && set == nil && o.ranges == "" {
 			return fmt.Errorf("optimize: preset %s calibrates on samples: give --data or --calibration", o.preset)
 		}
 		if set != nil {
@@ -309,14 +310,14 @@ func (o *optimizer) measure(original *graph.Model, staged *onnx.Staged, eval *sa
 	if err != nil {
 		return err
 	}
-	o.result.Compare.Tensors, o.result.Compare.FirstBad = inner.Tensors, inner.FirstBad
+	o.result.Compare.Tensors, o.result.Compare.FirstBad, o.result.Compare.Candidates = inner.Tensors, inner.FirstBad, inner.Candidates
 	return nil
 }
 
 // judge says why the result is not what was asked for, nil if it is.
 func (o *optimizer) judge(list []pass.Pass) error {
 	r := &o.result
-	quantized := o.ledger.Changes("quantize")+o.ledger.Changes("quantize-weights")+o.ledger.Changes("quantize-dynamic") > 0
+	quantized := o.quantized() > 0
 	for _, p := range list {
 		if p.Effect != pass.Lossy || o.off[p.Name] || o.ledger.Changes(p.Name) > 0 || quantized && strings.HasPrefix(p.Name, "quantize") {
 			continue
@@ -334,7 +335,13 @@ func (o *optimizer) judge(list []pass.Pass) error {
 		drop, what = 100*(t.A-t.B), "top-1"
 	} else if err := o.judgeSQNR(); err != nil {
 		return err
-	} else if !o.dropGiven() || len(r.Compare.Outputs) == 0 || r.Compare.Agreement == 0 {
+	} else if !o.dropGiven() {
+		return nil
+	} else if d := r.Compare.Detection; d != nil {
+		drop, what = 100*(1-d.MAP), "mAP against the original's boxes"
+	} else if r.Compare.Tokens > 0 {
+		drop, what = 100*(1-r.Compare.Tokens), "agreement with the original at each position"
+	} else if r.Compare.Agreement == 0 {
 		return nil
 	}
 	if drop > o.maxDrop+1e-9 {
@@ -343,24 +350,30 @@ func (o *optimizer) judge(list []pass.Pass) error {
 	return nil
 }
 
+// quantized is how many changes the passes made that quantize.
+func (o *optimizer) quantized() int {
+	return o.ledger.Changes("quantize") + o.ledger.Changes("quantize-blocks") + o.ledger.Changes("quantize-weights") + o.ledger.Changes("quantize-dynamic")
+}
+
 // judgeSQNR refuses a quantized model without labels whose outputs are too noisy,
 // naming the worst values inside.
 func (o *optimizer) judgeSQNR() error {
 	want := cmp.Or(o.settings.Quant.MinSQNR, search.DefaultMinSQNR)
-	if o.ledger.Changes("quantize")+o.ledger.Changes("quantize-weights")+o.ledger.Changes("quantize-dynamic") == 0 {
+	if o.quantized() == 0 {
 		return nil
 	}
-	for _, t := range o.result.Compare.Outputs {
-		if t.SQNR >= want {
+	r := o.result.Compare
+	for _, t := range slices.Concat(r.Outputs, r.Candidates) {
+		if t.SQNR >= want || slices.Contains(r.Chosen, t.Name) {
 			continue
 		}
-		inner := slices.Clone(o.result.Compare.Tensors)
+		inner := slices.Clone(r.Tensors)
 		slices.SortStableFunc(inner, func(a, b compare.Tensor) int { return cmp.Compare(a.SQNR, b.SQNR) })
 		var worst []string
 		for _, w := range inner[:min(3, len(inner))] {
 			worst = append(worst, fmt.Sprintf("%s %s %.1f dB", w.Op, w.Name, w.SQNR))
 		}
-		return refuse("output %s has an SQNR of %.1f dB, less than --min-sqnr %.0f; worst inside: %s; not written (--force writes it)", t.Name, t.SQNR, want, strings.Join(worst, ", "))
+		return refuse("%s has an SQNR of %.1f dB, less than --min-sqnr %.0f; worst inside: %s; not written (--force writes it)", t.Name, t.SQNR, want, strings.Join(worst, ", "))
 	}
 	return nil
 }

@@ -52,6 +52,9 @@ func (q *quantizer) run(c *call) error {
 		q.preset = preset
 	}
 	s := &q.settings.Quant
+	if s.NBits && s.BlockSize == 0 {
+		s.BlockSize = 32
+	}
 	s.WeightBits = map[string]int{"int8": 8, "int4": 4}[q.weights]
 	if preset == "float16" {
 		s.Half16 = q.weights
@@ -69,7 +72,8 @@ func (o *optimizer) declareQuant(f *pflag.FlagSet) {
 	f.BoolVar(&s.PerTensor, "per-tensor", false, "one scale for each weight instead of one for each channel")
 	f.BoolVar(&s.SymmetricActivations, "symmetric", false, "activations with zero point 0 (or the middle of uint8)")
 	f.BoolVar(&s.ReduceRange, "reduce-range", false, "7-bit weights, exact on CPUs whose 8-bit products saturate")
-	f.IntVar(&s.BlockSize, "block", 0, "weights of float products get a scale for each block of so many inputs (opset 21)")
+	f.IntVar(&s.BlockSize, "block", 0, "weights of float products get a scale for each block of so many inputs (opset 21); with --data rounded by what that does to the products")
+	f.BoolVar(&s.NBits, "matmul-nbits", false, "write blocks as onnxruntime's com.microsoft.MatMulNBits instead of DequantizeLinear")
 	f.BoolVar(&o.qoperator, "qoperator", false, "write QLinearConv and QLinearMatMul instead of QuantizeLinear and DequantizeLinear around each layer")
 	f.StringSliceVar(&s.Skip, "skip", nil, "node names or operators to leave in float")
 	f.Float64Var(&s.MinSQNR, "min-sqnr", 0, "least SQNR of the outputs in dB; sensitive layers stay float until it holds (default 20, -1 for none)")

@@ -31,6 +31,8 @@ type Recipe struct {
 	Init        cluster.Init
 	Targets     distill.Targets
 	Augment     distill.Augment
+	// Live lets the original answer the samples as augmentation has changed them.
+	Live bool
 }
 
 func (r *Recipe) setDefaults() {
@@ -64,7 +66,11 @@ type stage struct {
 }
 
 func (r *Recipe) options(task *Task, steps int, rate float64) distill.Options {
-	return distill.Options{Targets: r.Targets, Augment: r.Augment, Steps: steps, Batch: r.Batch, Rate: rate, Seed: task.Seed, Threads: task.Threads}
+	o := distill.Options{Targets: r.Targets, Augment: r.Augment, Steps: steps, Batch: r.Batch, Rate: rate, Seed: task.Seed, Threads: task.Threads}
+	if r.Live {
+		o.Live = task.Teacher
+	}
+	return o
 }
 
 // pruning trains from one density to another; below a density of 1 it begins

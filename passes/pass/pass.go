@@ -141,9 +141,18 @@ type Calibration struct {
 
 // Rounding is a weight rounded to int8.
 type Rounding struct {
-	Scale  []float32 // one, or one for each output channel
+	Scale  []float32 // one, or one for each output channel, or with blocks [channels][blocks]
+	Block  int       // inputs of one scale, 0 for all
 	Values []int8    // in the weight's layout
 	Shift  []float32 // what the bias gains, for each output channel; nil without a bias
+}
+
+// Step is the scale of the weight from one of some inputs to a channel.
+func (r *Rounding) Step(channel, input, inputs int) float32 {
+	if r.Block > 0 {
+		return r.Scale[channel*((inputs+r.Block-1)/r.Block)+input/r.Block]
+	}
+	return r.Scale[min(channel, len(r.Scale)-1)]
 }
 
 // Ranges is the calibrated range of each value, by name.
@@ -192,6 +201,7 @@ type QuantSettings struct {
 	// BlockSize, if positive, gives every so many weights along the input axis a
 	// scale of their own, where weights stay out of integer products.
 	BlockSize            int
+	NBits                bool // blocks are written as com.microsoft.MatMulNBits
 	PerTensor            bool // weights get one scale instead of one per channel
 	SymmetricActivations bool
 	ReduceRange          bool     // 7-bit weights, for CPUs whose u8 x s8 products saturate

@@ -22,29 +22,57 @@ func newPatches(a *op.Attrs, input, weight []int) (*patches, error) {
 	return &patches{slices.Clone(input), weight[2:], slices.Clone(g.Out()[2:]), weight[1], g.Window()}, nil
 }
 
+// fits reports that inputs of a shape can be read.
+func (p *patches) fits(input []int) bool { return slices.Equal(p.input, input) }
+
 // pixels is the number of output positions of one sample.
 func (p *patches) pixels() int { return volume(p.out) }
 
-// read writes the row of output position pos of a sample's group.
-func (p *patches) read(x []float32, sample, group, pos int, row []float64) {
-	plane := volume(p.input[2:])
-	at := unravel(pos, p.out)
-	taps := volume(p.kernel)
-	first := (sample*p.input[1] + group*p.channels) * plane
-	for k := range taps {
-		from, inside := 0, true
-		for d, t := range unravel(k, p.kernel) {
-			i := at[d]*p.win.Strides[d] + t*p.win.Dilations[d] - p.win.Before[d]
-			inside = inside && i >= 0 && i < p.input[2+d]
-			from = from*p.input[2+d] + i
+// table is which element of a channel each tap reads at some output positions,
+// -1 for padding: [taps][positions].
+func (p *patches) table(positions []int) []int {
+	t := make([]int, 0, volume(p.kernel)*len(positions))
+	for k := range volume(p.kernel) {
+		tap := unravel(k, p.kernel)
+		for _, pos := range positions {
+			t = append(t, p.element(unravel(pos, p.out), tap))
 		}
-		for c := range p.channels {
-			row[c*taps+k] = 0
-			if inside {
-				row[c*taps+k] = float64(x[first+c*plane+from])
+	}
+	return t
+}
+
+// read writes the rows of the positions of a table, of a sample's group, as
+// columns of dst, stride apart.
+func (p *patches) read(x []float32, sample, group int, table []int, dst []float32, stride int) {
+	plane, taps := volume(p.input[2:]), volume(p.kernel)
+	n := len(table) / taps
+	first := (sample*p.input[1] + group*p.channels) * plane
+	for c := range p.channels {
+		in := x[first+c*plane : first+(c+1)*plane]
+		for k := range taps {
+			row := dst[(c*taps+k)*stride:]
+			for i, at := range table[k*n : (k+1)*n] {
+				row[i] = 0
+				if at >= 0 {
+					row[i] = in[at]
+				}
 			}
 		}
 	}
+}
+
+// element is what a tap at an output position reads of a channel, -1 for
+// padding.
+func (p *patches) element(at, tap []int) int {
+	from := 0
+	for d, t := range tap {
+		i := at[d]*p.win.Strides[d] + t*p.win.Dilations[d] - p.win.Before[d]
+		if i < 0 || i >= p.input[2+d] {
+			return -1
+		}
+		from = from*p.input[2+d] + i
+	}
+	return from
 }
 
 func volume(shape []int) int {

@@ -48,8 +48,13 @@ func (in *inserter) quantizeWeight(n *graph.Node, w *graph.Value, axis int) *qua
 	t := w.Const()
 	v := t.Float32s()
 	limit := weightLimit(in.p.s)
-	scale := weightScales(t, axis, limit)
-	raised := false
+	rounded, raised := in.c.Rounded[w.Name], false
+	var scale []float32
+	if rounded != nil {
+		scale = slices.Clone(rounded.Scale)
+	} else {
+		scale = weightScales(t, axis, limit)
+	}
 	for _, u := range w.Uses() {
 		if u.Node == nil || in.p.nodes[u.Node] == nil || u.Node.Is("MatMul") || u.Node.In(2) == nil || u.Node.In(2).Const() == nil {
 			continue
@@ -65,8 +70,8 @@ func (in *inserter) quantizeWeight(n *graph.Node, w *graph.Value, axis int) *qua
 			}
 		}
 	}
-	if r := in.c.Rounded[w.Name]; r != nil && !raised {
-		return in.storeWeight(w, r.Values, scale, axis)
+	if rounded != nil && !raised {
+		return in.storeWeight(w, rounded.Values, scale, axis)
 	}
 	delete(in.c.Rounded, w.Name) // it was for the smaller scale
 	channels, inner := channelsOf(t, axis)

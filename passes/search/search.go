@@ -15,6 +15,7 @@ import (
 	"onnxopt/passes/pass"
 	"onnxopt/passes/quant"
 	"onnxopt/runtime"
+	"onnxopt/runtime/compare"
 )
 
 // Mixed leaves layers in float, with weights in float16, until the outputs of the quantized model reach the
@@ -29,10 +30,11 @@ var Mixed = pass.Pass{
 // DefaultMinSQNR is what a zero QuantSettings.MinSQNR means, in dB.
 const DefaultMinSQNR = 20
 
-// probes is the number of samples that trials run on, margin the dB that other
-// samples may be worse by.
+// Samples that trials run on: a few to rank the layers, more to accept a
+// choice; and the dB that other samples may be worse by.
 const (
 	probes = 4
+	checks = 16
 	margin = 1
 )
 
@@ -50,23 +52,24 @@ func mixed(c *pass.Context, m *graph.Model) error {
 	if err != nil {
 		return err
 	}
-	have, err := t.sqnr(nil)
+	have, err := t.sqnr(nil, checks)
 	if err != nil {
 		return err
 	}
-	if (have >= want || t.incomparable) && !c.Settings.Quant.Sensitivity {
+	enough := have >= want+margin || t.incomparable
+	if enough && !c.Settings.Quant.Sensitivity {
 		return nil
 	}
 	for i, name := range titles {
 		others := slices.Delete(slices.Clone(titles), i, i+1)
-		db, err := t.sqnr(others)
+		db, err := t.sqnr(others, probes)
 		if err != nil {
 			return err
 		}
 		c.Sensitivity = append(c.Sensitivity, pass.Sensitivity{Node: name, Op: ops[i], SQNR: db})
 		c.Progress(i+1, len(titles))
 	}
-	if have >= want || t.incomparable {
+	if enough {
 		return nil
 	}
 	skip, have, err := t.leaveOut(c.Sensitivity, want+margin)
@@ -102,7 +105,7 @@ func (t *trial) leaveOut(list []pass.Sensitivity, want float64) (skip []string, 
 		for i, s := range order[:n] {
 			names[i] = s.Node
 		}
-		db, err := t.sqnr(names)
+		db, err := t.sqnr(names, checks)
 		return db, names, err
 	}
 	best, failed := math.Inf(-1), 0
@@ -142,23 +145,70 @@ type trial struct {
 	c            *pass.Context
 	m            *graph.Model
 	inputs       [][]tensor.Value
-	want         [][]tensor.Value // outputs of the float model
-	incomparable bool             // outputs change their shapes
+	want         [][]*tensor.Tensor // what counts of the float model
+	incomparable bool               // it changes its shapes
+	candidates   []string           // values that count instead of chosen outputs
+	chosen       []bool             // outputs
+}
+
+// runner runs m and returns what counts: the outputs, nil for one that is no
+// tensor or chosen among candidates, and the candidates.
+func (t *trial) runner(m *graph.Model, device string) (func([]tensor.Value) ([]*tensor.Tensor, error), error) {
+	watch := map[*graph.Value]bool{}
+	at := map[*graph.Value]int{}
+	for i, name := range t.candidates {
+		if v := m.Graph.Find(name); v != nil {
+			watch[v], at[v] = true, len(t.chosen)+i
+		}
+	}
+	var got []*tensor.Tensor
+	s, err := runtime.Compile(m, runtime.Options{Threads: t.c.Settings.Threads, Device: device, Watch: watch, Observe: func(v *graph.Value, x tensor.Value) {
+		if k, ok := at[v]; ok {
+			got[k], _ = x.(*tensor.Tensor)
+		}
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return func(in []tensor.Value) ([]*tensor.Tensor, error) {
+		got = make([]*tensor.Tensor, len(t.chosen)+len(t.candidates))
+		out, err := s.Run(t.c, in)
+		for k := range out {
+			if !t.chosen[k] {
+				got[k], _ = out[k].(*tensor.Tensor)
+			}
+		}
+		for k, x := range got[len(t.chosen):] {
+			if x != nil {
+				got[len(t.chosen)+k] = x.Clone()
+			}
+		}
+		return got, err
+	}, nil
 }
 
 func newTrial(c *pass.Context, m *graph.Model) (*trial, error) {
 	t := &trial{c: c, m: m}
-	s, err := runtime.Compile(m, runtime.Options{Threads: c.Settings.Threads})
+	candidates, chosen := compare.Candidates(m)
+	for _, v := range candidates {
+		t.candidates = append(t.candidates, v.Name)
+	}
+	for _, v := range m.Graph.Outputs() {
+		t.chosen = append(t.chosen, chosen[v])
+	}
+	run, err := t.runner(m, "")
 	if err != nil {
 		return nil, err
 	}
 	step := max(c.Samples.BatchSize(), 1)
-	for at := 0; at < min(probes*step, c.Samples.Len()); at += step {
+	batches := (c.Samples.Len() + step - 1) / step
+	for i := range min(checks, batches) {
+		at := i * batches / min(checks, batches) * step // evenly spaced
 		in, err := c.Values(m, at, min(at+step, c.Samples.Len()))
 		if err != nil {
 			return nil, err
 		}
-		out, err := s.Run(c, in)
+		out, err := run(in)
 		if err != nil {
 			return nil, err
 		}
@@ -168,8 +218,8 @@ func newTrial(c *pass.Context, m *graph.Model) (*trial, error) {
 }
 
 // sqnr quantizes a copy without the layers of skip and returns the SQNR in dB
-// of its worst float output.
-func (t *trial) sqnr(skip []string) (float64, error) {
+// of its worst float output on at most n of the samples.
+func (t *trial) sqnr(skip []string, n int) (float64, error) {
 	settings := t.c.Settings
 	settings.Quant.Half = append(slices.Clone(settings.Quant.Half), skip...)
 	m := t.m.Clone()
@@ -179,20 +229,20 @@ func (t *trial) sqnr(skip []string) (float64, error) {
 			return 0, fmt.Errorf("trial: %w", err)
 		}
 	}
-	s, err := runtime.Compile(m, runtime.Options{Threads: settings.Threads, Device: settings.Device})
+	run, err := t.runner(m, settings.Device)
 	if err != nil {
 		return 0, fmt.Errorf("trial: %w", err)
 	}
 	signal, noise := map[int]float64{}, map[int]float64{}
-	for i, in := range t.inputs {
-		out, err := s.Run(t.c, in)
+	for j := range min(n, len(t.inputs)) {
+		i := j * len(t.inputs) / min(n, len(t.inputs))
+		out, err := run(t.inputs[i])
 		if err != nil {
 			return 0, fmt.Errorf("trial: %w", err)
 		}
 		for k := range out {
-			a, ok := t.want[i][k].(*tensor.Tensor)
-			b, ok2 := out[k].(*tensor.Tensor)
-			if !ok || !ok2 || !a.Type.IsFloat() {
+			a, b := t.want[i][k], out[k]
+			if a == nil || b == nil || !a.Type.IsFloat() {
 				continue
 			}
 			if !slices.Equal(a.Shape, b.Shape) {

@@ -40,15 +40,23 @@ type Options struct {
 
 // Result is how model B differs from model A.
 type Result struct {
-	Samples   int      `json:"samples"`
-	Outputs   []Tensor `json:"outputs"`
-	Tensors   []Tensor `json:"tensors"` // in the order of A's graph
-	FirstBad  string   `json:"first_bad,omitempty"`
-	Agreement float64  `json:"agreement"` // share of samples with the same top class
-	Flips     []Flip   `json:"flips,omitempty"`
-	Top1      *Pair    `json:"top1,omitempty"` // share right, with labels
-	Top5      *Pair    `json:"top5,omitempty"`
-	Latency   *Pair    `json:"latency_ms,omitempty"` // median of one sample
+	Samples  int      `json:"samples"`
+	Outputs  []Tensor `json:"outputs"`
+	Tensors  []Tensor `json:"tensors"` // in the order of A's graph
+	FirstBad string   `json:"first_bad,omitempty"`
+	// Chosen names the outputs whose elements are chosen among others, Candidates
+	// what they are chosen from (see the function Candidates).
+	Chosen     []string   `json:"chosen_outputs,omitempty"`
+	Candidates []Tensor   `json:"candidates,omitempty"`
+	Detection  *Detection `json:"detection,omitempty"`
+	// Tokens is the share of positions of a first output [samples, positions,
+	// classes] with the same top class; 0 for other outputs.
+	Tokens    float64 `json:"tokens,omitempty"`
+	Agreement float64 `json:"agreement"` // share of samples with the same top class
+	Flips     []Flip  `json:"flips,omitempty"`
+	Top1      *Pair   `json:"top1,omitempty"` // share right, with labels
+	Top5      *Pair   `json:"top5,omitempty"`
+	Latency   *Pair   `json:"latency_ms,omitempty"` // median of one sample
 	// Confusion lists {right class, chosen class, samples} of A and of B, with
 	// labels.
 	Confusion *[2][][3]int `json:"confusion,omitempty"`
@@ -61,19 +69,24 @@ type Pair struct {
 }
 
 // Tensor compares one value: SQNR is 10*log10(sum a^2 / sum (a-b)^2) in dB,
-// MaxAbs the largest difference, Cosine the angle between both. NonFinite
-// counts elements of an output that are NaN or infinite in one model only; then
-// SQNR is -200.
+// MaxAbs the largest difference, Cosine the angle between both, MSE and MAE the
+// mean squared and absolute difference, R2 the share of A's variance that B
+// explains (negative if B is worse than A's mean). NonFinite counts elements of
+// an output that are NaN or infinite in one model only; then SQNR is -200.
 type Tensor struct {
 	Name   string  `json:"name"`
 	Op     string  `json:"op,omitempty"`
 	SQNR   float64 `json:"sqnr_db"`
 	Cosine float64 `json:"cosine"`
 	MaxAbs float64 `json:"max_abs"`
+	MSE    float64 `json:"mse"`
+	MAE    float64 `json:"mae"`
+	R2     float64 `json:"r2"`
 
 	NonFinite int `json:"non_finite,omitempty"`
 
-	signal, other, dot, noise float64
+	n                                    int
+	sum, away, signal, other, dot, noise float64
 }
 
 // Flip is a sample whose top class changed.
@@ -102,6 +115,9 @@ func (t *Tensor) addValue(p, q float64) {
 	t.other += q * q
 	t.dot += p * q
 	t.noise += d * d
+	t.n++
+	t.sum += p
+	t.away += math.Abs(d)
 	t.MaxAbs = max(t.MaxAbs, math.Abs(d))
 }
 
@@ -117,6 +133,13 @@ func (t *Tensor) finish() {
 	if t.signal > 0 && t.other > 0 {
 		t.Cosine = t.dot / math.Sqrt(t.signal*t.other)
 	}
+	if t.n > 0 {
+		t.MSE, t.MAE = t.noise/float64(t.n), t.away/float64(t.n)
+	}
+	t.R2 = 1
+	if variance := t.signal - t.sum*t.sum/float64(max(t.n, 1)); variance > 0 {
+		t.R2 = 1 - t.noise/variance
+	}
 }
 
 type runner struct {
@@ -127,6 +150,10 @@ type runner struct {
 	result  *Result
 	order   []string // names of the inner tensors compared
 	tensors map[string]*Tensor
+
+	candidates map[string]bool
+	chosen     map[*graph.Value]bool
+	boxes      *detector // nil for a model that detects nothing
 }
 
 // Run compares B with A on the samples. Both must have the same inputs and
@@ -141,6 +168,14 @@ func Run(ctx context.Context, a, b *graph.Model, src Source, o Options) (*Result
 		return nil, err
 	}
 	r.result = t.Result()
+	for _, v := range a.Graph.Outputs() {
+		if r.chosen[v] {
+			r.result.Chosen = append(r.result.Chosen, v.Name)
+		}
+	}
+	if r.boxes != nil {
+		r.result.Detection = r.boxes.result()
+	}
 	if err := r.inner(); err != nil {
 		return nil, err
 	}
@@ -172,7 +207,14 @@ func newRunner(ctx context.Context, a, b *graph.Model, src Source, o Options) (*
 	if o.Labels != nil && len(o.Labels) != src.Len() {
 		return nil, fmt.Errorf("%d labels for %d samples", len(o.Labels), src.Len())
 	}
-	return &runner{ctx: ctx, o: o, a: a, b: b, src: src, tensors: map[string]*Tensor{}}, nil
+	r := &runner{ctx: ctx, o: o, a: a, b: b, src: src, tensors: map[string]*Tensor{}, candidates: map[string]bool{}}
+	var candidates []*graph.Value
+	candidates, r.chosen = Candidates(a)
+	for _, v := range candidates {
+		r.candidates[v.Name] = true
+	}
+	r.boxes = newDetector(a, r.chosen)
+	return r, nil
 }
 
 // sameInterface checks that both models take the same samples and give the same
@@ -319,6 +361,9 @@ func (r *runner) inner() error {
 		if t := r.tensors[name]; t != nil {
 			t.finish()
 			r.result.Tensors = append(r.result.Tensors, *t)
+			if r.candidates[name] {
+				r.result.Candidates = append(r.result.Candidates, *t)
+			}
 			if t.SQNR < badSQNR && r.result.FirstBad == "" {
 				r.result.FirstBad = name
 			}

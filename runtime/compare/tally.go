@@ -32,6 +32,9 @@ type Tally struct {
 	Agree   int // of them, those with the same top class
 	Right   [2]int
 	Right5  [2]int
+	// Positions counts those of first outputs [samples, positions, classes], and
+	// of them those with the same top class.
+	Positions [2]int
 	// Confusion counts samples by class: {right, chosen} of each model, with
 	// labels; else Confusion[0] counts {A's, B's}.
 	Confusion [2]map[[2]int]int
@@ -45,6 +48,9 @@ type OutputTally struct {
 	Other  Sum     `json:"other"`
 	Dot    Sum     `json:"dot"`
 	Noise  Sum     `json:"noise"`
+	Total  Sum     `json:"total"` // of A's values
+	Away   Sum     `json:"away"`  // of absolute differences
+	Count  int     `json:"count"` // of values
 	MaxAbs float64 `json:"max_abs"`
 	// NonFinite counts elements that are NaN or infinite in one model only.
 	NonFinite int `json:"non_finite"`
@@ -66,15 +72,18 @@ func (t *OutputTally) add(a, b []float32) {
 	t.Other.Add(s.other)
 	t.Dot.Add(s.dot)
 	t.Noise.Add(s.noise)
+	t.Total.Add(s.sum)
+	t.Away.Add(s.away)
+	t.Count += s.n
 	t.MaxAbs = max(t.MaxAbs, s.MaxAbs)
 }
 
 func (t *OutputTally) tensor() Tensor {
-	x := Tensor{Name: t.Name, MaxAbs: t.MaxAbs, NonFinite: t.NonFinite,
+	x := Tensor{Name: t.Name, MaxAbs: t.MaxAbs, NonFinite: t.NonFinite, n: t.Count, sum: t.Total.Float64(), away: t.Away.Float64(),
 		signal: t.Signal.Float64(), other: t.Other.Float64(), dot: t.Dot.Float64(), noise: t.Noise.Float64()}
 	x.finish()
 	if t.NonFinite > 0 {
-		x.SQNR, x.Cosine = -noNoise, 0
+		x.SQNR, x.Cosine, x.R2 = -noNoise, 0, 0
 	}
 	return x
 }
@@ -108,6 +117,27 @@ func (t *Tally) classes(sample int, a, b []float32, labels []int) {
 	}
 }
 
+// positions takes the scores of k classes at each position of one sample.
+func (t *Tally) positions(a, b []float32, k int) {
+	for at := 0; at < len(a); at += k {
+		t.Positions[0]++
+		if largest(a[at:at+k]) == largest(b[at:at+k]) {
+			t.Positions[1]++
+		}
+	}
+}
+
+// largest is where the largest element is, the first of equals.
+func largest(x []float32) int {
+	best := 0
+	for i, v := range x {
+		if v > x[best] {
+			best = i
+		}
+	}
+	return best
+}
+
 func (t *Tally) confuse(side, right, chosen int) {
 	if t.Confusion[side] == nil {
 		t.Confusion[side] = map[[2]int]int{}
@@ -137,11 +167,16 @@ func (t *Tally) Merge(o *Tally) error {
 		a.Other.Merge(&b.Other)
 		a.Dot.Merge(&b.Dot)
 		a.Noise.Merge(&b.Noise)
+		a.Total.Merge(&b.Total)
+		a.Away.Merge(&b.Away)
+		a.Count += b.Count
 		a.MaxAbs = max(a.MaxAbs, b.MaxAbs)
 		a.NonFinite += b.NonFinite
 	}
 	t.Ranked += o.Ranked
 	t.Agree += o.Agree
+	t.Positions[0] += o.Positions[0]
+	t.Positions[1] += o.Positions[1]
 	for side := range 2 {
 		t.Right[side] += o.Right[side]
 		t.Right5[side] += o.Right5[side]
@@ -167,6 +202,9 @@ func (t *Tally) Result() *Result {
 	r := &Result{Samples: seen, Flips: t.Flips}
 	for i := range t.Outputs {
 		r.Outputs = append(r.Outputs, t.Outputs[i].tensor())
+	}
+	if t.Positions[0] > 0 {
+		r.Tokens = float64(t.Positions[1]) / float64(t.Positions[0])
 	}
 	if t.Ranked > 0 {
 		n := float64(t.Ranked)
@@ -202,18 +240,19 @@ type tallyFile struct {
 	Outputs   []OutputTally `json:"outputs"`
 	Ranked    int           `json:"ranked"`
 	Agree     int           `json:"agree"`
+	Positions [2]int        `json:"positions"`
 	Right     [2]int        `json:"right"`
 	Right5    [2]int        `json:"right5"`
 	Confusion [2][][3]int   `json:"confusion"` // right, chosen, count; ascending
 	Flips     []Flip        `json:"flips"`
 }
 
-const tallyFormat = "onnxopt evaluation 1"
+const tallyFormat = "onnxopt evaluation 2"
 
 // WriteTo writes t as JSON, the same bytes for equal tallies.
 func (t *Tally) WriteTo(w io.Writer) (int64, error) {
 	f := tallyFile{Format: tallyFormat, Models: t.Models, Data: t.Data, Labeled: t.Labeled, Total: t.Total, Outputs: t.Outputs,
-		Ranked: t.Ranked, Agree: t.Agree, Right: t.Right, Right5: t.Right5, Flips: t.Flips}
+		Ranked: t.Ranked, Agree: t.Agree, Positions: t.Positions, Right: t.Right, Right5: t.Right5, Flips: t.Flips}
 	for _, s := range t.Covered() {
 		f.Covered = append(f.Covered, [2]int{s.First, s.End})
 	}
@@ -268,7 +307,7 @@ func (t *Tally) ReadFrom(r io.Reader) (int64, error) {
 		return int64(len(b)), fmt.Errorf("not an evaluation of this version, or a damaged one")
 	}
 	*t = Tally{Models: f.Models, Data: f.Data, Labeled: f.Labeled, Coverage: calibrate.Coverage{Total: f.Total}, Outputs: f.Outputs,
-		Ranked: f.Ranked, Agree: f.Agree, Right: f.Right, Right5: f.Right5, Flips: f.Flips}
+		Ranked: f.Ranked, Agree: f.Agree, Positions: f.Positions, Right: f.Right, Right5: f.Right5, Flips: f.Flips}
 	if !f.possible() {
 		return int64(len(b)), fmt.Errorf("a damaged evaluation: its numbers cannot be")
 	}
@@ -342,6 +381,10 @@ func (r *runner) tally(span calibrate.Span, split bool) (*Tally, error) {
 		if err != nil {
 			return nil, r.in(1, err)
 		}
+		if r.boxes != nil {
+			r.boxes.add(0, at, to-at, ya)
+			r.boxes.add(1, at, to-at, yb)
+		}
 		for i := range t.Outputs {
 			if err := r.addOutput(t, i, at, to, ya[i], yb[i], split); err != nil {
 				return nil, err
@@ -362,6 +405,9 @@ func (r *runner) addOutput(t *Tally, i, at, to int, a, b tensor.Value, split boo
 	if !ok || !ok2 || !x.Type.IsFloat() && !x.Type.IsInt() {
 		return nil
 	}
+	if !split && r.chosen[r.a.Graph.Outputs()[i]] && !slices.Equal(x.Shape, y.Shape) {
+		return nil // as many as were chosen
+	}
 	if x.Type != y.Type || !slices.Equal(x.Shape, y.Shape) {
 		return fmt.Errorf("output %s is %v and %v", out.Name, x, y)
 	}
@@ -378,8 +424,12 @@ func (r *runner) addOutput(t *Tally, i, at, to int, a, b tensor.Value, split boo
 	for s := range to - at {
 		a, b := p[s*k:(s+1)*k], q[s*k:(s+1)*k]
 		out.add(a, b)
-		if i == 0 && x.Rank() == 2 && k > 1 {
+		switch {
+		case i > 0 || r.boxes != nil:
+		case x.Rank() == 2 && k > 1:
 			t.classes(at+s, a, b, r.o.Labels)
+		case x.Rank() == 3 && x.Shape[2] > 1:
+			t.positions(a, b, x.Shape[2])
 		}
 	}
 	return nil

@@ -1,0 +1,63 @@
+package quant
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"onnxopt/onnx/graph"
+	"onnxopt/onnx/op"
+	"onnxopt/onnx/tensor"
+)
+
+// Patches times weights are the convolution.
+func TestPatchesAreWhatConvReads(t *testing.T) {
+	m, err := graph.Parse(`<ir_version: 8, opset_import: ["": 17]> g (float[2,6,7,9] x, float[8,3,3,2] w) => (float[N,8,H,W] y) {
+		y = Conv<group=2, pads=[1,2,0,1], strides=[2,1], dilations=[1,2]>(x, w) }`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	random := func(shape ...int) *tensor.Tensor {
+		v := make([]float32, volume(shape))
+		for i := range v {
+			v[i] = float32(rng.NormFloat64())
+		}
+		return tensor.Of(shape, v)
+	}
+	x, w := random(2, 6, 7, 9), random(8, 3, 3, 2)
+	var n *graph.Node
+	for n = range m.Graph.Nodes() {
+	}
+	r, err := op.Resolve(n, m.Opset)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := r.Run(n, &op.Env{}, []tensor.Value{x, w})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := out[0].(*tensor.Tensor)
+	attrs := &op.Attrs{Node: n, Since: r.Since, Schema: r.Schema}
+	read, err := newPatches(attrs, x.Shape, w.Shape)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const inputs = 18
+	all := spaced(read.pixels(), 1<<20)
+	row := make([]float32, inputs*len(all))
+	for s := range 2 {
+		for c := range 8 {
+			read.read(x.Float32s(), s, c/4, read.table(all), row, len(all))
+			for p := range all {
+				sum := 0.0
+				for i := range inputs {
+					sum += float64(row[i*len(all)+p]) * float64(w.Float32s()[c*inputs+i])
+				}
+				if y := float64(want.Float32s()[(s*8+c)*len(all)+p]); math.Abs(sum-y) > 1e-5 {
+					t.Fatalf("sample %d, channel %d, position %d: %g, want %g", s, c, p, sum, y)
+				}
+			}
+		}
+	}
+}
