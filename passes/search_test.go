@@ -2,9 +2,11 @@ package passes
 
 import (
 	"context"
+	"math"
 	"testing"
 
 	"onnxopt/passes/pass"
+	"onnxopt/runtime/compare"
 )
 
 // Asked for more than 8 bits give, search leaves the most sensitive layers in
@@ -23,5 +25,34 @@ func TestMixedPrecision(t *testing.T) {
 	}
 	if len(l.Sensitivity) != 12 || len(l.Half) == 0 || len(l.Half) == 12 {
 		t.Fatalf("%d layers measured, %d in float", len(l.Sensitivity), len(l.Half))
+	}
+}
+
+// Asked to lose no decision, search leaves layers in float until none is lost,
+// whatever the noise.
+func TestSearchByAgreement(t *testing.T) {
+	list, err := Pipeline("int8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	im := loadImages(t, "calib-images-idx3-ubyte.gz", 48)
+	none := 0.0
+	off := map[string]bool{"round-weights": true}
+	decided := func(settings pass.QuantSettings) (same int, half []string) {
+		m := load(t, "mbnet")
+		l, err := pass.Run(context.Background(), m, list, pass.Options{Samples: im, Off: off, Settings: pass.Settings{Quant: settings}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := compare.Run(context.Background(), load(t, "mbnet"), m, im, compare.Options{Tensors: -1, Latency: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return int(math.Round(r.Agreement * 48)), l.Half
+	}
+	before, _ := decided(pass.QuantSettings{WeightBits: 4, PerTensor: true, MinSQNR: -1})
+	after, half := decided(pass.QuantSettings{WeightBits: 4, PerTensor: true, MaxDrop: &none})
+	if before == 48 || after != 48 || len(half) == 0 {
+		t.Errorf("%d of 48 agree in 4 bits, %d with %d layers in float", before, after, len(half))
 	}
 }

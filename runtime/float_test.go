@@ -147,7 +147,7 @@ func TestFastPaths(t *testing.T) {
 		checkFast(t, body, x)
 	}
 	for _, body := range []string{
-		"  y = Softmax (x0)\n", "  y = LogSoftmax (x0)\n",
+		"  y = Softmax (x0)\n", "  y = LogSoftmax (x0)\n", "  y = Softmax <axis = 1> (x0)\n", "  y = LogSoftmax <axis = 0> (x0)\n",
 		"  y = MatMul (x0, w)\n", "  c = MatMul (x0, w)\n  y = Add (c, b)\n",
 		"  c = MatMul (x0, w)\n  d = Add (b, c)\n  e = MatMul (x0, w)\n  a = Add (d, e)\n  y = Tanh (a)\n",
 		"  t = Transpose <perm = [0,2,1]> (x0)\n  y = MatMul (x0, t)\n",

@@ -10,7 +10,8 @@ import (
 	"onnxopt/runtime/kernel"
 )
 
-// matchSoftmax covers Softmax and LogSoftmax over the last axes.
+// matchSoftmax covers Softmax and LogSoftmax over the last axes, or any one
+// axis.
 func matchSoftmax(l *lowerer, n *graph.Node) *lowered {
 	rank := l.float32Rank(n.In(0))
 	attrs, ok := l.attrs(n)
@@ -18,9 +19,10 @@ func matchSoftmax(l *lowerer, n *graph.Node) *lowered {
 		return nil
 	}
 	axis, ok := op.Axis(attrs.Int("axis"), rank)
-	if !ok || attrs.Since >= 13 && axis != rank-1 {
+	if !ok {
 		return nil
 	}
+	inside := attrs.Since >= 13 && axis != rank-1
 	log := n.Is("LogSoftmax")
 	return &lowered{in: n.Inputs(), out: n.Outputs(), run: func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 		x, ok := in[0].(*tensor.Tensor)
@@ -32,6 +34,10 @@ func matchSoftmax(l *lowerer, n *graph.Node) *lowered {
 		if len(src) == 0 {
 			return f.one(out)
 		}
+		if inside {
+			f.softmaxInside(dst, src, x.Shape[axis], volume(x.Shape[axis+1:]), log)
+			return f.one(out)
+		}
 		f.rows(len(src)/n, len(src), func(from, to int) {
 			for i := from; i < to; i++ {
 				softmax(dst[i*n:(i+1)*n], src[i*n:(i+1)*n], log)
@@ -39,6 +45,23 @@ func matchSoftmax(l *lowerer, n *graph.Node) *lowered {
 		})
 		return f.one(out)
 	}}
+}
+
+// softmaxInside is softmax along the middle axis of [outer, n, inner]: blocks of
+// columns are transposed into rows and back.
+func (f *frame) softmaxInside(dst, src []float32, n, inner int, log bool) {
+	const block = 64
+	across := (inner + block - 1) / block
+	f.s.workers.run(len(src)/(n*inner)*across, func(worker, part int) {
+		first := part % across * block
+		at, cols := part/across*n*inner+first, min(block, inner-first)
+		rows := f.s.workers.buffer(worker, cols*n)
+		kernel.TransposeF32(rows, n, src[at:], inner, n, cols)
+		for i := range cols {
+			softmax(rows[i*n:(i+1)*n], rows[i*n:(i+1)*n], log)
+		}
+		kernel.TransposeF32(dst[at:], inner, rows, n, cols, n)
+	})
 }
 
 func softmax(dst, src []float32, log bool) {

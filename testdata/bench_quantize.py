@@ -3,7 +3,9 @@
 Each MODEL.onnx has a MODEL.npz beside it with one value for every input, which gives shapes,
 types and the spread of the samples drawn here. Every tool calibrates on the same 16 samples. Each file
 then runs on 8 others in onnxruntime, OpenVINO and OpenCV; the figure is the SQNR of the worst float
-output, in dB, against the float model in onnxruntime. Options: --tools a,b --timeout SECONDS --json FILE
+output, in dB, against the float model in onnxruntime. Times are processor seconds on one core, of this tool
+with its comparison of all samples. Options: --tools a,b --timeout SECONDS --json FILE; --speed --calibration N
+quantizes only and prints how many times as long as this tool each peer takes, and its memory.
 """
 import argparse
 import json
@@ -125,6 +127,11 @@ class Reader:
         self.at = 0
 
 
+def processor():
+    """Processor seconds of this process and its children."""
+    return sum(u.ru_utime + u.ru_stime for u in (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)))
+
+
 def quantize(tool, path, samples, out):
     if tool.startswith("ort"):
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
@@ -154,6 +161,7 @@ def quantize(tool, path, samples, out):
 
 def child(args):
     """One job of parent: argv[2] names a JSON file that says what, and is overwritten by the answer."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     with open(args[0]) as f:
         job = json.load(f)
     z = np.load(job["samples"])
@@ -163,9 +171,9 @@ def child(args):
         np.savez(job["out"], **{f"{i:03d}/{k:03d}": v for i, o in enumerate(outs) for k, v in enumerate(o)})
         answer = {"ms": ms}
     else:
-        start = time.perf_counter()
+        start = processor()
         quantize(job["tool"], job["model"], samples, job["out"])
-        answer = {"seconds": time.perf_counter() - start, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        answer = {"seconds": processor() - start, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
     with open(args[0], "w") as f:
         json.dump(answer, f)
 
@@ -197,7 +205,7 @@ def parent(o):
         name = os.path.basename(path)[:-5]
         like = dict(np.load(path[:-5] + ".npz"))
         sets = {}
-        for kind, count, seed in ("calibration", CALIBRATION, 1), ("held-out", HELD_OUT, 2):
+        for kind, count, seed in ("calibration", o.calibration, 1), ("held-out", HELD_OUT, 2):
             s = draw(like, count, seed)
             sets[kind] = f"{o.out}/{name}.{kind}.npz"
             np.savez(sets[kind], **{f"{i:03d}/{k}": v for i, x in enumerate(s) for k, v in x.items()})
@@ -205,7 +213,7 @@ def parent(o):
                 write_sets(s, list(like), f"{o.out}/{name}.sets")
         row = {"model": name, "bytes": os.path.getsize(path), "float": {}}
         reference = None
-        for runtime in RUNTIMES:
+        for runtime in [] if o.speed else RUNTIMES:
             r = job(sys.executable, runtime=runtime, model=path, samples=sets["held-out"], count=HELD_OUT, out=o.out + "/y.npz")
             if "error" not in r:
                 y = outputs(o.out + "/y.npz", HELD_OUT)
@@ -218,31 +226,40 @@ def parent(o):
             if os.path.exists(out):
                 os.remove(out)
             if tool == "onnxopt":
-                start = time.perf_counter()
                 p = subprocess.run(["/usr/bin/env", "python3", "-c",
-                                    "import resource,subprocess,sys; r=subprocess.run(sys.argv[1:]); "
-                                    "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/1024); sys.exit(r.returncode)",
+                                    "import resource,subprocess,sys; r=subprocess.run(sys.argv[1:]); u=resource.getrusage(resource.RUSAGE_CHILDREN); "
+                                    "print(u.ru_maxrss/1024); print(u.ru_utime+u.ru_stime); sys.exit(r.returncode)",
                                     o.tool, "optimize", path, "--data", f"{o.out}/{name}.sets", "-o", out, "--quiet"] + o.flags.split(),
                                    capture_output=True, text=True)
-                r = {"seconds": time.perf_counter() - start, "mb": float(p.stdout.strip().splitlines()[-1])}
+                mb, seconds = p.stdout.strip().splitlines()[-2:]
+                r = {"seconds": float(seconds), "mb": float(mb)}
                 if p.returncode:
                     r["error"] = p.stderr.strip()[-300:]
             else:
-                r = job(peers, tool=tool, model=path, samples=sets["calibration"], count=CALIBRATION, out=out)
+                r = job(peers, tool=tool, model=path, samples=sets["calibration"], count=o.calibration, out=out)
             if os.path.exists(out) and "error" not in r:
                 r["bytes"] = os.path.getsize(out)
-                for runtime in RUNTIMES:
+                for runtime in [] if o.speed else RUNTIMES:
                     a = job(sys.executable, runtime=runtime, model=out, samples=sets["held-out"], count=HELD_OUT, out=o.out + "/y.npz")
                     if "error" not in a and reference:
                         a["sqnr"] = sqnr(reference, outputs(o.out + "/y.npz", HELD_OUT))
                     r[runtime] = a
             row[tool] = r
         table.append(row)
-        print(line(row, o.tools), flush=True)
+        print(speed(row, o.tools) if o.speed else line(row, o.tools), flush=True)
         if o.json:
             with open(o.json, "w") as f:
                 json.dump(table, f, indent=1)
-    summary(table, o.tools)
+    if not o.speed:
+        summary(table, o.tools)
+
+
+def speed(row, tools):
+    """Times as ratios to that of this tool."""
+    mine = row["onnxopt"]["seconds"]
+    return f"{row['model']:22} " + " | ".join(
+        f"{t}: {row[t]['error'][:110]}" if "error" in row[t] and t != "onnxopt" else
+        f"{t}: {row[t]['seconds']:.1f} s, {row[t]['seconds'] / mine:.2f}x, {row[t]['mb']:.0f} MB" for t in tools)
 
 
 def cell(r):
@@ -294,5 +311,7 @@ if __name__ == "__main__":
         p.add_argument("--peers", default="build/peers/bin/python", help="the Python that has the peers")
         p.add_argument("--timeout", type=float, default=600)
         p.add_argument("--flags", default="", help="more flags of onnxopt optimize")
+        p.add_argument("--calibration", type=int, default=CALIBRATION, help="samples")
+        p.add_argument("--speed", action="store_true", help="quantize only")
         p.add_argument("--json")
         parent(p.parse_args())

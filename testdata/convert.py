@@ -182,6 +182,9 @@ def since_seven():
         case(f"Reduce{op}_18", f"Reduce{op}", 18, [x, ints(-2)], const=(1,))
     for op in "Add", "Pow", "Greater":
         case(f"{op}_7", op, 7, [np.abs(a), f32(4, 1)])
+    special = np.array([np.nan, np.inf, -np.inf, 1, 0, -0.0], np.float32)
+    case("Equal_floats", "Equal", 11, [special[:, None], special])
+    case("Equal_bytes", "Equal", 13, [rng.integers(0, 3, (4, 5)).astype(np.uint8), rng.integers(0, 3, 5).astype(np.uint8)])
     case("Max_8", "Max", 8, [a, f32(4, 1)])
     case("PRelu_9", "PRelu", 9, [a, f32(3, 1, 1)])
     case("Gemm_7", "Gemm", 7, [f32(2, 3), f32(4, 3), f32(4)], transB=1)

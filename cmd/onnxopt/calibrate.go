@@ -33,7 +33,7 @@ func calibrateModel(c *call, o *optimizer, shard string) error {
 	if o.out == "" || o.data == "" && o.calibration == "" {
 		return fmt.Errorf("calibrate: --data and -o are needed")
 	}
-	var job pass.Calibration
+	job := pass.Calibration{ObserveOnly: true}
 	var err error
 	if job.Shard, job.Shards, err = calibrate.ParseShard(shard); err != nil {
 		return fmt.Errorf("--shard: %w", err)

@@ -67,7 +67,7 @@ func (o *optimizer) declare(f *pflag.FlagSet) {
 	f.StringVar(&o.calibration, "calibration", "", "samples for calibration, if others than --data")
 	f.IntVar(&o.calibrationSamples, "calibration-samples", 1000, "samples to calibrate on, 0 for all")
 	f.IntVar(&o.samples, "samples", 0, "samples to compare on, 0 for all")
-	f.Float64Var(&o.maxDrop, "max-drop", 0.5, "largest loss of top-1 in points, beyond which nothing is written; without labels, if given, of agreement with the original")
+	f.Float64Var(&o.maxDrop, "max-drop", 0.5, "largest loss of top-1 in points, beyond which nothing is written; without labels, if given, of agreement with the original; if given, layers stay float until it holds")
 	f.StringSliceVar(&o.passes, "passes", nil, "exactly these passes instead of a preset")
 	f.StringSliceVarP(&o.debug, "debug", "d", nil, "pass/off turns a pass off")
 	o.declareQuant(f)
@@ -218,6 +218,9 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 	p := &progress{c: o.c, off: o.quiet}
 	opts := pass.Options{Settings: o.settings, Off: o.off, Progress: p.update, Scratch: filepath.Dir(o.out)}
 	opts.Settings.Threads, opts.Settings.Device = o.threads, o.device
+	if o.dropGiven() {
+		opts.Settings.Quant.MaxDrop = &o.maxDrop
+	}
 	calibrates := slices.ContainsFunc(list, func(p pass.Pass) bool { return p.Gives&pass.Calibrated != 0 && !o.off[p.Name] })
 	if calibrates || o.settings.Quant.BlockSize > 0 { // blocks are rounded on samples, if there are any
 		d := o.dataFlags
@@ -237,6 +240,15 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 		if set != nil {
 			defer set.Close()
 			opts.Samples = first(set, o.calibrationSamples)
+			if opts.Labels, err = set.Labels(); err != nil {
+				return err
+			}
+			if opts.Labels == nil && o.labels != "" && o.calibration == "" {
+				if l, err := samples.Labels(o.labels, set); err == nil && len(l) == set.Len() { // else they are of the evaluation's samples
+					opts.Labels = l
+				}
+			}
+			opts.Labels = opts.Labels[:min(len(opts.Labels), opts.Samples.Len())]
 		}
 		if o.job != nil {
 			if o.job.Data, err = d.identity(); err != nil {

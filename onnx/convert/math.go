@@ -251,3 +251,21 @@ func dftDown(s *step, n *graph.Node) error {
 	n.SetAttr(graph.Int("axis", positive(axis, rank)[0]))
 	return nil
 }
+
+// equalDown: numbers are equal if neither is less, and none is NaN; small
+// integers if they are so as int64.
+func equalDown(s *step, n *graph.Node) error {
+	a, b := n.In(0), n.In(1)
+	switch t := s.info.Type(a).Elem; {
+	case t == tensor.Bool || t == tensor.Int32 || t == tensor.Int64:
+		return nil
+	case t.IsInt() && t != tensor.Uint64:
+		return s.replace(n, s.add(n, "Equal", values{s.cast(n, a, tensor.Int64), s.cast(n, b, tensor.Int64)}))
+	case t != tensor.Float16 && t != tensor.Float32 && t != tensor.Float64:
+		return fmt.Errorf("input %s has type %v", a, s.info.Type(a))
+	}
+	or := func(x, y *graph.Value) *graph.Value { return s.add(n, "Or", values{x, y}) }
+	unequal := or(s.add(n, "Less", values{a, b}), s.add(n, "Greater", values{a, b}))
+	nan := or(s.add(n, "IsNaN", values{a}), s.add(n, "IsNaN", values{b}))
+	return s.replace(n, s.add(n, "Not", values{or(unequal, nan)}))
+}

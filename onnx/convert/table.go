@@ -65,6 +65,7 @@ var Table = concat(
 		{"Pad", 11, "pads and value became inputs",
 			chain(toInput("pads", 1), scalarToInput("value", 2, 0)),
 			chain(toAttr("pads", 1, false), inputToScalar("value", 2))},
+		{"Equal", 11, "types beyond bool, int32 and int64 came", nil, equalDown},
 		{"Gemm", 11, "C became optional", nil, gemmZero},
 		{"Resize", 11, "coordinate modes, sizes and roi came", resizeUp11, resizeDown11},
 		{"TopK", 11, "largest and sorted came", nil, topkDown},

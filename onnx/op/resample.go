@@ -115,22 +115,11 @@ func (r *resampler) pick(e *Eval, x *tensor.Tensor, shape []int, steps []resizeS
 			continue
 		}
 		for i := range s.out {
-			p, outside, err := r.position(s, i)
+			n, outside, err := r.nearestOf(s, i)
 			if err != nil {
 				return nil, err
 			}
-			mode := r.nearest
-			if mode == "" { // left open by opset 10; as onnxruntime does
-				mode = "floor"
-				if s.scale < 1 {
-					mode = "ceil"
-				}
-			}
-			n, err := nearestIndex(p, mode)
-			if err != nil {
-				return nil, err
-			}
-			if from[s.axis][i] = min(max(n, 0), s.in-1); outside {
+			if from[s.axis][i] = n; outside {
 				from[s.axis][i] = -1
 			}
 		}

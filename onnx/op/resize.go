@@ -189,7 +189,15 @@ func evalResize(e *Eval) error {
 	if err != nil {
 		return err
 	}
-	r := resampler{
+	r := e.resampler()
+	y, err := r.resize(e, x, steps)
+	e.Set(0, y)
+	return err
+}
+
+// resampler reads the attributes.
+func (e *Eval) resampler() *resampler {
+	r := &resampler{
 		mode: e.Str("mode"), transform: e.Str("coordinate_transformation_mode"), nearest: e.Str("nearest_mode"),
 		cubic: e.Float("cubic_coeff_a"), antialias: e.Int("antialias") != 0, exclude: e.Int("exclude_outside") != 0,
 		fill: e.Float("extrapolation_value"),
@@ -197,9 +205,7 @@ func evalResize(e *Eval) error {
 	if e.Since < 11 {
 		r.transform, r.nearest = "asymmetric", ""
 	}
-	y, err := r.resize(e, x, steps)
-	e.Set(0, y)
-	return err
+	return r
 }
 
 // resizeSteps is what happens to each axis that is resized.

@@ -22,7 +22,7 @@ var Constants = pass.Pass{
 	Group: "simplify",
 	Gives: pass.Folded,
 	Run: func(c *pass.Context, m *graph.Model) error {
-		f := &folder{c: c, m: m, shapes: c.Shapes(), room: c.Room(), values: map[*graph.Value]*tensor.Tensor{}}
+		f := &folder{c: c, m: m, shapes: c.Shapes(), room: c.Room(), values: map[*graph.Value]*tensor.Tensor{}, unpacked: map[*graph.Value]bool{}}
 		f.evaluate(m.Graph)
 		f.store(m.Graph)
 		c.KeepShapes(f.shapes)
@@ -45,12 +45,13 @@ const (
 const foldedName = "c"
 
 type folder struct {
-	c      *pass.Context
-	m      *graph.Model
-	shapes *shape.Info
-	values map[*graph.Value]*tensor.Tensor // results of constant nodes
-	room   int                             // bytes by which the model may grow
-	nodes  int                             // evaluated in constant loops
+	c        *pass.Context
+	m        *graph.Model
+	shapes   *shape.Info
+	values   map[*graph.Value]*tensor.Tensor // results of constant nodes
+	unpacked map[*graph.Value]bool           // floats made of weights in fewer bits
+	room     int                             // bytes by which the model may grow
+	nodes    int                             // evaluated in constant loops
 }
 
 // constant is the value of v if it is an initializer or evaluated.
@@ -84,13 +85,14 @@ func (f *folder) evaluate(g *graph.Graph) {
 // fold is the constant outputs of n, or why there are none; no reason is given
 // for nodes that depend on inputs.
 func (f *folder) fold(n *graph.Node) ([]*tensor.Tensor, string) {
+	unpacks := f.unpacks(n)
 	if graph.CanonicalDomain(n.Domain) == "" && len(n.Outputs()) == 1 && n.Out(0) != nil && !n.Is("Constant") {
-		if known := f.shapes.Const(n.Out(0)); known != nil && !(known.Type.IsFloat() && dequantizes(n)) {
+		if known := f.shapes.Const(n.Out(0)); known != nil && !(known.Type.IsFloat() && unpacks) {
 			return []*tensor.Tensor{known}, ""
 		}
 	}
 	r, err := op.Resolve(n, f.m.Opset)
-	if err != nil || r.Flags&op.Random != 0 || r.Eval == nil || dequantizes(n) {
+	if err != nil || r.Flags&op.Random != 0 || r.Eval == nil || unpacks {
 		return nil, ""
 	}
 	in, given := make([]tensor.Value, len(n.Inputs())), 0
@@ -120,13 +122,15 @@ func (f *folder) fold(n *graph.Node) ([]*tensor.Tensor, string) {
 	return tensors(out), ""
 }
 
-// dequantizes reports that n makes floats of a weight that is stored in fewer
-// bits, which is how it stays, or moves such floats.
-func dequantizes(n *graph.Node) bool {
-	if n.Is("DequantizeLinear") {
-		return true
+// unpacks reports that n makes floats of what is stored in fewer bits, which is
+// how it stays, or moves such floats.
+func (f *folder) unpacks(n *graph.Node) bool {
+	moves := n.Is("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
+	yes := n.Is("DequantizeLinear") || moves && f.unpacked[n.In(0)]
+	if yes {
+		f.unpacked[n.Out(0)] = true
 	}
-	return n.Is("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity") && n.In(0) != nil && n.In(0).Def() != nil && dequantizes(n.In(0).Def())
+	return yes
 }
 
 // limit is the largest result of n in bytes. Constant nodes only move.

@@ -69,19 +69,18 @@ const maxRank = 6
 // what several nodes read, in memory as they are; what one node reads they fuse
 // with it, if nothing else asks for it.
 func cost(v *graph.Value) int {
+	if v.IsInput() {
+		return 0
+	}
 	readers := 0
 	for _, u := range v.Uses() {
 		if u.Node == nil || !u.Node.Is("Shape") {
-			readers++
+			if readers++; readers > 1 {
+				return 1
+			}
 		}
 	}
-	switch {
-	case v.IsInput():
-		return 0
-	case readers != 1:
-		return 1
-	}
-	return 2
+	return 1 + readers
 }
 
 // remember adds the parts of v's shape that have a symbol, where no cheaper

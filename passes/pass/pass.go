@@ -66,6 +66,8 @@ type Context struct {
 	Ledger   *Ledger
 	// Samples gives the calibration inputs; nil without data.
 	Samples Samples
+	// Labels is the right class of each sample; nil without labels.
+	Labels []int
 	// Calibration is nil to observe all samples and keep nothing.
 	Calibration *Calibration
 	// Progress reports work done of a long pass; never nil.
@@ -137,6 +139,8 @@ type Calibration struct {
 	// Set, if given, is used instead of samples; otherwise it is set to what was
 	// observed.
 	Set *calibrate.Set
+	// ObserveOnly chooses no ranges: there is only one shard's part of them.
+	ObserveOnly bool
 }
 
 // Rounding is a weight rounded to int8.
@@ -212,6 +216,9 @@ type QuantSettings struct {
 	// MinSQNR is the least SQNR of an output in dB that search accepts; 0 is 20,
 	// negative accepts anything.
 	MinSQNR float64
+	// MaxDrop, if given, is what search accepts instead of a MinSQNR of 0: so many
+	// points of top-1 lost, or without labels of agreement with the float model.
+	MaxDrop *float64
 	// Sensitivity measures every layer even if the whole is good enough.
 	Sensitivity bool
 }
@@ -240,7 +247,7 @@ type Sensitivity struct {
 // Fork is a context for a trial on another model with the same values: it has
 // the ranges and roundings of c, settings s, and a ledger of its own.
 func (c *Context) Fork(m *graph.Model, s Settings) *Context {
-	f := &Context{Context: c.Context, Settings: s, Ledger: &Ledger{}, Samples: c.Samples, Progress: func(int, int) {}, model: m, inputs: c.inputs,
+	f := &Context{Context: c.Context, Settings: s, Ledger: &Ledger{}, Samples: c.Samples, Labels: c.Labels, Progress: func(int, int) {}, model: m, inputs: c.inputs,
 		pass: c.pass, size: c.size, limit: -1, most: -1, Ranges: c.Ranges, Rounded: maps.Clone(c.Rounded)}
 	return f
 }

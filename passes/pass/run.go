@@ -15,6 +15,7 @@ import (
 type Options struct {
 	Settings Settings
 	Samples  Samples
+	Labels   []int // of the samples, or nil
 	// Calibration reads or keeps what calibration observes.
 	Calibration *Calibration
 	// Off names passes to leave out; Required ones cannot be.
@@ -47,7 +48,7 @@ const maxRounds = 24
 // them changes anything. The structure of the model is verified after every
 // pass.
 func Run(ctx context.Context, m *graph.Model, passes []Pass, o Options) (*Ledger, error) {
-	c := &Context{Context: ctx, Settings: o.Settings, Ledger: &Ledger{}, Samples: o.Samples, Calibration: o.Calibration, model: m, limit: -1, most: -1, size: onnx.Size(m)}
+	c := &Context{Context: ctx, Settings: o.Settings, Ledger: &Ledger{}, Samples: o.Samples, Labels: o.Labels, Calibration: o.Calibration, model: m, limit: -1, most: -1, size: onnx.Size(m)}
 	for _, v := range m.Graph.Inputs() {
 		c.inputs = append(c.inputs, v.Name)
 	}

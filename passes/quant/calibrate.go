@@ -38,6 +38,9 @@ func calibrateRanges(c *pass.Context, m *graph.Model) error {
 	if err != nil {
 		return err
 	}
+	if c.Calibration != nil && c.Calibration.ObserveOnly {
+		return nil
+	}
 	c.Ranges = pass.Ranges{}
 	for _, name := range set.Names() {
 		s, _ := set.Lookup(name)

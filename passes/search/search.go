@@ -43,7 +43,6 @@ func mixed(c *pass.Context, m *graph.Model) error {
 		c.Warn("left out: it needs samples")
 		return nil
 	}
-	want := cmp.Or(c.Settings.Quant.MinSQNR, DefaultMinSQNR)
 	titles, ops, err := quant.Layers(c, m)
 	if err != nil || len(titles) == 0 {
 		return err
@@ -52,11 +51,11 @@ func mixed(c *pass.Context, m *graph.Model) error {
 	if err != nil {
 		return err
 	}
-	have, err := t.sqnr(nil, checks)
+	_, enough, err := t.measure(nil)
 	if err != nil {
 		return err
 	}
-	enough := have >= want+margin || t.incomparable
+	enough = enough || t.incomparable
 	if enough && !c.Settings.Quant.Sensitivity {
 		return nil
 	}
@@ -72,21 +71,23 @@ func mixed(c *pass.Context, m *graph.Model) error {
 	if enough {
 		return nil
 	}
-	skip, have, err := t.leaveOut(c.Sensitivity, want+margin)
-	if err != nil {
+	skip, have, enough, err := t.leaveOut(c.Sensitivity)
+	switch {
+	case err != nil:
 		return err
-	}
-	if have < want {
-		c.Warn("outputs reach an SQNR of %.1f dB, less than %.0f, even with %d of %d layers in float: %s", have, want, len(skip), len(titles), strings.Join(skip, ", "))
+	case enough:
+		c.Warn("%d of %d layers stay in float, for an SQNR of the outputs of %.1f dB: %s", len(skip), len(titles), have, strings.Join(skip, ", "))
+	default:
+		c.Warn("outputs reach an SQNR of %.1f dB, less than asked for, even with %d of %d layers in float: %s", have, len(skip), len(titles), strings.Join(skip, ", "))
 	}
 	c.Settings.Quant.Half = append(slices.Clone(c.Settings.Quant.Half), skip...)
 	return nil
 }
 
 // leaveOut grows the set of float layers, most sensitive first, until the
-// outputs reach want. The noise of layers adds up, about, which tells how many
-// to try; each try is measured. What cannot be reached is left at its best.
-func (t *trial) leaveOut(list []pass.Sensitivity, want float64) (skip []string, have float64, err error) {
+// outputs are good enough. The noise of layers adds up, about, which tells how
+// many to try; each try is measured. What cannot be reached is left at its best.
+func (t *trial) leaveOut(list []pass.Sensitivity) (skip []string, have float64, enough bool, err error) {
 	order := slices.Clone(list)
 	slices.SortStableFunc(order, func(a, b pass.Sensitivity) int { return cmp.Compare(a.SQNR, b.SQNR) })
 	noise := func(rest []pass.Sensitivity) float64 {
@@ -97,47 +98,58 @@ func (t *trial) leaveOut(list []pass.Sensitivity, want float64) (skip []string, 
 		return sum
 	}
 	n := 1
-	for n < len(order) && noise(order[n:]) > math.Pow(10, -want/10) {
+	for n < len(order) && noise(order[n:]) > math.Pow(10, -t.least/10) {
 		n++
 	}
-	try := func(n int) (float64, []string, error) {
+	have = math.Inf(-1)
+	try := func(n int) (bool, error) {
 		names := make([]string, n)
 		for i, s := range order[:n] {
 			names[i] = s.Node
 		}
-		db, err := t.sqnr(names, checks)
-		return db, names, err
+		db, ok, err := t.measure(names)
+		if ok || !enough && db > have {
+			skip, have, enough = names, db, ok
+		}
+		return ok, err
 	}
-	best, failed := math.Inf(-1), 0
-	for best < want {
-		db, names, err := try(n)
+	failed := 0
+	for !enough {
+		ok, err := try(n)
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, false, err
 		}
-		if db > best {
-			skip, best = names, db
-		}
-		if db < want {
+		if !ok {
 			failed = n
 			if n == len(order) {
-				return skip, best, nil
+				return skip, have, false, nil
 			}
 			n = min(n+max(len(order)/8, 1), len(order))
 		}
 	}
 	for n-failed > 1 { // fewer may do
 		middle := (n + failed) / 2
-		db, names, err := try(middle)
+		ok, err := try(middle)
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, false, err
 		}
-		if db < want {
-			failed = middle
+		if ok {
+			n = middle
 		} else {
-			n, skip, best = middle, names, db
+			failed = middle
 		}
 	}
-	return skip, best, nil
+	return skip, have, true, nil
+}
+
+// measure is the SQNR of the outputs without the layers of skip, and whether
+// they are good enough.
+func (t *trial) measure(skip []string) (db float64, enough bool, err error) {
+	if db, err = t.sqnr(skip, checks); err != nil || db < t.least || t.classes == nil {
+		return db, db >= t.least, err
+	}
+	points, err := t.lost(skip)
+	return db, points <= *t.c.Settings.Quant.MaxDrop+1e-9, err
 }
 
 // trial measures quantized copies of a float model.
@@ -149,6 +161,8 @@ type trial struct {
 	incomparable bool               // it changes its shapes
 	candidates   []string           // values that count instead of chosen outputs
 	chosen       []bool             // outputs
+	least        float64            // SQNR in dB, with the margin
+	classes      []int              // what the float model decides; nil if that does not count
 }
 
 // runner runs m and returns what counts: the outputs, nil for one that is no
@@ -196,6 +210,19 @@ func newTrial(c *pass.Context, m *graph.Model) (*trial, error) {
 	for _, v := range m.Graph.Outputs() {
 		t.chosen = append(t.chosen, chosen[v])
 	}
+	t.least = cmp.Or(c.Settings.Quant.MinSQNR, DefaultMinSQNR) + margin
+	if c.Settings.Quant.MinSQNR < 0 {
+		t.least = math.Inf(-1)
+	}
+	if c.Settings.Quant.MaxDrop != nil {
+		var err error
+		if t.classes, err = t.decide(m, ""); err != nil {
+			return nil, err
+		}
+		if t.classes != nil && c.Settings.Quant.MinSQNR == 0 {
+			t.least = math.Inf(-1) // decisions count, not noise
+		}
+	}
 	run, err := t.runner(m, "")
 	if err != nil {
 		return nil, err
@@ -217,19 +244,28 @@ func newTrial(c *pass.Context, m *graph.Model) (*trial, error) {
 	return t, nil
 }
 
-// sqnr quantizes a copy without the layers of skip and returns the SQNR in dB
-// of its worst float output on at most n of the samples.
-func (t *trial) sqnr(skip []string, n int) (float64, error) {
+// quantized is a copy of the model, quantized without the layers of skip.
+func (t *trial) quantized(skip []string) (*graph.Model, error) {
 	settings := t.c.Settings
 	settings.Quant.Half = append(slices.Clone(settings.Quant.Half), skip...)
 	m := t.m.Clone()
 	c := t.c.Fork(m, settings)
 	for _, p := range []pass.Pass{quant.Insert, quant.Weights} {
 		if err := p.Run(c, m); err != nil {
-			return 0, fmt.Errorf("trial: %w", err)
+			return nil, fmt.Errorf("trial: %w", err)
 		}
 	}
-	run, err := t.runner(m, settings.Device)
+	return m, nil
+}
+
+// sqnr quantizes a copy without the layers of skip and returns the SQNR in dB
+// of its worst float output on at most n of the samples.
+func (t *trial) sqnr(skip []string, n int) (float64, error) {
+	m, err := t.quantized(skip)
+	if err != nil {
+		return 0, err
+	}
+	run, err := t.runner(m, t.c.Settings.Device)
 	if err != nil {
 		return 0, fmt.Errorf("trial: %w", err)
 	}

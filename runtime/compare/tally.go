@@ -274,7 +274,7 @@ func (f *tallyFile) possible() bool {
 	}
 	for i := range f.Outputs {
 		o := &f.Outputs[i]
-		if o.Signal.f.Sign() < 0 || o.Other.f.Sign() < 0 || o.Noise.f.Sign() < 0 || o.MaxAbs < 0 || o.NonFinite < 0 {
+		if o.Signal.f.Sign() < 0 || o.Other.f.Sign() < 0 || o.Noise.f.Sign() < 0 || o.Away.f.Sign() < 0 || o.Count < 0 || o.MaxAbs < 0 || o.NonFinite < 0 {
 			return false
 		}
 	}
@@ -282,6 +282,9 @@ func (f *tallyFile) possible() bool {
 		if n < 0 || n > seen {
 			return false
 		}
+	}
+	if f.Positions[1] < 0 || f.Positions[1] > f.Positions[0] {
+		return false
 	}
 	for _, counts := range f.Confusion {
 		for _, c := range counts {

@@ -144,16 +144,14 @@ func Affine(dst, src, scale, shift []float32) {
 // Reductions add in 16 interleaved parts, whatever the instruction set, and
 // then the parts pairwise.
 
-func fold(p *[16]float32, f func(a, b float32) float32) float32 {
+func fold(p *[16]float32) float32 {
 	for n := 8; n > 0; n /= 2 {
 		for i := range n {
-			p[i] = f(p[i], p[i+n])
+			p[i] += p[i+n]
 		}
 	}
 	return p[0]
 }
-
-func plus(a, b float32) float32 { return a + b }
 
 // Sum is the sum of x.
 func Sum(x []float32) float32 {
@@ -165,7 +163,7 @@ func Sum(x []float32) float32 {
 	for ; i < len(x); i++ {
 		p[i%16] += x[i]
 	}
-	return fold(&p, plus)
+	return fold(&p)
 }
 
 // Dot is the sum of a[i]*b[i].
@@ -179,7 +177,7 @@ func Dot(a, b []float32) float32 {
 	for ; i < len(a); i++ {
 		p[i%16] += a[i] * b[i]
 	}
-	return fold(&p, plus)
+	return fold(&p)
 }
 
 // Spread is the sum of (x[i] - center)^2.
@@ -193,32 +191,46 @@ func Spread(x []float32, center float32) float32 {
 		d := x[i] - center
 		p[i%16] += d * d
 	}
-	return fold(&p, plus)
+	return fold(&p)
 }
 
 // Max is the largest of x, -Inf of none.
 func Max(x []float32) float32 {
-	return extreme(x, float32(math.Inf(-1)), maxVectors, func(a, b float32) float32 { return max(a, b) })
+	p, i := parts(float32(math.Inf(-1))), 0
+	if useAVX2 {
+		i = maxVectors(&p, x)
+	}
+	for ; i < len(x); i++ {
+		p[i%16] = max(p[i%16], x[i])
+	}
+	largest := p[0]
+	for _, v := range p[1:] {
+		largest = max(largest, v)
+	}
+	return largest
 }
 
 // Min is the smallest of x, +Inf of none.
 func Min(x []float32) float32 {
-	return extreme(x, float32(math.Inf(1)), minVectors, func(a, b float32) float32 { return min(a, b) })
-}
-
-func extreme(x []float32, none float32, vectors func(*[16]float32, []float32) int, f func(a, b float32) float32) float32 {
-	var p [16]float32
-	for i := range p {
-		p[i] = none
-	}
-	i := 0
+	p, i := parts(float32(math.Inf(1))), 0
 	if useAVX2 {
-		i = vectors(&p, x)
+		i = minVectors(&p, x)
 	}
 	for ; i < len(x); i++ {
-		p[i%16] = f(p[i%16], x[i])
+		p[i%16] = min(p[i%16], x[i])
 	}
-	return fold(&p, f)
+	smallest := p[0]
+	for _, v := range p[1:] {
+		smallest = min(smallest, v)
+	}
+	return smallest
+}
+
+func parts(v float32) (p [16]float32) {
+	for i := range p {
+		p[i] = v
+	}
+	return p
 }
 
 // ExpSum is dst = exp(src - center) and returns the sum of dst.
@@ -238,5 +250,5 @@ func ExpSum(dst, src []float32, center float32) float32 {
 			p[j%16] += e
 		}
 	}
-	return fold(&p, plus)
+	return fold(&p)
 }
