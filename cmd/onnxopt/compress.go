@@ -99,7 +99,6 @@ func (o *compressor) declare(f *pflag.FlagSet) {
 	f.BoolVar(&o.o.Augment.Flip, "flip", false, "mirror half of the training pictures")
 	f.Float64Var(&o.o.Augment.Mixup, "mixup", 0, "largest share of another sample mixed in")
 	f.Float64Var(&o.o.Augment.Noise, "noise", 0, "standard deviation of noise added to training samples")
-	f.BoolVar(&o.o.Live, "live-teacher", false, "ask the model about the changed samples instead of the samples as they are; for few samples, with --mixup")
 	f.Float64Var(&o.o.Targets.Temperature, "temperature", 2, "temperature of soft targets")
 	f.Float64Var(&o.o.Targets.LabelWeight, "label-weight", 0.7, "weight of labels in the loss, where there are labels")
 	f.BoolVar(&o.o.Dense, "dense", false, "train the dense network the same way, for comparison")

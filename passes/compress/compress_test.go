@@ -165,30 +165,6 @@ func TestLoss(t *testing.T) {
 	}
 }
 
-// TestLive: a model agrees with itself on changed samples, but not with what it
-// says of the samples as they are.
-func TestLive(t *testing.T) {
-	m, task := setup(t, 1, func(string, int) {})
-	loss := func(live *graph.Model) float64 {
-		tr, err := distill.New(m, task.Train, task.TrainAnswers, distill.Options{Batch: 32, Live: live,
-			Augment: distill.Augment{Shift: 2, Mixup: 0.5, Noise: 0.1}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer tr.Close()
-		if err := tr.Advance(); err != nil {
-			t.Fatal(err)
-		}
-		return tr.Running().Loss
-	}
-	if l := loss(m); l > 1e-6 {
-		t.Errorf("loss %v against its own answers, want 0", l)
-	}
-	if l := loss(nil); l < 0.01 {
-		t.Errorf("loss %v against answers to other samples, want more", l)
-	}
-}
-
 // TestDistill: a training that is killed goes on to the same weights.
 func TestDistill(t *testing.T) {
 	run := func(checkpoint string, kill bool) (*graph.Model, error) {

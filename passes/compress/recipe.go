@@ -31,8 +31,6 @@ type Recipe struct {
 	Init        cluster.Init
 	Targets     distill.Targets
 	Augment     distill.Augment
-	// Live lets the original answer the samples as augmentation has changed them.
-	Live bool
 }
 
 func (r *Recipe) setDefaults() {
@@ -66,11 +64,7 @@ type stage struct {
 }
 
 func (r *Recipe) options(task *Task, steps int, rate float64) distill.Options {
-	o := distill.Options{Targets: r.Targets, Augment: r.Augment, Steps: steps, Batch: r.Batch, Rate: rate, Seed: task.Seed, Threads: task.Threads}
-	if r.Live {
-		o.Live = task.Teacher
-	}
-	return o
+	return distill.Options{Targets: r.Targets, Augment: r.Augment, Steps: steps, Batch: r.Batch, Rate: rate, Seed: task.Seed, Threads: task.Threads}
 }
 
 // pruning trains from one density to another; below a density of 1 it begins

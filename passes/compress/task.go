@@ -12,7 +12,6 @@ import (
 
 // Task is what a model is trained on: samples with the original's answers.
 type Task struct {
-	Teacher                   *graph.Model // the original
 	Train, Held               *distill.Data
 	TrainAnswers, HeldAnswers *distill.Answers
 	Seed                      uint64
@@ -36,7 +35,7 @@ func NewTask(ctx context.Context, original *graph.Model, d *distill.Data, seed u
 	if d.Len() < 2 {
 		return nil, fmt.Errorf("%d samples are too few to train on", d.Len())
 	}
-	t := &Task{Teacher: original, Seed: seed, Threads: threads, Progress: progress}
+	t := &Task{Seed: seed, Threads: threads, Progress: progress}
 	t.Train, t.Held = d.Split(heldSamples(d.Len()), seed)
 	var err error
 	ask := func(d *distill.Data) *distill.Answers {

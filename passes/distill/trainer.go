@@ -19,11 +19,6 @@ type Options struct {
 	Steps   int     // 0 is 1000
 	Batch   int     // 0 is 128
 	Rate    float64 // peak of the learning rate, falling as a cosine; 0 is 1e-3
-	// Live answers the samples as augmentation has changed them, mixed ones
-	// too, in the place of the stored answers to the samples as they are: so few
-	// samples ask for many answers (Beyer et al., "Knowledge distillation: a
-	// good teacher is patient and consistent", 2022). nil for the stored ones.
-	Live    *graph.Model
 	Seed    uint64
 	Threads int
 }
@@ -51,7 +46,6 @@ type Trainer struct {
 	model   *graph.Model
 	data    *Data
 	teacher *Answers
-	live    *grad.Program // nil without
 	batch   *batch
 	p, q    []float64
 	seen    int
@@ -269,25 +263,14 @@ func New(m *graph.Model, d *Data, teacher *Answers, o Options) (*Trainer, error)
 		widest = max(widest, row)
 	}
 	t.p, t.q = make([]float64, widest), make([]float64, widest)
-	if o.Live != nil {
-		if t.live, err = grad.Compile(o.Live, in, grad.Options{Threads: o.Threads, NoGradients: true}); err != nil {
-			t.Close()
-			return nil, fmt.Errorf("teacher: %w", err)
-		}
-	}
 	return t, nil
 }
 
 // Own gives parameter i a latent of its own, apart from its value.
 func (t *Trainer) Own(i int) { t.Latent[i] = append([]float32(nil), t.Latent[i]...) }
 
-// Close frees the programs.
-func (t *Trainer) Close() {
-	t.Program.Close()
-	if t.live != nil {
-		t.live.Close()
-	}
-}
+// Close frees the program.
+func (t *Trainer) Close() { t.Program.Close() }
 
 // Steps is how many steps the training takes.
 func (t *Trainer) Steps() int { return t.o.Steps }
@@ -308,16 +291,6 @@ func (t *Trainer) Advance() error {
 	}
 	if err := t.Program.Forward(); err != nil {
 		return err
-	}
-	if t.live != nil {
-		for i := range t.data.Inputs {
-			if err := t.live.SetInput(i, t.Program.InputTensor(i)); err != nil {
-				return err
-			}
-		}
-		if err := t.live.Forward(); err != nil {
-			return err
-		}
 	}
 	t.loss()
 	t.Program.Backward()
@@ -341,15 +314,13 @@ func (t *Trainer) loss() {
 		clear(g)
 		for r, s := range t.batch.rows {
 			student, gr := out[r*row:(r+1)*row], g[r*row:(r+1)*row]
-			teacher := t.answer(i, r, s)
 			if mix := t.batch.mix[r]; mix.share > 0 {
-				other := t.batch.rows[mix.other]
-				t.sum += t.one(i, gr, student, teacher, s, scale*float64(1-mix.share))
-				t.sum += t.one(i, gr, student, t.answer(i, r, other), other, scale*float64(mix.share))
+				t.sum += t.one(i, gr, student, s, scale*float64(1-mix.share))
+				t.sum += t.one(i, gr, student, t.batch.rows[mix.other], scale*float64(mix.share))
 			} else {
-				t.sum += t.one(i, gr, student, teacher, s, scale)
+				t.sum += t.one(i, gr, student, s, scale)
 			}
-			if i == 0 && t.teacher.units[0] == 0 && top(student) == top(teacher) {
+			if i == 0 && t.teacher.units[0] == 0 && top(student) == top(t.teacher.out[0][s*row:(s+1)*row]) {
 				t.agreed++
 			}
 		}
@@ -357,19 +328,10 @@ func (t *Trainer) loss() {
 	t.seen += size
 }
 
-// answer is the teacher's output i for row r of the batch: that to the row as it
-// is, else the one stored for the sample.
-func (t *Trainer) answer(i, r, sample int) []float32 {
-	row := t.teacher.rows[i]
-	if t.live != nil {
-		return t.live.Output(i)[r*row : (r+1)*row]
-	}
-	return t.teacher.out[i][sample*row : (sample+1)*row]
-}
-
 // one is the loss of output i of one sample, weighed by scale.
-func (t *Trainer) one(i int, g, student, teacher []float32, sample int, scale float64) float64 {
+func (t *Trainer) one(i int, g, student []float32, sample int, scale float64) float64 {
 	row := t.teacher.rows[i]
+	teacher := t.teacher.out[i][sample*row : (sample+1)*row]
 	if unit := t.teacher.units[i]; unit > 0 {
 		return scale * squareLoss(g, student, teacher, scale, unit)
 	}

@@ -33,10 +33,6 @@ type Gradual struct {
 	Freeze    float64 // share of the steps after which masks stay; 0 is 0.8
 	Every     int     // steps between choices; 0 is 5
 	Magnitude bool    // saliency |w| alone
-	// Values is the bits of a kept weight's value. Above 0, saliency is for each
-	// bit of the entropy-coded result: a position costs less where its row and
-	// column have many.
-	Values float64
 
 	Masks   [][]float32 // 1 or 0, by parameter; nil where the parameter is not pruned
 	score   [][]float32
@@ -124,9 +120,6 @@ func (g *Gradual) choose(t *distill.Trainer) {
 		if g.Block > 1 {
 			blocks(s, g.Block)
 		}
-		if g.Values > 0 {
-			perBit(s, g.Masks[i], t.Program.Params[i].Shape[0], g.Values)
-		}
 	}
 	density := g.DensityAt(t.Step, t.Steps())
 	switch {
@@ -152,38 +145,6 @@ func (g *Gradual) choose(t *distill.Trainer) {
 			if s != nil {
 				keep(g.Masks[i], s, limit)
 			}
-		}
-	}
-}
-
-// perBit divides scores by the bits that keeping the weight costs: those of its
-// value, and -log2 of the chance that the density of its row and column in the
-// mask give it.
-func perBit(score, mask []float32, rows int, value float64) {
-	cols := len(score) / rows
-	row, col := make([]float64, rows), make([]float64, cols)
-	total := 1.0
-	for i := range row {
-		for j, x := range mask[i*cols : (i+1)*cols] {
-			row[i] += float64(x)
-			col[j] += float64(x)
-		}
-		total += row[i]
-	}
-	density := total / float64(len(score))
-	chance := func(ones []float64, n int) { // log2 of the share, with the mean density of some more elements
-		const more = 20
-		for i, x := range ones {
-			ones[i] = math.Log2((x + more*density) / float64(n+more))
-		}
-	}
-	chance(row, cols)
-	chance(col, rows)
-	base := value + math.Log2(density)
-	for i, r := range row {
-		s := score[i*cols : (i+1)*cols]
-		for j := range s {
-			s[j] /= float32(max(base-r-col[j], value))
 		}
 	}
 }

@@ -113,9 +113,6 @@ func (p *Program) SetInput(i int, t *tensor.Tensor) error {
 // Input is the content of float32 graph input i, to be written in place.
 func (p *Program) Input(i int) []float32 { return p.inputs[i].v }
 
-// InputTensor is graph input i as it was set, in the program's own memory.
-func (p *Program) InputTensor(i int) *tensor.Tensor { return p.inputs[i].value() }
-
 // Output is the content of float32 graph output i.
 func (p *Program) Output(i int) []float32 { return p.outputs[i].v }
 
