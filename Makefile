@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test test-kill lint cross test-go test-deploy test-peers test-hostile conformance variants agree zoo shapes bench-quantize bench-quantize-speed bench-calibrate bench-runtime bench-simplify bench-compress bench-big release release-check vuln test-beam test-engine test-slurm test-kubernetes bench-shards generate fuzz fuzz-all clean
+.PHONY: all build demo test test-kill test-determinism lint cross test-go test-deploy test-peers test-hostile conformance variants agree zoo shapes bench-quantize bench-quantize-speed bench-calibrate bench-runtime bench-simplify bench-compress bench-big release release-check vuln test-beam test-engine test-slurm test-kubernetes bench-shards generate fuzz fuzz-all clean
 
 all: build
 
@@ -62,6 +62,10 @@ test-hostile: build $(VENV)/installed
 # Runs killed at 200 random moments: the old output or the new one, nothing left beside it.
 test-kill:
 	ONNXOPT_KILLS=200 go test ./cmd/onnxopt -run TestKill -v -count 1
+
+# One hash for every shipped model over threads, AVX2 and AVX-512, and repetitions; minutes.
+test-determinism:
+	ONNXOPT_RUNS=10 go test ./cmd/onnxopt -run TestDeterminism -v -count 1 -timeout 60m
 
 # Quantize the real models of build/zoo with this tool and its peers; hours. BENCH="a.onnx b.onnx" and FLAGS choose.
 BENCH ?= $(wildcard build/zoo/*.onnx)

@@ -457,22 +457,61 @@ def ours(tool, d, path, expect, baseline):
 SHAPES = {}
 
 
-def peers(d, path):
-    """What other tools make of the model: error, accepted, crash or hang."""
-    programs = {
-        "onnx.checker": "import onnx; onnx.checker.check_model(p, full_check=True)",
-        "onnxruntime": "import onnxruntime as o; o.set_default_logger_severity(4); o.InferenceSession(p, providers=['CPUExecutionProvider'])",
-        "onnxsim": "import onnx, onnxsim; onnxsim.simplify(onnx.load(p))",
-        "onnxslim": "import onnxslim; onnxslim.slim(p)",
-        "onnxoptimizer": "import onnx, onnxoptimizer; onnxoptimizer.optimize(onnx.load(p))",
-    }
+# What other tools are asked, after an import that is done once.
+PEERS = {
+    "onnx.checker": ("import onnx", "onnx.checker.check_model(p, full_check=True)"),
+    "onnxruntime": ("import onnxruntime as o; o.set_default_logger_severity(4)", "o.InferenceSession(p, providers=['CPUExecutionProvider'])"),
+    "onnxsim": ("import onnx, onnxsim", "onnxsim.simplify(onnx.load(p))"),
+    "onnxslim": ("import onnxslim", "onnxslim.slim(p)"),
+    "onnxoptimizer": ("import onnx, onnxoptimizer", "onnxoptimizer.optimize(onnx.load(p))"),
+}
+
+# A process that imports a tool and forks for each model: a crash or a hang is the child's.
+ZYGOTE = """
+import os, sys, time, traceback
+exec(sys.argv[1])
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+print("ready", file=answers, flush=True)
+for line in sys.stdin:
+    p, start = line.rstrip("\\n"), time.time()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            exec(sys.argv[2])
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        code = os.waitstatus_to_exitcode(status) if done else None
+        if done or time.time() - start > float(sys.argv[3]):
+            break
+        time.sleep(0.005)
+    if not done:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+    said = "hang" if not done else "accepted" if code == 0 else "error" if code == 1 else "crash"
+    print(said, file=answers, flush=True)
+"""
+
+
+def start_peers():
+    """The tools that are installed, each waiting for paths."""
     out = {}
-    for name, code in programs.items():
-        if subprocess.run([sys.executable, "-c", f"import importlib.util as u, sys; sys.exit(u.find_spec({name.split('.')[0]!r}) is None)"]).returncode:
-            continue
-        got, seconds, peak, _ = measure([sys.executable, "-c", f"p = {path!r}\n{code}"], d)
-        out[name] = "hang" if got == "hang" or seconds > 4 * SECONDS else "crash" if got not in (0, 1) else "error" if got else "accepted"
+    for name, (load, ask) in PEERS.items():
+        p = subprocess.Popen([sys.executable, "-c", ZYGOTE, load, ask, str(4 * SECONDS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        if p.stdout.readline().strip() == "ready":
+            out[name] = p
     return out
+
+
+def ask_peers(running, path):
+    """What other tools make of a model: error, accepted, crash or hang."""
+    for p in running.values():
+        p.stdin.write(path + "\n")
+        p.stdin.flush()
+    return {name: p.stdout.readline().strip() for name, p in running.items()}
 
 
 def main(tool, out, *flags):
@@ -480,7 +519,7 @@ def main(tool, out, *flags):
     for group in damaged_files, tensors, external_data, structure, attributes, versions, nesting, bombs, at_run_time, sample_files:
         group()
     shutil.rmtree(out, ignore_errors=True)
-    wrong, table = 0, {}
+    wrong, table, running = 0, {}, start_peers() if "--peers" in flags else {}
     os.makedirs(out)
     baseline = measure([tool, "version"], out)[2]
     for i, c in enumerate(CASES):
@@ -495,11 +534,13 @@ def main(tool, out, *flags):
         wrong += bool(found)
         for f in found:
             print(f"{i:03d} {c[0]}: {f}", flush=True)
-        if "--peers" in flags and c[2] is not None and not path.startswith("/dev"):
-            for name, v in peers(d, path).items():
-                table.setdefault(name, {}).setdefault(v, []).append(c[0])
+        if running and c[2] in ("ok", "bad") and not path.startswith("/dev"):
+            for name, v in ask_peers(running, path).items():
+                table.setdefault(name, {}).setdefault((c[2], v), []).append(c[0])
     for name, counts in table.items():
-        print(f"{name}: " + ", ".join(f"{len(v)} {k}" for k, v in sorted(counts.items())))
+        total = lambda want: sum(len(v) for (w, _), v in counts.items() if w == want)
+        print(f"{name}: " + "; ".join(f"of {total(want)} that are {word} " + ", ".join(f"{len(v)} {k}" for (w, k), v in sorted(counts.items()) if w == want)
+                                      for want, word in (("bad", "broken"), ("ok", "valid"))))
     print(f"{len(CASES) - wrong} passed, {wrong} failed")
     sys.exit(bool(wrong))
 

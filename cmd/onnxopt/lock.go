@@ -51,7 +51,7 @@ var (
 	lockInputs = []string{"data", "labels", "calibration", "ranges", "recipe", "test", "test-labels", "student"}
 	// Other things to write or to show, and limits: they do not change the result.
 	lockIgnored = []string{"lock", "timeout", "max-memory", "json", "quiet", "verbose", "stats", "ledger", "print-after",
-		"report", "save-recipe", "html", "checkpoint"}
+		"report", "save-recipe", "html", "checkpoint", "keep-front"}
 )
 
 // locker writes the lock of one run.
