@@ -75,7 +75,7 @@ bench-quantize: build build/peers/installed
 # Processor time of quantizing beside the peers' (onnxruntime's percentile keeps all activations: gigabytes).
 bench-quantize-speed: build build/peers/installed
 	$(PYTHON) testdata/bench_quantize.py bin/onnxopt build/bench-quantize build/zoo/mobilenetv2.onnx --speed --calibration 300 --timeout 3600 \
-		--flags "--force" --tools onnxopt,ort-minmax,ort-percentile,nncf
+		--flags=--force --tools onnxopt,ort-minmax,ort-percentile,nncf
 
 # Memory of calibration by the number of samples, and the time of entropy over that of minmax.
 bench-calibrate: build $(VENV)/installed

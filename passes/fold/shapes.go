@@ -67,10 +67,14 @@ const maxRank = 6
 
 // cost ranks the values whose shape can be read: engines have graph inputs, and
 // what several nodes read, in memory as they are; what one node reads they fuse
-// with it, if nothing else asks for it.
+// with it, if nothing else asks for it, and results of convolutions they keep in
+// a layout of their own.
 func cost(v *graph.Value) int {
-	if v.IsInput() {
+	switch {
+	case v.IsInput():
 		return 0
+	case v.Def() != nil && v.Def().Is("Conv"):
+		return 3
 	}
 	readers := 0
 	for _, u := range v.Uses() {
