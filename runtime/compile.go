@@ -188,10 +188,11 @@ func (b *builder) constant(n *graph.Node) bool {
 	return true
 }
 
-// add appends a step, and has watched outputs observed where they are plain.
+// add appends a step, and has watched outputs observed where they are plain,
+// or at a glance.
 func (b *builder) add(st step, out []*graph.Value) {
 	for i, v := range out {
-		if v != nil && b.main() && b.l.s.watches(v) && b.slot[v] == st.outs[i] {
+		if v != nil && b.main() && b.l.s.watches(v) && (b.slot[v] == st.outs[i] || b.l.s.opts.Glance) {
 			st.observe = append(st.observe, observed{v, i})
 		}
 	}
@@ -308,7 +309,7 @@ func (b *builder) fastStep(n *graph.Node, f *lowered) error {
 		return out, err
 	}
 	b.add(st, f.out)
-	if f.outLast > 0 && b.main() {
+	if f.outLast > 0 && b.main() && !b.l.s.opts.Glance {
 		for _, v := range f.out {
 			if b.l.s.watches(v) {
 				b.plain(v)

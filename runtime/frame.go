@@ -183,7 +183,9 @@ func (f *frame) step(st *step) error {
 		f.hold(slot, st, first)
 	}
 	for _, o := range st.observe {
-		f.escape(st.outs[o.i])
+		if !f.s.opts.Glance {
+			f.escape(st.outs[o.i])
+		}
 		f.s.opts.Observe(o.value, f.slots[st.outs[o.i]])
 	}
 	for _, slot := range st.free {

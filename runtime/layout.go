@@ -44,7 +44,11 @@ func (b *builder) plain(v *graph.Value) int {
 	st.run = func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 		return f.one(toPlain(f, in[0].(*tensor.Tensor)))
 	}
-	b.add(st, []*graph.Value{v})
+	seen := []*graph.Value{v}
+	if b.l.s.opts.Glance { // before, as it was computed
+		seen = nil
+	}
+	b.add(st, seen)
 	return st.outs[0]
 }
 

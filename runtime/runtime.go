@@ -34,6 +34,9 @@ type Options struct {
 	// Watch limits Observe to these values, so that fast paths may fuse
 	// everything else. Nil watches all.
 	Watch map[*graph.Value]bool
+	// Glance says that Observe keeps no tensor after it returns and does not mind
+	// axis 1 being the last: values are then seen as they are held.
+	Glance bool
 	// Profile, if set, is told of every step of the main graph after it.
 	Profile func(Step)
 }

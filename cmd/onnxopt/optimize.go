@@ -318,7 +318,7 @@ func (o *optimizer) measure(original *graph.Model, staged *onnx.Staged, eval *sa
 	if err != nil {
 		return err
 	}
-	inner, err := compare.Run(o.c, o.float, again, first(eval, min(200, eval.Len())), compare.Options{Threads: o.threads, Device: o.device, Latency: -1})
+	inner, err := compare.Inner(o.c, o.float, again, eval, compare.Options{Threads: o.threads, Device: o.device})
 	if err != nil {
 		return err
 	}

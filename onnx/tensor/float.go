@@ -34,7 +34,18 @@ var minifloats = map[DType]*minifloat{
 
 func (m *minifloat) signBit() uint16 { return 1 << (m.exp + m.man) }
 
+// decode is the value of a code. One with a normal exponent, not the largest,
+// becomes a float64 by moving its bits.
 func (m *minifloat) decode(code uint16) float64 {
+	mag := uint64(code &^ m.signBit())
+	if e := mag >> m.man; e == 0 || e >= 1<<m.exp-1 {
+		return m.decodeAny(code)
+	}
+	sign := uint64(code>>(m.exp+m.man)) << 63
+	return math.Float64frombits(sign | (mag+uint64(1023-m.bias)<<m.man)<<(52-m.man))
+}
+
+func (m *minifloat) decodeAny(code uint16) float64 {
 	mag := code &^ m.signBit()
 	if m.fnuz && code == m.nan || !m.fnuz && !m.inf && !m.noNaN && mag == m.nan {
 		return math.NaN()
@@ -58,8 +69,19 @@ func (m *minifloat) decode(code uint16) float64 {
 }
 
 // encode rounds to nearest, ties to even. A magnitude beyond the largest
-// finite value becomes that value when saturating, else infinity or NaN.
+// finite value becomes that value when saturating, else infinity or NaN. What
+// stays normal is rounded as an integer: the exponent takes the carry.
 func (m *minifloat) encode(x float64, saturate bool) uint16 {
+	b := math.Float64bits(x)
+	mag, shift := b&^(1<<63), 52-m.man
+	rounded := (mag + 1<<(shift-1) - 1 + mag>>shift&1) >> shift
+	if code := rounded - uint64(1023-m.bias)<<m.man; mag >= uint64(1024-m.bias)<<52 && code <= uint64(m.maxCode) {
+		return uint16(b>>63)<<(m.exp+m.man) | uint16(code)
+	}
+	return m.encodeAny(x, saturate)
+}
+
+func (m *minifloat) encodeAny(x float64, saturate bool) uint16 {
 	if x != x {
 		if m.noNaN {
 			return 0

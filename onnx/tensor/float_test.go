@@ -196,6 +196,27 @@ func TestEncode(t *testing.T) {
 	}
 }
 
+// TestMoveBits checks the codes that are made by moving bits against the slow
+// way: every code, and every value at and between codes.
+func TestMoveBits(t *testing.T) {
+	for d, m := range minifloats {
+		for c := range 1 << d.Bits() {
+			if got, want := m.decode(uint16(c)), m.decodeAny(uint16(c)); !same(got, want) {
+				t.Fatalf("%v code %#x: %v, want %v", d, c, got, want)
+			}
+		}
+		for _, x := range append(probes(positive(d)), 0, math.Inf(1), math.NaN()) {
+			for _, x := range []float64{x, math.Copysign(x, -1)} {
+				for _, saturate := range []bool{true, false} {
+					if got, want := m.encode(x, saturate), m.encodeAny(x, saturate); got != want {
+						t.Fatalf("%v of %v, saturate %v: %#x, want %#x", d, x, saturate, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestEncodeSpecials is the table of ONNX Cast for 8-bit floats: NaN, infinity
 // and values out of range, with and without saturate.
 func TestEncodeSpecials(t *testing.T) {

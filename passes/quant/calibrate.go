@@ -9,6 +9,7 @@ import (
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
 	"onnxopt/passes/pass"
+	"onnxopt/runtime"
 	"onnxopt/runtime/calibrate"
 )
 
@@ -128,7 +129,7 @@ func observe(c *pass.Context, m *graph.Model, p *plan, set *calibrate.Set, span 
 			s.Add(d[i*len(d)/b.of(t) : (i+1)*len(d)/b.of(t)])
 		}
 	}
-	return sweep(c, m, p.values, span, see, &b, c.Progress)
+	return sweep(c, m, span, runtime.Options{Watch: p.values, Observe: see, Glance: true}, &b, c.Progress)
 }
 
 // batch is what a run has along axis 0: rows samples, filled up to size.

@@ -2,7 +2,6 @@ package quant
 
 import (
 	"onnxopt/onnx/graph"
-	"onnxopt/onnx/tensor"
 	"onnxopt/passes/pass"
 	"onnxopt/runtime"
 	"onnxopt/runtime/calibrate"
@@ -48,11 +47,11 @@ func roundWeights(c *pass.Context, m *graph.Model) error {
 	return list.solve(c, m, start, func(l *layer, r *pass.Rounding) { c.Rounded[l.node.In(1).Name] = r })
 }
 
-// sweep runs the model on a span of the samples; see gets the watched values,
-// graph inputs among them, of each batch b.
-func sweep(c *pass.Context, m *graph.Model, watch map[*graph.Value]bool, span calibrate.Span, see func(*graph.Value, tensor.Value), b *batch,
-	progress func(done, total int)) error {
-	s, err := runtime.Compile(m, runtime.Options{Threads: c.Settings.Threads, Observe: see, Watch: watch})
+// sweep runs the model on a span of the samples; o.Observe gets the values of
+// o.Watch, graph inputs among them, of each batch b.
+func sweep(c *pass.Context, m *graph.Model, span calibrate.Span, o runtime.Options, b *batch, progress func(done, total int)) error {
+	o.Threads = c.Settings.Threads
+	s, err := runtime.Compile(m, o)
 	if err != nil {
 		return err
 	}
@@ -68,8 +67,8 @@ func sweep(c *pass.Context, m *graph.Model, watch map[*graph.Value]bool, span ca
 		}
 		b.rows, b.size = to-at, max(c.Samples.BatchSize(), to-at)
 		for i, v := range m.Graph.Inputs() {
-			if i < len(in) && in[i] != nil && watch[v] {
-				see(v, in[i])
+			if i < len(in) && in[i] != nil && o.Watch[v] {
+				o.Observe(v, in[i])
 			}
 		}
 		if _, err := s.Run(c, in); err != nil {

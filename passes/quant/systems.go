@@ -7,6 +7,7 @@ import (
 	"onnxopt/onnx/op"
 	"onnxopt/onnx/tensor"
 	"onnxopt/passes/pass"
+	"onnxopt/runtime"
 	"onnxopt/runtime/calibrate"
 	"onnxopt/runtime/lattice"
 )
@@ -122,7 +123,8 @@ func gather(c *pass.Context, m *graph.Model, systems []*system, done, total int)
 		}
 	}
 	all := calibrate.Span{First: 0, End: c.Samples.Len()}
-	if err := sweep(c, m, watch, all, see, &b, func(at, n int) { c.Progress((done*n+at*len(systems))/max(n, 1), total) }); err != nil {
+	if err := sweep(c, m, all, runtime.Options{Watch: watch, Observe: see}, &b,
+		func(at, n int) { c.Progress((done*n+at*len(systems))/max(n, 1), total) }); err != nil {
 		return err
 	}
 	for _, s := range systems {

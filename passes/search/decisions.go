@@ -5,6 +5,7 @@ import (
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
+	"onnxopt/passes/quant"
 	"onnxopt/runtime"
 )
 
@@ -59,7 +60,7 @@ func (t *trial) decide(m *graph.Model, device string) ([]int, error) {
 // lost is the points of top-1 that the copy without the layers of skip loses,
 // without labels the points of agreement with the float model.
 func (t *trial) lost(skip []string) (float64, error) {
-	m, err := t.quantized(skip)
+	m, err := t.quantized(skip, quant.Insert, quant.Weights)
 	if err != nil {
 		return 0, err
 	}

@@ -61,7 +61,7 @@ func mixed(c *pass.Context, m *graph.Model) error {
 	}
 	for i, name := range titles {
 		others := slices.Delete(slices.Clone(titles), i, i+1)
-		db, err := t.sqnr(others, probes)
+		db, err := t.sqnr(others, probes, quant.Insert)
 		if err != nil {
 			return err
 		}
@@ -145,7 +145,7 @@ func (t *trial) leaveOut(list []pass.Sensitivity) (skip []string, have float64, 
 // measure is the SQNR of the outputs without the layers of skip, and whether
 // they are good enough.
 func (t *trial) measure(skip []string) (db float64, enough bool, err error) {
-	if db, err = t.sqnr(skip, checks); err != nil || db < t.least || t.classes == nil {
+	if db, err = t.sqnr(skip, checks, quant.Insert, quant.Weights); err != nil || db < t.least || t.classes == nil {
 		return db, db >= t.least, err
 	}
 	points, err := t.lost(skip)
@@ -244,13 +244,14 @@ func newTrial(c *pass.Context, m *graph.Model) (*trial, error) {
 	return t, nil
 }
 
-// quantized is a copy of the model, quantized without the layers of skip.
-func (t *trial) quantized(skip []string) (*graph.Model, error) {
+// quantized is a copy of the model, quantized by passes without the layers of
+// skip. quant.Weights makes what skip keeps float16; without it, it stays as it is.
+func (t *trial) quantized(skip []string, passes ...pass.Pass) (*graph.Model, error) {
 	settings := t.c.Settings
 	settings.Quant.Half = append(slices.Clone(settings.Quant.Half), skip...)
 	m := t.m.Clone()
 	c := t.c.Fork(m, settings)
-	for _, p := range []pass.Pass{quant.Insert, quant.Weights} {
+	for _, p := range passes {
 		if err := p.Run(c, m); err != nil {
 			return nil, fmt.Errorf("trial: %w", err)
 		}
@@ -258,10 +259,10 @@ func (t *trial) quantized(skip []string) (*graph.Model, error) {
 	return m, nil
 }
 
-// sqnr quantizes a copy without the layers of skip and returns the SQNR in dB
+// sqnr quantizes a copy by passes without the layers of skip and returns the SQNR in dB
 // of its worst float output on at most n of the samples.
-func (t *trial) sqnr(skip []string, n int) (float64, error) {
-	m, err := t.quantized(skip)
+func (t *trial) sqnr(skip []string, n int, passes ...pass.Pass) (float64, error) {
+	m, err := t.quantized(skip, passes...)
 	if err != nil {
 		return 0, err
 	}

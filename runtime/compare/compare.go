@@ -33,7 +33,7 @@ type Options struct {
 	Device   string // runtime.Options.Device of outputs and inner tensors
 	Batch    int    // samples run at once; 0 is 50
 	Labels   []int  // the right class of each sample, or nil
-	Tensors  int    // samples on which inner tensors are compared; 0 is 200
+	Tensors  int    // samples on which inner tensors are compared; 0 is 200, negative none
 	Latency  int    // timed runs of one sample of each model; 0 is 30, negative none
 	Progress func(done, total int)
 }
@@ -103,10 +103,25 @@ const maxFlips = 100
 // badSQNR is the SQNR in dB under which a tensor is called bad.
 const badSQNR = 10
 
+// add is addValue of every pair, its sums in registers.
 func (t *Tensor) add(a, b []float32) {
+	signal, other, dot, noise, sum, away := t.signal, t.other, t.dot, t.noise, t.sum, t.away
+	most := math.Float64bits(t.MaxAbs) // of magnitudes, bits are in the order of values, NaN last
+	b = b[:len(a)]
 	for i, x := range a {
-		t.addValue(float64(x), float64(b[i]))
+		p, q := float64(x), float64(b[i])
+		d := p - q
+		signal += p * p
+		other += q * q
+		dot += p * q
+		noise += d * d
+		sum += p
+		away += math.Abs(d)
+		most = max(most, math.Float64bits(math.Abs(d)))
 	}
+	t.signal, t.other, t.dot, t.noise, t.sum, t.away = signal, other, dot, noise, sum, away
+	t.MaxAbs = math.Float64frombits(most)
+	t.n += len(a)
 }
 
 func (t *Tensor) addValue(p, q float64) {
@@ -176,8 +191,10 @@ func Run(ctx context.Context, a, b *graph.Model, src Source, o Options) (*Result
 	if r.boxes != nil {
 		r.result.Detection = r.boxes.result()
 	}
-	if err := r.inner(); err != nil {
-		return nil, err
+	if r.o.Tensors > 0 {
+		if err := r.inner(); err != nil {
+			return nil, err
+		}
 	}
 	if r.o.Latency > 0 {
 		if err := r.latency(); err != nil {
@@ -185,6 +202,17 @@ func Run(ctx context.Context, a, b *graph.Model, src Source, o Options) (*Result
 		}
 	}
 	return r.result, nil
+}
+
+// Inner is the inner tensors of Run alone: Tensors, FirstBad and Candidates of
+// its result.
+func Inner(ctx context.Context, a, b *graph.Model, src Source, o Options) (*Result, error) {
+	r, err := newRunner(ctx, a, b, src, o)
+	if err != nil {
+		return nil, err
+	}
+	r.result = &Result{Samples: min(r.o.Tensors, src.Len())}
+	return r.result, r.inner()
 }
 
 // newRunner fills in what o leaves open and checks that the models and the
@@ -306,6 +334,9 @@ func effective(v *graph.Value) *graph.Value {
 	return v
 }
 
+// innerBatch bounds the samples run at once while all inner tensors are kept.
+const innerBatch = 8
+
 // inner compares inner tensors on the first samples.
 func (r *runner) inner() error {
 	watchA, namesB, order := pairs(r.a, r.b)
@@ -333,8 +364,12 @@ func (r *runner) inner() error {
 	if err != nil {
 		return r.in(1, err)
 	}
-	for at := 0; at < min(r.o.Tensors, r.src.Len()); at += r.o.Batch {
-		in, err := r.src.Values(at, min(at+r.o.Batch, r.src.Len()))
+	step, n := r.o.Batch, min(r.o.Tensors, r.src.Len())
+	if r.src.BatchSize() == 0 {
+		step = min(step, innerBatch)
+	}
+	for at := 0; at < n; at += step {
+		in, err := r.src.Values(at, min(at+step, n))
 		if err != nil {
 			return err
 		}

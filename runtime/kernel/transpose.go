@@ -61,6 +61,8 @@ func TransposeStrided(dst, src []byte, rows, cols, to, from, size int) {
 		transposeStrided(dst, src, rows, cols, to, from)
 	case size == 2 && aligned(dst, src, 2):
 		transposeStrided(words[uint16](dst), words[uint16](src), rows, cols, to, from)
+	case size == 4 && aligned(dst, src, 4) && useAVX2 && rows >= 8 && cols >= 8:
+		TransposeF32(words[float32](dst), to, words[float32](src), from, rows, cols)
 	case size == 4 && aligned(dst, src, 4):
 		transposeStrided(words[uint32](dst), words[uint32](src), rows, cols, to, from)
 	case size == 8 && aligned(dst, src, 8):
