@@ -178,9 +178,13 @@ func (l *lowerer) tensorsOnly(n *graph.Node) bool {
 	return true
 }
 
-// maxFolded bounds a constant that is computed at compile time, beyond four
-// times the bytes of what it is computed from.
-const maxFolded = 1 << 20
+// A constant that is computed at compile time has at most foldGrowth times the
+// bytes of what it is computed from and maxFolded more: enough for the decoders
+// of encoded weights, which unpack up to eight values from one, in float64.
+const (
+	foldGrowth = 16
+	maxFolded  = 1 << 20
+)
 
 // constant is the value of v if it follows from initializers alone, nil
 // otherwise, or when fast paths are off.
@@ -227,7 +231,7 @@ func (l *lowerer) fold(n *graph.Node) {
 		}
 		in[i], size = c, size+len(c.Bytes())
 	}
-	limit := min(4*size+maxFolded, l.s.maxBytes())
+	limit := min(foldGrowth*size+maxFolded, l.s.maxBytes())
 	out, err := r.Run(n, &op.Env{MaxBytes: limit, MaxSteps: 1}, in)
 	if err != nil {
 		return // the error belongs to the run

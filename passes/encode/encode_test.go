@@ -53,9 +53,14 @@ func modelOf(list []*tensor.Tensor) *graph.Model {
 	return m
 }
 
+// values are what m computes. Whatever decodes its weights runs once, when m is compiled.
 func values(t *testing.T, m *graph.Model) []tensor.Value {
 	t.Helper()
-	s, err := runtime.Compile(m, runtime.Options{})
+	s, err := runtime.Compile(m, runtime.Options{Profile: func(st runtime.Step) {
+		if !st.Node.Is("Add") {
+			t.Errorf("%s is computed in every run", st.Node.Title())
+		}
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +96,7 @@ func TestWeights(t *testing.T) {
 		{"images", []weight{{[]int{10, 5, 3, 3}, 4, 0.9}, {[]int{300}, 4, 0.9}}, 1400},
 		{"scattered", []weight{{[]int{300, 400}, 8, 0.01}, {[]int{40, 60}, 3, 0.01}}, 3000},
 		{"scattered, one value", []weight{{[]int{300, 400}, 1, 0.01}}, 2500},
+		{"six bits", []weight{{[]int{300, 400}, 62, 1}}, 95000},
 		{"empty but for one", []weight{{[]int{100, 100}, 4, 0.0001}}, 1200},
 	} {
 		rng := rand.New(rand.NewPCG(1, 1))
