@@ -257,3 +257,24 @@ func TestHalfKeepsCasts(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestHalfOfConstantOutput: a constant that is an output stays float32, and is
+// cast for what reads it in float16.
+func TestHalfOfConstantOutput(t *testing.T) {
+	m, err := graph.Parse(`<ir_version: 10, opset_import: ["": 14]>
+	g (float[8] x) => (float[1] y, float[8] z) <float[1] k = {0.5}> { a = Softmax(x) y = Relu(k) z = Max(y, a, a) }`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := Pipeline("float16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pass.Run(context.Background(), m, list, pass.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	valid(t, m)
+	if _, err := reference(m, []tensor.Value{tensor.Vector[float32](1, 2, 3, 4, 5, 6, 7, 8)}); err != nil {
+		t.Fatalf("%v\n%s", err, text(m))
+	}
+}

@@ -162,6 +162,19 @@ func TestFastPaths(t *testing.T) {
 	}
 }
 
+// Normalization keeps the digits of values far from zero, whose spread is
+// little or none.
+func TestNormsFarFromZero(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 1))
+	x := randomFloats(r, 4, 6, 1000)
+	for i, v := range tensor.View[float32](x) {
+		tensor.View[float32](x)[i] = 3.3 + v*float32([]float64{0, 1e-3, 1}[i/1000%3])
+	}
+	m := literal("s", randomFloats(r, 6)) + literal("g", randomFloats(r, 1000))
+	checkFast(t, m+"  y = InstanceNormalization (x0, s, s)\n", x)
+	checkFast(t, m+"  y = LayerNormalization (x0, g, g)\n", x)
+}
+
 // A session serves inputs of changing shapes, and its outputs stay as they are.
 func TestChangingShapes(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 1))

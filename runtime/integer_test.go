@@ -66,7 +66,7 @@ func runText(t *testing.T, body string, in []*tensor.Tensor, out string, o Optio
 		args = append(args, fmt.Sprintf("%v[%s] x%d", x.Type, strings.Trim(strings.ReplaceAll(fmt.Sprint(x.Shape), " ", ","), "[]"), i))
 		values = append(values, x)
 	}
-	text := `<ir_version: 8, opset_import: ["": 18]> g (` + strings.Join(args, ", ") + `) => (` + out + ` y) {` + "\n" + body + "}"
+	text := `<ir_version: 8, opset_import: ["": 18, "com.microsoft": 1]> g (` + strings.Join(args, ", ") + `) => (` + out + ` y) {` + "\n" + body + "}"
 	m, err := graph.Parse(text)
 	if err != nil {
 		t.Fatal(err, text)

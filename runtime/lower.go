@@ -41,6 +41,7 @@ var Lowerings = []Lowering{
 	{"conv", "float32 Conv of one or two spatial axes, with scaling, BatchNormalization, residual and activation after it", matchConv},
 	{"conv-transpose", "float32 ConvTranspose of two spatial axes with constant weights, with scaling and activation after it", matchConvTranspose},
 	{"gemm", "float32 Gemm and MatMul, with bias, residual and activation after it", matchGemm},
+	{"nbits", "MatMulNBits with constant weights, as float32", matchNBits},
 	{"pool", "float32 MaxPool and AveragePool", matchPool},
 	{"global-pool", "float32 GlobalAveragePool and ReduceMean over the spatial axes", matchGlobalPool},
 	{"softmax", "float32 Softmax and LogSoftmax over the last axes or one inside", matchSoftmax},
@@ -118,7 +119,7 @@ func (s *Session) watches(v *graph.Value) bool {
 
 // lower finds the fast path of n, nil if there is none.
 func (l *lowerer) lower(n *graph.Node) *lowered {
-	if l.s.opts.Reference || n.Domain != "" && n.Domain != "ai.onnx" || l.s.model.Function(n.Domain, n.Op, n.Overload) != nil ||
+	if l.s.opts.Reference || !n.Is(n.Op) && !isNBits(n) || l.s.model.Function(n.Domain, n.Op, n.Overload) != nil ||
 		n.Out(0) == nil || n.In(0) == nil {
 		return nil
 	}

@@ -224,12 +224,26 @@ func (ln *layerNorm) row(dst, src, scale, shift []float32) {
 		variance = kernel.Spread(src, mean) / n
 	}
 	inv := float32(1 / math.Sqrt(float64(variance+ln.epsilon)))
-	kernel.Function{Kind: kernel.Line, A: inv, B: -mean * inv, Lo: negInf, Hi: -negInf}.Apply(dst, src)
+	standardize(dst, src, mean, inv, 1, 0)
 	if shift != nil {
 		kernel.Affine(dst, dst, scale, shift)
 	} else {
 		kernel.Mul.Apply(dst, dst, scale)
 	}
+}
+
+// standardize is dst = (src - mean)*inv*scale + bias, as a line where that loses
+// no digits: where the mean is many deviations from zero, x*inv and mean*inv
+// nearly cancel, and the rounding of the mean counts.
+func standardize(dst, src []float32, mean, inv, scale, bias float32) {
+	line := kernel.Function{Kind: kernel.Line, A: 1, B: -mean, Lo: negInf, Hi: -negInf}
+	if far := mean * inv; far > 16 || far < -16 {
+		line.Apply(dst, src)
+		src, mean = dst, kernel.Sum(dst)/float32(len(dst))
+	}
+	line.A = inv * scale
+	line.B = bias - mean*line.A
+	line.Apply(dst, src)
 }
 
 // matchBatchNorm covers scaling by channel that no convolution takes over,
@@ -313,8 +327,8 @@ func matchInstanceNorm(l *lowerer, n *graph.Node) *lowered {
 				x := src[i*n : (i+1)*n]
 				mean := kernel.Sum(x) / float32(n)
 				variance := kernel.Spread(x, mean) / float32(n)
-				k := scale[i%c] * float32(1/math.Sqrt(float64(variance+epsilon)))
-				kernel.Function{Kind: kernel.Line, A: k, B: shift[i%c] - mean*k, Lo: negInf, Hi: -negInf}.Apply(dst[i*n:(i+1)*n], x)
+				inv := float32(1 / math.Sqrt(float64(variance+epsilon)))
+				standardize(dst[i*n:(i+1)*n], x, mean, inv, scale[i%c], shift[i%c])
 			}
 		})
 		return f.one(out)

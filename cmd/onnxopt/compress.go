@@ -23,7 +23,7 @@ import (
 var compressVerb = verb{
 	name: "compress", args: "MODEL --data D -o OUT", minArgs: 1, maxArgs: 1,
 	doc:     "prune, share weights and distil, with the model as its own teacher",
-	example: "onnxopt compress model.onnx --data images --max-drop 0 -o small.onnx",
+	example: "onnxopt compress model.onnx --data images -o small.onnx",
 	setup: func(f *pflag.FlagSet) func(*call) error {
 		o := &compressor{}
 		o.declare(f)
@@ -77,7 +77,7 @@ func (o *compressor) declare(f *pflag.FlagSet) {
 	o.dataFlags.declare(f)
 	f.BoolVar(&o.noLabels, "no-labels", false, "take no labels, also where --data has them beside it")
 	f.IntVar(&o.samples, "samples", 0, "samples to train on, 0 for all")
-	f.Float64Var(&o.o.MaxDrop, "max-drop", 0, "points of accuracy that may be lost, as estimated without test data")
+	f.Float64Var(&o.o.MaxDrop, "max-drop", 0.5, "points of accuracy that may be lost, as estimated on held-out samples with its standard error")
 	f.StringVar(&o.target, "for", "", "what is wanted: a small container, a small file that runtimes load as it is, or speed, a file with fewer channels (default container where OUT ends in "+pack.Extension+", else file)")
 	f.BoolVar(&o.force, "force", false, "write the file even if it misses --max-drop")
 	f.Float64Var(&o.o.Density, "density", 0, "share of the weights that the first rung keeps (default 0.05)")

@@ -162,6 +162,9 @@ func (s *step) graph(g *graph.Graph) error {
 		s.info = shape.Infer(s.model)
 	}
 	for _, c := range changes {
+		if c.n.Graph() == nil { // a constant that nothing reads any more
+			continue
+		}
 		title := c.n.Title()
 		if err := s.node(c.n, c.d, c.old, c.new); err != nil {
 			return fmt.Errorf("node %s: %w", title, err)
@@ -275,7 +278,24 @@ func (s *step) fitInputs(n *graph.Node, old, new *op.Schema) error {
 			return fmt.Errorf("input %s is missing", p.Name)
 		}
 	}
-	return nil
+	return s.fitTies(n, old, new)
+}
+
+// fitTies declines inputs of two types where only the new schema wants one.
+func (s *step) fitTies(n *graph.Node, old, new *op.Schema) (err error) {
+	unranked := func(i int) graph.Type {
+		t := s.info.Type(n.In(i))
+		t.Ranked, t.Shape = false, nil
+		return t
+	}
+	new.Ties(len(n.Inputs()), func(i int) bool { return unranked(i).Known() }, func(first, i int) {
+		was, is := old.InParam(first), old.InParam(i)
+		t, u := unranked(first), unranked(i)
+		if err == nil && was != nil && is != nil && was.Type != is.Type && t.Conflict(u) {
+			err = fmt.Errorf("inputs %s and %s have types %v and %v, want one type", new.InParam(first).Name, new.InParam(i).Name, t, u)
+		}
+	})
+	return err
 }
 
 func (s *step) fitOutputs(n *graph.Node, old, new *op.Schema) error {

@@ -93,6 +93,10 @@ func TestDeclined(t *testing.T) {
 		{13, 29, "y = Abs (x)", "opset 29 is not between 1 and 28"},
 		{13, 12, "z = Softmax <axis = 7> (x) y = Abs (z)", "malformed model"},
 		{7, 6, "y = Add (x, b)", "broadcast both ways"},
+		{23, 21, "i = Cast <to = 6> (a) s = Cast <to = 1> (a) q = QuantizeLinear (i, s) y = Cast <to = 1> (q)",
+			"opset 23 to 22: node QuantizeLinear q: inputs x and y_scale have types int32[] and float[], want one type"},
+		{15, 9, "s = Cast <to = 11> (a) y = BatchNormalization (x, s, s, s, s)",
+			"node BatchNormalization y: inputs X and scale have types float[] and double[], want one type"},
 	} {
 		m, err := graph.Parse(`<ir_version: 8, opset_import: ["": 13]> g (float[2,1] x, float[1,3] b, int64[1] a) => (float[] y) {` + c.node + `}`)
 		if err != nil {
@@ -231,4 +235,15 @@ func TestFolded(t *testing.T) {
 	text := converted(t, `<ir_version: 8, opset_import: ["": 17]>
 	g (float[4] x) => (float[4] y) <int64 n = {4}> { w = HannWindow (n) y = Mul (x, w) }`, 13)
 	wantParts(t, text, "Constant <value = float[4]", "Mul (x, w)")
+}
+
+// TestSharedConstant: a Constant that a folded node reads twice goes away once.
+func TestSharedConstant(t *testing.T) {
+	text := converted(t, `<ir_version: 10, opset_import: ["": 13]>
+	g (float[2] x) => (float[2] y) <float s = {0.5}> {
+		k = Constant <value = int8 {4}> ()
+		d = DequantizeLinear (k, s, k)
+		y = Add (x, d)
+	}`, 9)
+	wantParts(t, text, "d = Constant <value = float {0.0}>", "Add (x, d)")
 }

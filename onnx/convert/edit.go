@@ -205,10 +205,10 @@ func (s *step) become(n *graph.Node, t *tensor.Tensor) error {
 // release removes a constant that nothing reads.
 func (s *step) release(v *graph.Value) {
 	switch {
-	case v == nil || len(v.Uses()) > 0:
+	case v == nil || len(v.Uses()) > 0 || !v.Live():
 	case v.Def() != nil && v.Def().Is("Constant"):
 		v.Graph().Remove(v.Def())
-	case v.Const() != nil && v.Live():
+	case v.Const() != nil:
 		v.Graph().RemoveInitializer(v)
 	}
 }

@@ -74,7 +74,7 @@ func (e *Eval) check() error {
 // agree rejects tensors of unequal element types for one type variable.
 func (e *Eval) agree() (err error) {
 	tensorAt := func(i int) *tensor.Tensor { t, _ := e.In[i].(*tensor.Tensor); return t }
-	e.Schema.ties(len(e.In), func(i int) bool { return tensorAt(i) != nil }, func(first, i int) {
+	e.Schema.Ties(len(e.In), func(i int) bool { return tensorAt(i) != nil }, func(first, i int) {
 		if t, u := tensorAt(first), tensorAt(i); t.Type != u.Type && err == nil {
 			err = fmt.Errorf("inputs %s and %s have types %v and %v, want one type", e.Schema.InParam(first).Name, e.Schema.InParam(i).Name, t.Type, u.Type)
 		}

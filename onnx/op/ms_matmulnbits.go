@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"onnxopt/onnx/dim"
+	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
 )
 
@@ -67,6 +68,21 @@ func (e *Eval) timesTransposed(a *tensor.Tensor, w []float64, k, n int, bias *te
 	}
 	e.Set(0, tensor.FromFloats(a.Type, shape, y))
 	return nil
+}
+
+// NBitsWeight is B of the MatMulNBits n as float32 [N, K], from the inputs in,
+// of which the first is not read.
+func (r Resolved) NBitsWeight(n *graph.Node, in []tensor.Value) (*tensor.Tensor, error) {
+	e := &Eval{Attrs: Attrs{n, r.Since, r.Schema}, Resolved: r, In: in}
+	shape := []int{e.Int("N"), e.Int("K")}
+	if err := e.Fits(tensor.Float64, shape); err != nil {
+		return nil, err
+	}
+	w, err := e.unpackNBits(shape[1], shape[0])
+	if err != nil {
+		return nil, fmt.Errorf("node %s: %w", n.Title(), err)
+	}
+	return tensor.FromFloats(tensor.Float32, shape, w), nil
 }
 
 // unpackNBits is B as [N, K].

@@ -311,10 +311,10 @@ func (s *Schema) InParam(i int) *Param { return paramAt(s.In, i) }
 // OutParam is the parameter that output slot i fills, nil if there is none.
 func (s *Schema) OutParam(i int) *Param { return paramAt(s.Out, i) }
 
-// ties visits the inputs, of n in number, whose type a type variable ties to
+// Ties visits the inputs, of n in number, whose type a type variable ties to
 // that of an earlier one: first is the earliest. Inputs of types that are not
 // known are passed over.
-func (s *Schema) ties(n int, known func(i int) bool, visit func(first, i int)) {
+func (s *Schema) Ties(n int, known func(i int) bool, visit func(first, i int)) {
 	for i := range n {
 		p := s.InParam(i)
 		if p == nil || p.Heterogeneous || s.Types[p.Type] == nil || !known(i) {

@@ -114,7 +114,7 @@ func CheckTypes(m *graph.Model, n *graph.Node, typeOf func(*graph.Value) graph.T
 			errs = append(errs, fmt.Errorf("node %s: input %s has type %v", n.Title(), p.Name, t))
 		}
 	}
-	r.Schema.ties(len(types), func(i int) bool { return types[i].Known() }, func(first, i int) {
+	r.Schema.Ties(len(types), func(i int) bool { return types[i].Known() }, func(first, i int) {
 		if types[first].Conflict(types[i]) {
 			errs = append(errs, fmt.Errorf("node %s: input %s has type %v, others %v", n.Title(), r.Schema.InParam(i).Name, typeOf(n.In(i)), types[first]))
 		}

@@ -58,16 +58,16 @@ func (s *Info) evaluate(n *graph.Node, r op.Resolved) {
 			continue
 		}
 		c := s.Const(v)
-		if c == nil || c.Len() > maxConst {
+		if c == nil || c.Len() > MaxConst {
 			return
 		}
 		in[i] = c
 	}
-	got, err := r.Run(n, &op.Env{MaxBytes: 8 * maxConst}, in)
+	got, err := r.Run(n, &op.Env{MaxBytes: 8 * MaxConst}, in)
 	if err != nil {
 		return
 	}
-	if c, ok := got[0].(*tensor.Tensor); ok && c.Len() <= maxConst {
+	if c, ok := got[0].(*tensor.Tensor); ok && c.Len() <= MaxConst {
 		s.consts[out] = c
 		s.types[out] = graph.TypeOf(c)
 		s.setConstData(out, c)
@@ -76,7 +76,7 @@ func (s *Info) evaluate(n *graph.Node, r op.Resolved) {
 
 func small(shape []int) bool {
 	n, err := tensor.Count(shape)
-	return err == nil && n <= maxConst
+	return err == nil && n <= MaxConst
 }
 
 // shapeType is the element types that shape computations use.

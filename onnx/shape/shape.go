@@ -15,11 +15,12 @@ import (
 	"onnxopt/onnx/tensor"
 )
 
-// Limits of what is propagated: elements of a partially known tensor, and of
-// a constant that the reference evaluation may compute.
+// MaxConst is the most elements of a constant that inference computes, or
+// computes with.
+const MaxConst = 4096
+
 const (
-	maxData  = 1024
-	maxConst = 4096
+	maxData  = 1024 // elements of a partially known tensor
 	maxDepth = 64
 	// Loop bodies are visited several times; nested ones multiply.
 	maxVisits = 4 << 20

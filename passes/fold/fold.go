@@ -2,6 +2,7 @@
 package fold
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -22,7 +23,7 @@ var Constants = pass.Pass{
 	Group: "simplify",
 	Gives: pass.Folded,
 	Run: func(c *pass.Context, m *graph.Model) error {
-		f := &folder{c: c, m: m, shapes: c.Shapes(), room: c.Room(), values: map[*graph.Value]*tensor.Tensor{}, unpacked: map[*graph.Value]bool{}}
+		f := &folder{c: c, m: m, shapes: c.Shapes(), room: c.Room(), values: map[*graph.Value]*tensor.Tensor{}, unpacked: map[*graph.Value]*tensor.Tensor{}}
 		f.evaluate(m.Graph)
 		f.store(m.Graph)
 		c.KeepShapes(f.shapes)
@@ -49,17 +50,14 @@ type folder struct {
 	m        *graph.Model
 	shapes   *shape.Info
 	values   map[*graph.Value]*tensor.Tensor // results of constant nodes
-	unpacked map[*graph.Value]bool           // floats made of weights in fewer bits
+	unpacked map[*graph.Value]*tensor.Tensor // floats made of weights in fewer bits; nil where there are many
 	room     int                             // bytes by which the model may grow
 	nodes    int                             // evaluated in constant loops
 }
 
 // constant is the value of v if it is an initializer or evaluated.
 func (f *folder) constant(v *graph.Value) *tensor.Tensor {
-	if t := v.Const(); t != nil {
-		return t
-	}
-	return f.values[v]
+	return cmp.Or(v.Const(), f.values[v], f.unpacked[v])
 }
 
 // evaluate fills in values for g and its subgraphs.
@@ -92,10 +90,10 @@ func (f *folder) fold(n *graph.Node) ([]*tensor.Tensor, string) {
 		}
 	}
 	r, err := op.Resolve(n, f.m.Opset)
-	if err != nil || r.Flags&op.Random != 0 || r.Eval == nil || unpacks {
+	if err != nil || r.Flags&op.Random != 0 || r.Eval == nil {
 		return nil, ""
 	}
-	in, given := make([]tensor.Value, len(n.Inputs())), 0
+	in, given, largest := make([]tensor.Value, len(n.Inputs())), 0, 0
 	for i, v := range n.Inputs() {
 		if v == nil {
 			continue
@@ -105,7 +103,10 @@ func (f *folder) fold(n *graph.Node) ([]*tensor.Tensor, string) {
 			return nil, ""
 		}
 		in[i] = t
-		given += len(t.Bytes())
+		given, largest = given+len(t.Bytes()), max(largest, t.Len())
+	}
+	if unpacks && largest > shape.MaxConst {
+		return nil, ""
 	}
 	env := op.Env{Context: f.c, MaxBytes: f.limit(n, given), MaxSteps: maxSteps}
 	if r.Flags&op.Control != 0 {
@@ -116,19 +117,25 @@ func (f *folder) fold(n *graph.Node) ([]*tensor.Tensor, string) {
 		env.Run = scope.run
 	}
 	out, err := r.Run(n, &env, in)
-	if err != nil {
+	switch {
+	case unpacks && err == nil:
+		f.unpacked[n.Out(0)] = tensors(out)[0]
+		return nil, ""
+	case err != nil:
 		return nil, fmt.Sprintf("constant, but not folded: %v", err)
 	}
 	return tensors(out), ""
 }
 
 // unpacks reports that n makes floats of what is stored in fewer bits, which is
-// how it stays, or moves such floats.
+// how it stays, or moves such floats. What reads few of them can be folded, as
+// where inference computes them.
 func (f *folder) unpacks(n *graph.Node) bool {
 	moves := n.Is("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
-	yes := n.Is("DequantizeLinear") || moves && f.unpacked[n.In(0)]
+	_, moved := f.unpacked[n.In(0)]
+	yes := n.Is("DequantizeLinear") || moves && moved
 	if yes {
-		f.unpacked[n.Out(0)] = true
+		f.unpacked[n.Out(0)] = nil
 	}
 	return yes
 }
@@ -243,6 +250,7 @@ func (f *folder) replace(n *graph.Node, i int, v *graph.Value, t *tensor.Tensor)
 		return
 	case v.IsOutput():
 		k := g.Add(n, "Constant", foldedName, nil, &graph.Attr{Name: "value", Kind: graph.AttrTensor, T: data})
+		f.shapes.Update(k.Def())
 		v.ReplaceAll(k)
 		f.values[k] = t
 	default:
