@@ -11,7 +11,6 @@ import (
 	"onnxopt/onnx/dim"
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/op"
-	"onnxopt/onnx/shape"
 	"onnxopt/onnx/tensor"
 )
 
@@ -61,14 +60,12 @@ func (s *Session) newFrame(p *program, outer *frame) *frame {
 // typeNow is what inference knows of v, with the sizes of the run's inputs for
 // their symbols.
 func (s *Session) typeNow(v *graph.Value) graph.Type {
-	if s.info == nil {
-		s.info = shape.Infer(s.model)
-	}
-	t := s.info.Type(v)
+	info := s.types()
+	t := info.Type(v)
 	sizes := map[string]dim.Dim{}
 	for i, x := range s.in {
 		x, ok := x.(*tensor.Tensor)
-		for k, d := range s.info.Type(s.main.graph.Inputs()[i]).Shape {
+		for k, d := range info.Type(s.main.graph.Inputs()[i]).Shape {
 			if name := d.String(); ok && k < x.Rank() && d.Equal(dim.Sym(name)) {
 				sizes[name] = dim.Of(int64(x.Shape[k]))
 			}

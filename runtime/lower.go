@@ -119,7 +119,7 @@ func (s *Session) watches(v *graph.Value) bool {
 
 // lower finds the fast path of n, nil if there is none.
 func (l *lowerer) lower(n *graph.Node) *lowered {
-	if l.s.opts.Reference || !n.Is(n.Op) && !isNBits(n) || l.s.model.Function(n.Domain, n.Op, n.Overload) != nil ||
+	if l.s.opts.Reference || graph.CanonicalDomain(n.Domain) != "" && !isNBits(n) || l.s.model.Function(n.Domain, n.Op, n.Overload) != nil ||
 		n.Out(0) == nil || n.In(0) == nil {
 		return nil
 	}
@@ -141,12 +141,17 @@ func (l *lowerer) attrs(n *graph.Node) (*op.Attrs, bool) {
 	return &op.Attrs{Node: n, Since: r.Since, Schema: r.Schema}, true
 }
 
+// types is what inference knows of the model.
+func (s *Session) types() *shape.Info {
+	if s.info == nil {
+		s.info = shape.Infer(s.model)
+	}
+	return s.info
+}
+
 // typeOf is what inference knows of v.
 func (l *lowerer) typeOf(v *graph.Value) graph.Type {
-	if l.s.info == nil {
-		l.s.info = shape.Infer(l.s.model)
-	}
-	return l.s.info.Type(v)
+	return l.s.types().Type(v)
 }
 
 // float32Rank is the rank of v, -1 if it is not known to be a float32 tensor

@@ -1,10 +1,14 @@
 package runtime
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"onnxopt/onnx/graph"
+	"onnxopt/onnx/tensor"
 )
 
 // TestNBits multiplies with weights of 4 and 8 bits, a last block that is not
@@ -28,5 +32,24 @@ func TestNBits(t *testing.T) {
 		for _, inputs := range []string{"x0, b, s", "x0, b, s, z", "x0, b, s, z, , bias"} {
 			checkFast(t, body+fmt.Sprintf("  y = com.microsoft.MatMulNBits <K = %d, N = %d, bits = %d, block_size = %d> (%s)\n", k, n, bits, block, inputs), randomFloats(r, 2, 7, k))
 		}
+	}
+}
+
+// TestNBitsOfWrongType: scales that are text are an error, of the run at the latest.
+func TestNBitsOfWrongType(t *testing.T) {
+	m, err := graph.Parse(`<ir_version: 8, opset_import: ["": 18, "com.microsoft": 1]> g (float[1,16] x) => (float y) {
+  b = Constant <value = uint8[1,1,8] {1, 2, 3, 4, 5, 6, 7, 8}> ()
+  s = Constant <value = string[1] {"a"}> ()
+  y = com.microsoft.MatMulNBits <K = 16, N = 1, bits = 4, block_size = 16> (x, b, s)
+}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Compile(m, Options{})
+	if err == nil {
+		_, err = s.Run(context.Background(), []tensor.Value{tensor.New(tensor.Float32, 1, 16)})
+	}
+	if err == nil || !strings.Contains(err.Error(), "MatMulNBits") {
+		t.Fatal(err)
 	}
 }

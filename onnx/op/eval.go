@@ -42,23 +42,35 @@ const DefaultMaxBytes = 8 << 30
 
 // Run evaluates r on in. Panics of the evaluation, which malformed inputs can
 // cause, come back as errors.
-func (r Resolved) Run(n *graph.Node, env *Env, in []tensor.Value) (out []tensor.Value, err error) {
+func (r Resolved) Run(n *graph.Node, env *Env, in []tensor.Value) ([]tensor.Value, error) {
 	if r.Eval == nil {
 		return nil, fmt.Errorf("node %s: operator %s version %d has no evaluation", n.Title(), qualified(r.Domain, r.Name), r.Since)
 	}
 	e := &Eval{Attrs: Attrs{n, r.Since, r.Schema}, Resolved: r, In: in, Out: make([]tensor.Value, len(n.Outputs())), Env: env}
-	defer func() {
-		if p := recover(); p != nil {
-			out, err = nil, fmt.Errorf("node %s: %v", n.Title(), p)
+	err := e.guard(func() error {
+		if err := e.check(); err != nil {
+			return err
 		}
-	}()
-	if err := e.check(); err != nil {
-		return nil, fmt.Errorf("node %s: %w", n.Title(), err)
-	}
-	if err := r.Eval(e); err != nil {
-		return nil, fmt.Errorf("node %s: %w", n.Title(), err)
+		return r.Eval(e)
+	})
+	if err != nil {
+		return nil, err
 	}
 	return e.Out, nil
+}
+
+// guard does a part of an evaluation: its errors name the node, and its panics
+// come back as errors.
+func (e *Eval) guard(do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("node %s: %v", e.Node.Title(), p)
+		}
+	}()
+	if err := do(); err != nil {
+		return fmt.Errorf("node %s: %w", e.Node.Title(), err)
+	}
+	return nil
 }
 
 // check rejects inputs that the schema does not allow.

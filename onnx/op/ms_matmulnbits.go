@@ -72,17 +72,20 @@ func (e *Eval) timesTransposed(a *tensor.Tensor, w []float64, k, n int, bias *te
 
 // NBitsWeight is B of the MatMulNBits n as float32 [N, K], from the inputs in,
 // of which the first is not read.
-func (r Resolved) NBitsWeight(n *graph.Node, in []tensor.Value) (*tensor.Tensor, error) {
-	e := &Eval{Attrs: Attrs{n, r.Since, r.Schema}, Resolved: r, In: in}
-	shape := []int{e.Int("N"), e.Int("K")}
-	if err := e.Fits(tensor.Float64, shape); err != nil {
-		return nil, err
-	}
-	w, err := e.unpackNBits(shape[1], shape[0])
-	if err != nil {
-		return nil, fmt.Errorf("node %s: %w", n.Title(), err)
-	}
-	return tensor.FromFloats(tensor.Float32, shape, w), nil
+func (r Resolved) NBitsWeight(n *graph.Node, env *Env, in []tensor.Value) (b *tensor.Tensor, err error) {
+	e := &Eval{Attrs: Attrs{n, r.Since, r.Schema}, Resolved: r, In: in, Env: env}
+	err = e.guard(func() error {
+		shape := []int{e.Int("N"), e.Int("K")}
+		if err := e.Fits(tensor.Float64, shape); err != nil {
+			return err
+		}
+		w, err := e.unpackNBits(shape[1], shape[0])
+		if err == nil {
+			b = tensor.FromFloats(tensor.Float32, shape, w)
+		}
+		return err
+	})
+	return b, err
 }
 
 // unpackNBits is B as [N, K].
