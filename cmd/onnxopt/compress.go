@@ -302,13 +302,7 @@ func (o *compressor) runTest(result *graph.Model) error {
 	if err != nil {
 		return err
 	}
-	wrong := func(m *graph.Model) (float64, error) {
-		a, err := distill.Ask(o.c, m, data, o.threads, nil)
-		if err != nil {
-			return 0, err
-		}
-		return 100 * (1 - a.Accuracy(data.Labels)), nil
-	}
+	wrong := func(m *graph.Model) (float64, error) { return wrongAnswers(o.c, m, data, o.threads) }
 	t := &testErrors{Samples: data.Len()}
 	if t.Original, err = wrong(o.model); err != nil {
 		return err

@@ -191,16 +191,16 @@ func (d *distiller) testOf(student *graph.Model) (*testErrors, error) {
 		return nil, err
 	}
 	t := &testErrors{Samples: data.Len()}
-	if t.Original, err = d.wrong(d.model, data); err != nil {
+	if t.Original, err = wrongAnswers(d.c, d.model, data, d.o.Threads); err != nil {
 		return nil, err
 	}
-	t.Result, err = d.wrong(student, data)
+	t.Result, err = wrongAnswers(d.c, student, data, d.o.Threads)
 	return t, err
 }
 
-// wrong is the share of wrong answers in percent.
-func (d *distiller) wrong(m *graph.Model, data *distill.Data) (float64, error) {
-	a, err := distill.Ask(d.c, m, data, d.o.Threads, nil)
+// wrongAnswers is the share of wrong answers of m in percent.
+func wrongAnswers(c *call, m *graph.Model, data *distill.Data, threads int) (float64, error) {
+	a, err := distill.Ask(c, m, data, threads, nil)
 	if err != nil {
 		return 0, err
 	}

@@ -47,18 +47,29 @@ func (m *merger) run(c *call) error {
 	return m.calibrations(c)
 }
 
-func (m *merger) calibrations(c *call) error {
-	var all *calibrate.Set
-	for _, path := range c.args {
-		set, err := readCalibration(path)
+// merged reads files and merges them in turn.
+func merged[T interface {
+	*calibrate.Set | *compare.Tally
+	Merge(T) error
+}](paths []string, read func(string) (T, error)) (all T, err error) {
+	for _, path := range paths {
+		part, err := read(path)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if all == nil {
-			all = set
-		} else if err := all.Merge(set); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+			all = part
+		} else if err := all.Merge(part); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
 		}
+	}
+	return all, nil
+}
+
+func (m *merger) calibrations(c *call) error {
+	all, err := merged(c.args, readCalibration)
+	if err != nil {
+		return err
 	}
 	if err := m.complete(&all.Coverage); err != nil {
 		return err
@@ -70,17 +81,9 @@ func (m *merger) calibrations(c *call) error {
 }
 
 func (m *merger) evaluations(c *call) error {
-	var all *compare.Tally
-	for _, path := range c.args {
-		t, err := readEvaluation(path)
-		if err != nil {
-			return err
-		}
-		if all == nil {
-			all = t
-		} else if err := all.Merge(t); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
+	all, err := merged(c.args, readEvaluation)
+	if err != nil {
+		return err
 	}
 	if err := m.complete(&all.Coverage); err != nil {
 		return err

@@ -3,7 +3,6 @@ package compress
 import (
 	"context"
 	"errors"
-	"math"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/passes/clean"
@@ -24,29 +23,20 @@ func Narrow(ctx context.Context, m *graph.Model, task *Task, o Options) (*Result
 		o.Step = narrowStep
 	}
 	o.setDefaults()
-	s := &searcher{o: o, task: task, original: m, result: &Result{}}
-	var err error
-	if s.journal, err = openJournal(o.Checkpoint, "narrow "+s.key()); err != nil {
-		return nil, err
-	}
-	if s.result.Original, err = task.Original(m); err != nil {
+	s, err := newSearcher(m, task, o, "narrow ")
+	if err != nil {
 		return nil, err
 	}
 	rungs, err := s.narrow(ctx)
 	if err != nil {
 		return nil, err
 	}
-	best := Candidate{Loss: math.Inf(1)}
-	for i := len(rungs) - 1; i >= 0 && !best.Fits; i-- {
-		c, err := s.wide(ctx, rungs[i].plain, "refine", o.PruneSteps, rungs[i].Density)
-		if err != nil {
-			return nil, err
-		}
-		if c.Fits || c.Loss < best.Loss {
-			best = c
-		}
+	err = s.choose(rungs, func(c Candidate) (Candidate, error) {
+		return s.wide(ctx, c.plain, "refine", o.PruneSteps, c.Density)
+	})
+	if err != nil {
+		return nil, err
 	}
-	s.result.Chosen, s.result.Model, s.result.Plain = best, best.model, best.plain
 	s.journal.remove()
 	return s.result, nil
 }

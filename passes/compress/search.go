@@ -106,19 +106,15 @@ type searcher struct {
 // above it, and so on. The schedule depends on nothing but the arguments.
 func Search(ctx context.Context, m *graph.Model, task *Task, o Options) (*Result, error) {
 	o.setDefaults()
-	s := &searcher{o: o, task: task, original: m, result: &Result{}}
-	var err error
-	if s.journal, err = openJournal(o.Checkpoint, s.key()); err != nil {
-		return nil, err
-	}
-	if s.result.Original, err = task.Original(m); err != nil {
+	s, err := newSearcher(m, task, o, "")
+	if err != nil {
 		return nil, err
 	}
 	rungs, err := s.descend(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.share(ctx, rungs); err != nil {
+	if err := s.choose(rungs, func(c Candidate) (Candidate, error) { return s.share(ctx, c) }); err != nil {
 		return nil, err
 	}
 	if o.Dense {
@@ -131,6 +127,34 @@ func Search(ctx context.Context, m *graph.Model, task *Task, o Options) (*Result
 	}
 	s.journal.remove()
 	return s.result, nil
+}
+
+// newSearcher opens the journal of a search of a kind.
+func newSearcher(m *graph.Model, task *Task, o Options, kind string) (*searcher, error) {
+	s := &searcher{o: o, task: task, original: m, result: &Result{}}
+	var err error
+	if s.journal, err = openJournal(o.Checkpoint, kind+s.key()); err != nil {
+		return nil, err
+	}
+	s.result.Original, err = task.Original(m)
+	return s, err
+}
+
+// choose trains rungs on, the smallest first, until one fits; if none does, the
+// one that loses least is chosen.
+func (s *searcher) choose(rungs []Candidate, train func(Candidate) (Candidate, error)) error {
+	best := Candidate{Loss: math.Inf(1)}
+	for i := len(rungs) - 1; i >= 0 && !best.Fits; i-- {
+		c, err := train(rungs[i])
+		if err != nil {
+			return err
+		}
+		if c.Fits || c.Loss < best.Loss {
+			best = c
+		}
+	}
+	s.result.Chosen, s.result.Model, s.result.Plain = best, best.model, best.plain
+	return nil
 }
 
 // Steps is the training steps that a search takes at most.
@@ -235,30 +259,18 @@ func prunableWeights(m *graph.Model) int {
 	return n
 }
 
-// share trains rungs longer and with shared weights, the smallest first, until
-// one fits.
-func (s *searcher) share(ctx context.Context, rungs []Candidate) error {
-	best := Candidate{Loss: math.Inf(1)}
-	for i := len(rungs) - 1; i >= 0 && !best.Fits; i-- {
-		d := rungs[i].Density
-		m, err := alive(ctx, rungs[i].model)
-		if err != nil {
-			return err
-		}
-		c, err := s.prune(ctx, m, "refine", s.o.RefineSteps, d, d)
-		if err != nil {
-			return err
-		}
-		if m, err = alive(ctx, c.model); err != nil {
-			return err
-		}
-		if c, err = s.stage(ctx, s.o.sharing(s.task, d), m); err != nil {
-			return err
-		}
-		if c.Fits || c.Loss < best.Loss {
-			best = c
-		}
+// share trains a rung longer and then with shared weights.
+func (s *searcher) share(ctx context.Context, rung Candidate) (Candidate, error) {
+	m, err := alive(ctx, rung.model)
+	if err != nil {
+		return rung, err
 	}
-	s.result.Chosen, s.result.Model, s.result.Plain = best, best.model, best.plain
-	return nil
+	c, err := s.prune(ctx, m, "refine", s.o.RefineSteps, rung.Density, rung.Density)
+	if err != nil {
+		return rung, err
+	}
+	if m, err = alive(ctx, c.model); err != nil {
+		return rung, err
+	}
+	return s.stage(ctx, s.o.sharing(s.task, rung.Density), m)
 }

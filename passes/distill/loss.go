@@ -72,14 +72,3 @@ func squareLoss(g, student, teacher []float32, scale, unit float64) float64 {
 	}
 	return loss
 }
-
-// top is the index of the largest score, the first of equals.
-func top(v []float32) int {
-	best := 0
-	for i, x := range v {
-		if x > v[best] {
-			best = i
-		}
-	}
-	return best
-}

@@ -9,6 +9,7 @@ import (
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
+	"onnxopt/runtime/compare"
 	"onnxopt/runtime/grad"
 )
 
@@ -190,7 +191,7 @@ func (a *Answers) finish(p *grad.Program) {
 func (a *Answers) Accuracy(labels []int) float64 {
 	right, row := 0, a.rows[0]
 	for i, l := range labels {
-		if top(a.out[0][i*row:(i+1)*row]) == l {
+		if compare.Top(a.out[0][i*row:(i+1)*row]) == l {
 			right++
 		}
 	}
@@ -320,7 +321,7 @@ func (t *Trainer) loss() {
 			} else {
 				t.sum += t.one(i, gr, student, s, scale)
 			}
-			if i == 0 && t.teacher.units[0] == 0 && top(student) == top(t.teacher.out[0][s*row:(s+1)*row]) {
+			if i == 0 && t.teacher.units[0] == 0 && compare.Top(student) == compare.Top(t.teacher.out[0][s*row:(s+1)*row]) {
 				t.agreed++
 			}
 		}
@@ -403,7 +404,7 @@ func evaluate(p *grad.Program, o Targets, d *Data, teacher *Answers, view, size 
 				if i > 0 {
 					continue
 				}
-				answer, same := top(student), top(want)
+				answer, same := compare.Top(student), compare.Top(want)
 				if answer == same {
 					agreed++
 				}

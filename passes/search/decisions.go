@@ -7,6 +7,7 @@ import (
 	"onnxopt/onnx/tensor"
 	"onnxopt/passes/quant"
 	"onnxopt/runtime"
+	"onnxopt/runtime/compare"
 )
 
 // decided is the number of samples on which decisions are compared.
@@ -45,13 +46,7 @@ func (t *trial) decide(m *graph.Model, device string) ([]int, error) {
 		k := y.Shape[y.Rank()-1]
 		v := y.Float32s()[:(to-at)*(y.Len()/y.Shape[0])]
 		for ; len(v) > 0; v = v[k:] {
-			best := 0
-			for i, x := range v[:k] {
-				if x > v[best] {
-					best = i
-				}
-			}
-			classes = append(classes, best)
+			classes = append(classes, compare.Top(v[:k]))
 		}
 	}
 	return classes, nil

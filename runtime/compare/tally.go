@@ -102,11 +102,11 @@ func (t *Tally) classes(sample int, a, b []float32, labels []int) {
 		t.Flips = append(t.Flips, f)
 	}
 	if labels == nil {
-		t.confuse(0, ra[0], rb[0])
+		t.confuse(0, [2]int{ra[0], rb[0]}, 1)
 		return
 	}
 	for side, rank := range [][]int{ra, rb} {
-		t.confuse(side, labels[sample], rank[0])
+		t.confuse(side, [2]int{labels[sample], rank[0]}, 1)
 		switch p := slices.Index(rank, labels[sample]); {
 		case p == 0:
 			t.Right[side]++
@@ -121,14 +121,14 @@ func (t *Tally) classes(sample int, a, b []float32, labels []int) {
 func (t *Tally) positions(a, b []float32, k int) {
 	for at := 0; at < len(a); at += k {
 		t.Positions[0]++
-		if largest(a[at:at+k]) == largest(b[at:at+k]) {
+		if Top(a[at:at+k]) == Top(b[at:at+k]) {
 			t.Positions[1]++
 		}
 	}
 }
 
-// largest is where the largest element is, the first of equals.
-func largest(x []float32) int {
+// Top is the class with the largest score, the first of equals.
+func Top(x []float32) int {
 	best := 0
 	for i, v := range x {
 		if v > x[best] {
@@ -138,11 +138,12 @@ func largest(x []float32) int {
 	return best
 }
 
-func (t *Tally) confuse(side, right, chosen int) {
+// confuse counts n samples of {right, chosen}.
+func (t *Tally) confuse(side int, classes [2]int, n int) {
 	if t.Confusion[side] == nil {
 		t.Confusion[side] = map[[2]int]int{}
 	}
-	t.Confusion[side][[2]int{right, chosen}]++
+	t.Confusion[side][classes] += n
 }
 
 // Merge adds what o has seen to t. It returns an error, and leaves t as it
@@ -181,10 +182,7 @@ func (t *Tally) Merge(o *Tally) error {
 		t.Right[side] += o.Right[side]
 		t.Right5[side] += o.Right5[side]
 		for k, n := range o.Confusion[side] {
-			if t.Confusion[side] == nil {
-				t.Confusion[side] = map[[2]int]int{}
-			}
-			t.Confusion[side][k] += n
+			t.confuse(side, k, n)
 		}
 	}
 	t.Flips = append(t.Flips, o.Flips...)
@@ -321,10 +319,7 @@ func (t *Tally) ReadFrom(r io.Reader) (int64, error) {
 	}
 	for side, counts := range f.Confusion {
 		for _, c := range counts {
-			if t.Confusion[side] == nil {
-				t.Confusion[side] = map[[2]int]int{}
-			}
-			t.Confusion[side][[2]int{c[0], c[1]}] += c[2]
+			t.confuse(side, [2]int{c[0], c[1]}, c[2])
 		}
 	}
 	return int64(len(b)), nil
