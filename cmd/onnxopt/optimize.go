@@ -50,6 +50,9 @@ type optimizer struct {
 	dropGiven  func() bool
 	presetOpen bool // no preset was asked for
 
+	classes []int           // the right answers, of --labels
+	boxes   [][]samples.Box // or these
+
 	c      *call
 	off    map[string]bool
 	model  *graph.Model // being changed
@@ -68,7 +71,7 @@ func (o *optimizer) declare(f *pflag.FlagSet) {
 	f.StringVar(&o.calibration, "calibration", "", "samples for calibration, if others than --data")
 	f.IntVar(&o.calibrationSamples, "calibration-samples", 1000, "samples to calibrate on, 0 for all")
 	f.IntVar(&o.samples, "samples", 0, "samples to compare on, 0 for all")
-	f.Float64Var(&o.maxDrop, "max-drop", 0.5, "largest loss of top-1 in points, beyond which nothing is written; without labels, if given, of agreement with the original; if given, layers stay float until it holds")
+	f.Float64Var(&o.maxDrop, "max-drop", 0.5, "largest loss of top-1 (boxes: of mAP) in points, beyond which nothing is written; without labels, if given, of agreement with the original; if given, layers stay float until it holds")
 	f.StringSliceVar(&o.passes, "passes", nil, "exactly these passes instead of a preset")
 	f.StringSliceVarP(&o.debug, "debug", "d", nil, "pass/off turns a pass off")
 	o.declareQuant(f)
@@ -105,12 +108,15 @@ func (o *optimizer) run(c *call) error {
 		return err
 	}
 	original := o.model.Clone()
-	eval, labels, err := o.evaluation()
+	eval, err := o.open(o.model, samples.Evaluation)
 	if err != nil {
 		return err
 	}
 	if eval != nil {
 		defer eval.Close()
+		if o.classes, o.boxes, err = o.answers(eval, o.samples); err != nil {
+			return err
+		}
 	}
 	if err := o.optimize(list); err != nil {
 		return err
@@ -119,7 +125,7 @@ func (o *optimizer) run(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := o.measure(original, staged, eval, labels); err != nil {
+	if err := o.measure(original, staged, eval); err != nil {
 		staged.Discard()
 		return err
 	}
@@ -198,20 +204,6 @@ func (o *optimizer) pipeline() ([]pass.Pass, error) {
 	return passes.Pipeline(o.preset, more...)
 }
 
-// evaluation opens the samples to compare on, with their labels.
-func (o *optimizer) evaluation() (*samples.Set, []int, error) {
-	set, err := o.open(o.model, samples.Evaluation)
-	if err != nil || set == nil {
-		return nil, nil, err
-	}
-	labels, err := o.truth(set)
-	if err != nil {
-		set.Close()
-		return nil, nil, err
-	}
-	return set, labels, nil
-}
-
 // optimize runs the passes. The model as it is before the first lossy pass is
 // kept for the comparison of inner tensors.
 func (o *optimizer) optimize(list []pass.Pass) error {
@@ -286,7 +278,7 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 
 // measure checks that the written file loads and runs, and compares it with
 // the original.
-func (o *optimizer) measure(original *graph.Model, staged *onnx.Staged, eval *samples.Set, labels []int) error {
+func (o *optimizer) measure(original *graph.Model, staged *onnx.Staged, eval *samples.Set) error {
 	again, err := staged.Load()
 	if err != nil {
 		return fmt.Errorf("internal error: the result does not load: %w", err)
@@ -311,11 +303,8 @@ func (o *optimizer) measure(original *graph.Model, staged *onnx.Staged, eval *sa
 		o.warnUnmeasured()
 		return nil
 	}
-	if labels != nil && o.samples > 0 {
-		labels = labels[:min(o.samples, len(labels))]
-	}
 	p := &progress{c: o.c, off: o.quiet}
-	o.result.Compare, err = compare.Run(o.c, original, again, first(eval, o.samples), compare.Options{Threads: o.threads, Device: o.device, Labels: labels, Tensors: -1,
+	o.result.Compare, err = compare.Run(o.c, original, again, first(eval, o.samples), compare.Options{Threads: o.threads, Device: o.device, Labels: o.classes, Boxes: o.boxes, Tensors: -1,
 		Progress: func(done, total int) { p.update("compare", done, total) }})
 	if err != nil {
 		return err
@@ -358,6 +347,8 @@ func (o *optimizer) judge(list []pass.Pass) error {
 	drop, what := 100*(1-r.Compare.Agreement), "agreement with the original"
 	if t := r.Compare.Top1; t != nil {
 		drop, what = 100*(t.A-t.B), "top-1"
+	} else if d := r.Compare.Detection; d != nil && d.Labelled != nil {
+		drop, what = 100*(d.Labelled.A-d.Labelled.B), "mAP against the labels"
 	} else if err := o.judgeSQNR(); err != nil {
 		return err
 	} else if !o.dropGiven() {
@@ -388,8 +379,8 @@ func (o *optimizer) judgeSQNR() error {
 		return nil
 	}
 	r := o.result.Compare
-	for _, t := range slices.Concat(r.Outputs, r.Candidates) {
-		if t.SQNR >= want || slices.Contains(r.Chosen, t.Name) {
+	for _, t := range r.Measured() {
+		if t.SQNR >= want {
 			continue
 		}
 		inner := slices.Clone(r.Tensors)
