@@ -43,6 +43,8 @@ var Table = []pass.Pass{
 	prune.Magnitude,
 	prune.DeadUnits,
 	quant.Prepare,
+	quant.Equalize,
+	quant.Smooth,
 	quant.Calibrate,
 	quant.Round,
 	search.Mixed,
@@ -79,6 +81,9 @@ var Order = []Before{
 	{"prune-magnitude", "calibrate", "the ranges must be those of the pruned model"},
 	{"prune-magnitude", "cluster-weights", "zero must be one of the shared values"},
 	{"constant-folding", "prepare-quantization", "what is constant anyway needs no copy"},
+	{"prepare-quantization", "equalize-layers", "weights of layers must be initializers"},
+	{"equalize-layers", "smooth-activations", "it sees the channels of the equalized model"},
+	{"smooth-activations", "calibrate", "the ranges must be those of the scaled channels"},
 	{"prepare-quantization", "calibrate", "layers are calibrated in the form that is quantized"},
 	{"quantize", "quantize-weights", "only what got no integer form is stored in fewer bits"},
 	{"quantize", "qoperator", "it joins what quantize wrote"},
@@ -108,7 +113,7 @@ type Before struct{ First, Then, Why string }
 var simplify = []string{"fix-shapes", "inline-functions", "repair", "target-opset", "identity", "constant-folding", "shape-computation", "reshape-targets", "control-flow",
 	"merge-chains", "move-transposes", "zero-states", "fuse-batchnorm", "fuse-affine", "fuse-activations", "fuse-normalization", "fuse-attention", "common-subexpressions", "dead-code"}
 
-var int8Passes = []string{"freeze-defaults", "raise-opset", "prepare-quantization", "calibrate", "round-weights", "mixed-precision", "quantize", "quantize-blocks", "quantize-weights"}
+var int8Passes = []string{"freeze-defaults", "raise-opset", "prepare-quantization", "smooth-activations", "calibrate", "round-weights", "mixed-precision", "quantize", "quantize-blocks", "quantize-weights"}
 
 // Presets are named sets of passes.
 var Presets = []Preset{
