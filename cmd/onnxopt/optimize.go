@@ -47,7 +47,8 @@ type optimizer struct {
 	qoperator, equalize                        bool
 	settings                                   pass.Settings
 
-	dropGiven func() bool
+	dropGiven  func() bool
+	presetOpen bool // no preset was asked for
 
 	c      *call
 	off    map[string]bool
@@ -176,7 +177,7 @@ func (o *optimizer) pipeline() ([]pass.Pass, error) {
 		return passes.Select(o.passes)
 	}
 	if o.preset == "" {
-		o.preset = "simplify"
+		o.preset, o.presetOpen = "simplify", true
 		if o.data != "" || o.calibration != "" || o.ranges != "" {
 			o.preset = "int8"
 		}
@@ -310,6 +311,7 @@ func (o *optimizer) measure(original *graph.Model, staged *onnx.Staged, eval *sa
 		if _, err := runtime.Compile(again, runtime.Options{Reference: true}); err != nil {
 			o.result.Warnings = append(o.result.Warnings, fmt.Sprintf("not run: %v", err))
 		}
+		o.warnUnmeasured()
 		return nil
 	}
 	if labels != nil && o.samples > 0 {
@@ -327,6 +329,17 @@ func (o *optimizer) measure(original *graph.Model, staged *onnx.Staged, eval *sa
 	}
 	o.result.Compare.Tensors, o.result.Compare.FirstBad, o.result.Compare.Candidates = inner.Tensors, inner.FirstBad, inner.Candidates
 	return nil
+}
+
+// warnUnmeasured says what was left out because there are no samples.
+func (o *optimizer) warnUnmeasured() {
+	lossy := slices.ContainsFunc(o.list, func(p pass.Pass) bool { return p.Effect == pass.Lossy && o.ledger.Changes(p.Name) > 0 })
+	switch {
+	case lossy:
+		o.result.Warnings = append(o.result.Warnings, "the answers were not compared with the original's: give --data")
+	case o.preset == "simplify" && o.presetOpen:
+		o.result.Warnings = append(o.result.Warnings, "simplified only: --data gives the samples that quantizing calibrates on")
+	}
 }
 
 // judge says why the result is not what was asked for, nil if it is.
