@@ -113,7 +113,7 @@ type Before struct{ First, Then, Why string }
 var simplify = []string{"fix-shapes", "inline-functions", "repair", "target-opset", "identity", "constant-folding", "shape-computation", "reshape-targets", "control-flow",
 	"merge-chains", "move-transposes", "zero-states", "fuse-batchnorm", "fuse-affine", "fuse-activations", "fuse-normalization", "fuse-attention", "common-subexpressions", "dead-code"}
 
-var int8Passes = []string{"freeze-defaults", "raise-opset", "prepare-quantization", "smooth-activations", "calibrate", "round-weights", "mixed-precision", "quantize", "quantize-blocks", "quantize-weights"}
+var int8Passes = []string{"freeze-defaults", "raise-opset", "prepare-quantization", "calibrate", "round-weights", "mixed-precision", "quantize", "quantize-blocks", "quantize-weights"}
 
 // Presets are named sets of passes.
 var Presets = []Preset{

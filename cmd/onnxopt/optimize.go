@@ -44,7 +44,7 @@ type optimizer struct {
 	json, stats, verify, force, quiet, verbose bool
 	ranges                                     string // calibration file to read
 	page, recipe, recipeOut                    string
-	qoperator, equalize                        bool
+	qoperator, smooth, equalize                bool
 	settings                                   pass.Settings
 
 	dropGiven  func() bool
@@ -191,6 +191,9 @@ func (o *optimizer) pipeline() ([]pass.Pass, error) {
 	}
 	if o.settings.Cluster.Values > 0 {
 		more = append(more, "cluster-weights")
+	}
+	if o.smooth {
+		more = append(more, "smooth-activations")
 	}
 	if o.equalize {
 		more = append(more, "equalize-layers")

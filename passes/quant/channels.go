@@ -138,7 +138,7 @@ func (g *grower) product(n *graph.Node, axis int) string {
 		return "channels of " + n.Title() + " are not those of a constant weight"
 	case n.Is("ConvTranspose"):
 		each, group := w.Shape[1], int(n.Int("group", 1))
-		inner, in := volume(w.Shape[2:]), w.Shape[0]/max(group, 1)
+		inner, in := tensor.Strides(w.Shape)[1], w.Shape[0]/max(group, 1)
 		g.add(&g.c.makers, n, 1, func(i int) int { return i/(inner*each)/max(in, 1)*each + i/inner%each })
 	case n.Is("Conv"):
 		g.along(&g.c.makers, n, 1, 0)
@@ -177,7 +177,7 @@ func (g *grower) add(list *[]channelParam, n *graph.Node, slot int, of func(int)
 // along is a constant with the channels along an axis.
 func (g *grower) along(list *[]channelParam, n *graph.Node, slot, axis int) {
 	t := n.In(slot).Const()
-	inner, count := volume(t.Shape[axis+1:]), t.Shape[axis]
+	count, inner := channelsOf(t, axis)
 	g.add(list, n, slot, func(i int) int { return i / inner % count })
 }
 
@@ -249,9 +249,9 @@ func (g *grower) reader(v *graph.Value, u graph.Use) string {
 	rank := g.shapes.Type(v).Rank()
 	switch {
 	case n.Is("Conv") && u.Index == 0 && axis == 1 && isFloat(w):
-		each, inner := w.Shape[1], volume(w.Shape[1:])
+		each, inner := w.Shape[1], tensor.Strides(w.Shape)[0]
 		out := w.Shape[0] / max(int(n.Int("group", 1)), 1)
-		taps := volume(w.Shape[2:])
+		taps := tensor.Strides(w.Shape)[1]
 		g.add(&g.c.readers, n, 1, func(i int) int { return i/inner/out*each + i/taps%each })
 		return ""
 	case n.Is("ConvTranspose") && u.Index == 0 && axis == 1 && isFloat(w):

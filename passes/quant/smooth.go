@@ -6,6 +6,7 @@ import (
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
+	"onnxopt/passes/layerwise"
 	"onnxopt/passes/pass"
 	"onnxopt/runtime"
 	"onnxopt/runtime/calibrate"
@@ -23,7 +24,7 @@ import (
 // LayerNormalization); here behind convolutions and over residual additions too.
 var Smooth = pass.Pass{
 	Name:   "smooth-activations",
-	Doc:    "move the range of outlying channels from activations to the weights that read them (SmoothQuant)",
+	Doc:    "move the range of outlying channels from activations to the weights that read them (SmoothQuant; --smooth)",
 	Effect: pass.Close,
 	Run:    smooth,
 }
@@ -40,11 +41,14 @@ const (
 
 func smooth(c *pass.Context, m *graph.Model) error {
 	switch {
+	case c.Calibration != nil:
+		if c.Calibration.Set != nil {
+			c.Warn("left out: a calibration file is of layers as they are")
+		}
+		return nil
 	case c.Samples == nil || c.Samples.Len() == 0:
 		c.Warn("left out: it needs samples")
 		return nil
-	case c.Calibration != nil:
-		return nil // calibration files are of layers as they are
 	}
 	p, err := newPlan(c, m, silent)
 	if err != nil {
@@ -117,7 +121,7 @@ func observeMoments(c *pass.Context, m *graph.Model, list []*smoothing, watch ma
 			of[v] = s
 		}
 	}
-	var b batch
+	var b layerwise.Batch
 	see := func(v *graph.Value, x tensor.Value) {
 		s := of[v]
 		t, ok := x.(*tensor.Tensor)
@@ -125,10 +129,10 @@ func observeMoments(c *pass.Context, m *graph.Model, list []*smoothing, watch ma
 			return
 		}
 		d := t.Float32s()
-		s.seen[v].add(d[:len(d)/b.of(t)*b.parts(t)], s.n, volume(t.Shape[s.axis[v]+1:]))
+		s.seen[v].add(d[:len(d)/b.Of(t)*b.Parts(t)], s.n, tensor.Strides(t.Shape)[s.axis[v]])
 	}
 	span := calibrate.Span{First: 0, End: min(smoothSamples, c.Samples.Len())}
-	return sweep(c, m, span, runtime.Options{Watch: watch, Observe: see}, &b, c.Progress)
+	return layerwise.Sweep(c, m, span, runtime.Options{Watch: watch, Observe: see}, &b, c.Progress)
 }
 
 // add includes values laid out as [outer, channels, inner].
@@ -179,7 +183,7 @@ func newReading(p channelParam, axis int, limit float32) *reading {
 	}
 	taps := 1
 	if p.node.Is("Conv", "ConvTranspose") {
-		taps = volume(w.Shape[2:])
+		taps = tensor.Strides(w.Shape)[1]
 	}
 	r := &reading{channelParam: p, limit: float64(limit), taps: float64(taps), one: axis < 0}
 	cells := w.Len() / taps
