@@ -182,7 +182,7 @@ func FuzzProduct8(f *testing.F) {
 		a, b := d.bytes(m*k+4), d.bytes(k*n)
 		return func() [][]uint32 {
 			p := NewProduct8(k, n, xa, xb)
-			rows := Rows8{Base: unsafe.Pointer(&a[0]), Taps: []int{0}, Add: p.Rows(a, m)}
+			rows := Rows8{Base: unsafe.Pointer(&a[0]), Taps: []int{0}, Add: p.Rows(make([]int32, m), a)}
 			if p.Wide() {
 				wide := make([]int16, len(a))
 				Widen8(wide, a, xa.Zero, xa.Signed)
@@ -192,7 +192,8 @@ func FuzzProduct8(f *testing.F) {
 				rows.Offsets = append(rows.Offsets, int32(i*k))
 			}
 			out := place[int32](m * n)
-			p.Pack(make([]byte, p.Size()), b, make([]float32, Panels(n)*Lanes)).Sums(rows, out, n)
+			right := p.Pack(make([]byte, p.Size()), b, make([]float32, Panels(n)*Lanes))
+			right.Sums(rows, out, n)
 			return [][]uint32{words32(out)}
 		}
 	})
@@ -335,11 +336,11 @@ func FuzzDepthwise(f *testing.F) {
 		}
 		pixels := max((r.Width+r.Left+d.IntN(r.Wide)-r.Wide)/r.Stride+1, 1)
 		stride := r.Width*r.Channels + d.IntN(5)
-		x, sums := d.floats(high*stride), d.floats(r.Channels)
+		x, sums := d.floats(high*stride), d.floats(min(stride, r.Channels+d.IntN(40)))
 		return func() [][]uint32 {
 			y, s := place[float32](pixels*r.Channels), slices.Clone(sums)
 			r.Row(y, x, stride, low, high, pixels)
-			SumRows(s, x[:len(x)/r.Channels*r.Channels])
+			SumRows(s, x, stride, high)
 			return [][]uint32{words32(y), words32(s)}
 		}
 	})
