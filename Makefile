@@ -63,7 +63,7 @@ test-hostile: build $(VENV)/installed
 test-kill:
 	ONNXOPT_KILLS=200 go test ./cmd/onnxopt -run TestKill -v -count 1
 
-# One hash for every shipped model over threads, AVX2 and AVX-512, and repetitions; minutes.
+# One hash for every shipped model over threads, pure Go, AVX2 and AVX-512, and repetitions; minutes.
 test-determinism:
 	ONNXOPT_RUNS=10 go test ./cmd/onnxopt -run TestDeterminism -v -count 1 -timeout 60m
 

@@ -44,8 +44,9 @@ type optimizer struct {
 	json, stats, verify, force, quiet, verbose bool
 	ranges                                     string // calibration file to read
 	page, recipe, recipeOut                    string
-	qoperator                                  bool
+	qoperator, smooth, equalize                bool
 	settings                                   pass.Settings
+	pattern                                    []int
 
 	dropGiven  func() bool
 	presetOpen bool // no preset was asked for
@@ -78,6 +79,8 @@ func (o *optimizer) declare(f *pflag.FlagSet) {
 	f.Float64Var(&o.settings.Prune.Threshold, "prune-threshold", 0, "set weights up to this magnitude to zero")
 	f.Float64Var(&o.settings.Prune.Sparsity, "prune-sparsity", 0, "set this share of the weights to zero")
 	f.BoolVar(&o.settings.Prune.Global, "prune-global", false, "one threshold over all layers")
+	f.IntSliceVar(&o.pattern, "prune-pattern", nil, "N,M keeps N of every M consecutive weights of an output")
+	f.BoolVar(&o.settings.Prune.Reconstruct, "prune-reconstruct", false, "choose zeros and fit the other weights by least squares on the samples, layer by layer")
 	f.Float64Var(&o.settings.Prune.Channels, "prune-channels", 0, "remove this share of the channels, neurons and heads")
 	f.IntVar(&o.settings.Cluster.Values, "cluster", 0, "share weights: size of a codebook, 2 to 256")
 	f.IntVar(&o.settings.MaxFold, "max-fold", 0, "bytes that constant folding may add for one tensor")
@@ -189,14 +192,33 @@ func (o *optimizer) pipeline() ([]pass.Pass, error) {
 		}
 	}
 	var more []string
-	if o.settings.Prune.Threshold > 0 || o.settings.Prune.Sparsity > 0 {
-		more = append(more, "prune-magnitude", "dead-units")
+	switch len(o.pattern) {
+	case 0:
+	case 2:
+		o.settings.Prune.N, o.settings.Prune.M = o.pattern[0], o.pattern[1]
+	default:
+		return nil, fmt.Errorf("optimize: --prune-pattern %v: want N,M", o.pattern)
+	}
+	how := "prune-magnitude"
+	if o.settings.Prune.Reconstruct {
+		how = "prune-reconstruct"
+	}
+	if p := o.settings.Prune; p.Threshold > 0 || p.Sparsity > 0 || p.M > 0 {
+		more = append(more, how, "dead-units")
+	} else if p.Reconstruct {
+		return nil, fmt.Errorf("optimize: --prune-reconstruct: give --prune-sparsity or --prune-pattern")
 	}
 	if o.settings.Prune.Channels > 0 {
 		more = append(more, "prune-channels")
 	}
 	if o.settings.Cluster.Values > 0 {
 		more = append(more, "cluster-weights")
+	}
+	if o.smooth {
+		more = append(more, "smooth-activations")
+	}
+	if o.equalize {
+		more = append(more, "equalize-layers")
 	}
 	if o.qoperator {
 		more = append(more, "qoperator")
@@ -215,7 +237,7 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 		opts.Settings.Quant.MaxDrop = &o.maxDrop
 	}
 	calibrates := slices.ContainsFunc(list, func(p pass.Pass) bool { return p.Gives&pass.Calibrated != 0 && !o.off[p.Name] })
-	if calibrates || o.settings.Quant.BlockSize > 0 { // blocks are rounded on samples, if there are any
+	if calibrates || o.settings.Quant.BlockSize > 0 || o.settings.Prune.Reconstruct { // blocks are rounded on samples, if there are any
 		d := o.dataFlags
 		if o.calibration != "" {
 			d.data = o.calibration
