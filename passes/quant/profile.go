@@ -31,6 +31,9 @@ type Profile struct {
 	// QuantizedMaxPool targets run every MaxPool of a quantized model in
 	// integers and fail where its input is float.
 	QuantizedMaxPool bool
+	// Requantizes targets round the float weights of layers between
+	// DequantizeLinear and QuantizeLinear to 8 bits when they load the model.
+	Requantizes bool
 }
 
 // Profiles is every target. What they list was found by running models in
@@ -45,7 +48,7 @@ var Profiles = []Profile{
 		Merge:       []string{"Concat"},
 		Same:        dataMovement,
 		Activations: []tensor.DType{tensor.Uint8}, Weights: []tensor.DType{tensor.Int8},
-		PerChannel: true, FloatResult: []string{"Gemm", "MatMul"}, QuantizedMaxPool: true,
+		PerChannel: true, FloatResult: []string{"Gemm", "MatMul"}, QuantizedMaxPool: true, Requantizes: true,
 	},
 	{
 		Name: "onnxruntime", Doc: "onnxruntime's CPU kernels: QLinear forms of pooling, addition and multiplication too",
@@ -56,7 +59,7 @@ var Profiles = []Profile{
 		Same:        dataMovement,
 		Activations: []tensor.DType{tensor.Uint8, tensor.Int8, tensor.Uint16, tensor.Int16},
 		Weights:     []tensor.DType{tensor.Int8, tensor.Uint8, tensor.Int4, tensor.Uint4},
-		PerChannel:  true, FloatResult: []string{"Gemm", "MatMul"},
+		PerChannel:  true, FloatResult: []string{"Gemm", "MatMul"}, Requantizes: true,
 	},
 	{
 		Name: "openvino", Doc: "OpenVINO's CPU plugin",
