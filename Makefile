@@ -233,7 +233,7 @@ generate:
 # make fuzz T=./onnx:FuzzLoad [FUZZTIME=10m]
 FUZZTIME ?= 10m
 fuzz:
-	go test $(firstword $(subst :, ,$(T))) -run '^$$' -fuzz '^$(lastword $(subst :, ,$(T)))$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $(FUZZFLAGS)
+	go test $(firstword $(subst :, ,$(T))) -run '^$$' -fuzz '^$(lastword $(subst :, ,$(T)))$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $(FUZZFLAGS)
 
 # Every fuzz test for FUZZTIME: make fuzz-all FUZZTIME=30m FUZZFLAGS='-parallel 1'
 fuzz-all:

@@ -77,6 +77,29 @@ func logits(t *testing.T, m *graph.Model, im images, o runtime.Options) []float3
 	return out[0].(*tensor.Tensor).Float32s()
 }
 
+// allocations is how many a run makes on the same tensors as those before it.
+func allocations(t *testing.T, m *graph.Model, im images, threads int) float64 {
+	t.Helper()
+	s, err := runtime.Compile(m, runtime.Options{Threads: threads})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, _ := im.Values(0, im.Len())
+	out := make([]tensor.Value, len(m.Graph.Outputs()))
+	run := func() {
+		if err := s.RunInto(context.Background(), in, out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run() // plans the memory
+	run() // keeps the jobs
+	least := testing.AllocsPerRun(1, run)
+	for range 3 { // other goroutines allocate too
+		least = min(least, testing.AllocsPerRun(1, run))
+	}
+	return least
+}
+
 func load(t *testing.T, name string) *graph.Model {
 	t.Helper()
 	m, err := onnx.Load("../models/" + name + ".onnx")
@@ -154,6 +177,11 @@ func TestIntegerMatchesReference(t *testing.T) {
 		}
 		if d := largest(float, fast); d > 0.2 {
 			t.Errorf("%s: int8 moved the outputs by %.3g", name, d)
+		}
+		for threads := 1; threads <= 2; threads++ {
+			if n := allocations(t, m, im, threads); n != 0 {
+				t.Errorf("%s: %v allocations in a run of the quantized model on %d threads", name, n, threads)
+			}
 		}
 	}
 }

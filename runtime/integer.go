@@ -287,7 +287,7 @@ func (f *frame) parts(rows, perRow int, body func(from, to int)) {
 		n = min(n, (rows+t-1)/t)
 	}
 	n = max((n+5)/6*6, 6)
-	f.s.workers.run((rows+n-1)/n, func(_, part int) { body(part*n, min((part+1)*n, rows)) })
+	f.do((rows+n-1)/n, func(_, part int) { body(part*n, min((part+1)*n, rows)) })
 }
 
 // offsets is 0, stride, 2*stride, ... for a matrix of n rows.

@@ -108,7 +108,7 @@ func channelsOf(t *tensor.Tensor, axis int) (channels, inner int) {
 	if axis < 0 {
 		return 1, max(t.Len(), 1)
 	}
-	return t.Shape[axis], volume(t.Shape[axis+1:])
+	return t.Shape[axis], tensor.Strides(t.Shape)[axis]
 }
 
 // weightScales is max|w| / limit of each channel or the smaller one, down to

@@ -103,19 +103,20 @@ func (a *depthwiseArgs) setFinish(f Function) bool {
 	return true
 }
 
-// SumRows adds the rows of x, each as long as y, to y, in order.
-func SumRows(y, x []float32) {
-	n := len(y)
-	if n == 0 {
+// SumRows adds rows of x, each as long as y and stride after the one before, to
+// y, in order.
+func SumRows(y, x []float32, stride, rows int) {
+	n, done := len(y), 0
+	if n == 0 || rows <= 0 {
 		return
 	}
-	rows, done := len(x)/n, 0
-	if useAVX2 && rows > 0 {
-		done = sumRowsVectors(y, x, rows)
+	_ = x[(rows-1)*stride+n-1]
+	if useAVX2 {
+		done = sumRowsVectors(y, x, stride, rows)
 	}
 	if done < n {
 		for r := range rows {
-			for i, v := range x[r*n+done : (r+1)*n] {
+			for i, v := range x[r*stride+done : r*stride+n] {
 				y[done+i] += v
 			}
 		}
