@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -102,6 +103,33 @@ func TestSearch(t *testing.T) {
 		}
 	})
 	t.Run("resume", func(t *testing.T) { resume(t, want) })
+	t.Run("refused", func(t *testing.T) {
+		o := options()
+		o.MaxDrop = -1000
+		_, r, err := searchBytes(t, context.Background(), m, task, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var tried []float64
+		for _, c := range r.Seen {
+			if c.Stage == "share" {
+				tried = append(tried, c.Density)
+			}
+		}
+		if r.Chosen.Fits || !slices.IsSorted(tried) || tried[len(tried)-1] != o.Density {
+			t.Errorf("tried densities %v, chose %+v", tried, r.Chosen)
+		}
+	})
+}
+
+func TestRise(t *testing.T) {
+	c := []Candidate{{Density: 0.1, Loss: 0.2}, {Density: 0.05, Loss: 0.4}, {Density: 0.025, Loss: 0.6}}
+	if got, want := rise(c), 0.2/math.Ln2; math.Abs(got-want) > 1e-12 {
+		t.Errorf("%v points, want %v", got, want)
+	}
+	if got := rise(c[:1]); got != 0 {
+		t.Errorf("one rung rises by %v", got)
+	}
 }
 
 // resume kills the search three times, within a stage or at its end, and wants
