@@ -174,13 +174,15 @@ func resume(t *testing.T, want []byte) {
 func TestLoss(t *testing.T) {
 	// Of 100 samples 4 are wrong against 2: 2 points, and a standard error of
 	// sqrt(0.02*0.98/100).
-	a, b := Measure{Wrong: make([]float32, 100)}, Measure{Wrong: make([]float32, 100)}
+	a, b := Measure{Wrong: make([]float32, 100), Views: 0.04, Plain: 0.04}, Measure{Wrong: make([]float32, 100), Views: 0.02}
 	for i := range 4 {
 		a.Wrong[i] = 1
 	}
 	b.Wrong[0], b.Wrong[1] = 1, 1
-	if got := new(Task).Loss(a, b); math.Abs(got-3.4) > 1e-4 {
-		t.Errorf("lost %v points, want 3.4", got)
+	for plain, want := range map[float64]float64{0.04: 3.4, 0.05: 3.4, 0.037: 3.1, 0: 2.9} {
+		if a.Plain = plain; math.Abs(new(Task).Loss(a, b)-want) > 1e-4 {
+			t.Errorf("lost %v points with %v wrong as they are, want %v", new(Task).Loss(a, b), plain, want)
+		}
 	}
 	for n, want := range map[int]int{2: 1, 100: 20, 5000: 1000, 8000: 1000, 60000: 6000} {
 		if got := heldSamples(n); got != want {
