@@ -259,3 +259,46 @@ func TestMildLossKeepsAnswers(t *testing.T) {
 		}
 	}
 }
+
+// At the same number of zeros, fitting the weights that stay brings the outputs
+// nearer to the original's than pruning by magnitude.
+func TestReconstructBeatsMagnitude(t *testing.T) {
+	calib, im := loadImages(t, "calib-images-idx3-ubyte.gz", 100), loadImages(t, "t10k-images-idx3-ubyte.gz", 100)
+	for _, name := range shipped {
+		want := logits(t, load(t, name), im, runtime.Options{})
+		for _, s := range []pass.PruneSettings{{Sparsity: 0.5}, {N: 2, M: 4}} {
+			var noise [2]float64
+			var zeros [2]int
+			for i, how := range []string{"prune-magnitude", "prune-reconstruct"} {
+				m := load(t, name)
+				list, err := Pipeline("simplify", how)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ledger, err := pass.Run(context.Background(), m, list, pass.Options{Settings: pass.Settings{Prune: s}, Samples: calib})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if ledger.Changes(how) == 0 {
+					t.Errorf("%s: %s changed nothing", name, how)
+				}
+				for v := range m.Graph.Initializers() {
+					if c := v.Const(); c != nil && c.Rank() > 1 && c.Type == tensor.Float32 {
+						for _, x := range c.Float32s() {
+							if x == 0 {
+								zeros[i]++
+							}
+						}
+					}
+				}
+				for k, y := range logits(t, m, im, runtime.Options{}) {
+					noise[i] += float64(y-want[k]) * float64(y-want[k])
+				}
+			}
+			t.Logf("%s %+v: %d and %d zeros, noise %.3g of magnitude's", name, s, zeros[0], zeros[1], noise[1]/noise[0])
+			if zeros[0] != zeros[1] || noise[1] > 0.5*noise[0] {
+				t.Errorf("%s %+v: %d and %d zeros, noise %g and %g", name, s, zeros[0], zeros[1], noise[0], noise[1])
+			}
+		}
+	}
+}

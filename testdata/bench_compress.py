@@ -26,7 +26,7 @@ RECIPES = {  # chosen on training images; name[-samples] or name-labels
     "lenet5": "--density-step 0.69 --rungs 5 --steps 1500 --rung-steps 800 --refine-steps 8000 --share-steps 3000 --max-drop 0.3",
     "lenet300-5000": "--density 0.2 --density-step 0.75 --steps 2000 --rung-steps 1000 --rate 0.001 --refine-steps 1000 --share-steps 1500 --max-drop 0.65",
     "resnet8": "--fixed --density 0.18 --steps 1500 --refine-steps 2000 --share-steps 1000",
-    "mbnet": "--fixed --density 0.15 --steps 1500 --refine-steps 1000 --share-steps 1000",
+    "mbnet": "--fixed --density 0.2 --steps 1500 --refine-steps 1000 --share-steps 1000",
     "tinyvit": "--fixed --density 0.25 --steps 1500 --refine-steps 1000 --share-steps 1000",
 }
 

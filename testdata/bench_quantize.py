@@ -144,6 +144,16 @@ def quantize(tool, path, samples, out):
         quantize_static(pre, out, Reader(samples), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
                         weight_type=QuantType.QInt8,
                         calibrate_method=CalibrationMethod.Percentile if "percentile" in tool else CalibrationMethod.MinMax)
+    elif tool == "ort-int4":
+        import onnx
+        from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+        q = MatMulNBitsQuantizer(onnx.load(path), block_size=32, is_symmetric=True)
+        q.process()
+        q.model.save_model_to_file(out)
+    elif tool == "nncf-int4":
+        import nncf
+        import onnx
+        onnx.save(nncf.compress_weights(onnx.version_converter.convert_version(onnx.load(path), 21), mode=nncf.CompressWeightsMode.INT4_SYM, group_size=-1, all_layers=True), out)
     elif tool == "nncf":
         import nncf
         import onnx
@@ -178,23 +188,30 @@ def child(args):
         json.dump(answer, f)
 
 
+def job(python, folder, timeout, **what):
+    """What child answers in a process of the given Python, or an error."""
+    path = folder + "/job.json"
+    with open(path, "w") as f:
+        json.dump(what, f)
+    try:
+        r = subprocess.run([python, __file__, "child", path], capture_output=True, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return {"error": f"more than {timeout} s"}
+    if r.returncode:
+        lines = [x for x in r.stderr.strip().splitlines() if x.strip()] or [f"exit {r.returncode}"]
+        return {"error": lines[-1][:300]}
+    with open(path) as f:
+        return json.load(f)
+
+
+def write_samples(path, samples):
+    """The form that child reads."""
+    np.savez(path, **{f"{i:03d}/{k}": v for i, x in enumerate(samples) for k, v in x.items()})
+
+
 def parent(o):
     os.makedirs(o.out, exist_ok=True)
     peers = o.peers if os.path.exists(o.peers) else sys.executable
-
-    def job(python, **what):
-        path = o.out + "/job.json"
-        with open(path, "w") as f:
-            json.dump(what, f)
-        try:
-            r = subprocess.run([python, __file__, "child", path], capture_output=True, text=True, timeout=o.timeout)
-        except subprocess.TimeoutExpired:
-            return {"error": f"more than {o.timeout} s"}
-        if r.returncode:
-            lines = [x for x in r.stderr.strip().splitlines() if x.strip()] or [f"exit {r.returncode}"]
-            return {"error": lines[-1][:300]}
-        with open(path) as f:
-            return json.load(f)
 
     def outputs(path, count):
         z = np.load(path)
@@ -208,13 +225,13 @@ def parent(o):
         for kind, count, seed in ("calibration", o.calibration, 1), ("held-out", HELD_OUT, 2):
             s = draw(like, count, seed)
             sets[kind] = f"{o.out}/{name}.{kind}.npz"
-            np.savez(sets[kind], **{f"{i:03d}/{k}": v for i, x in enumerate(s) for k, v in x.items()})
+            write_samples(sets[kind], s)
             if kind == "calibration":
                 write_sets(s, list(like), f"{o.out}/{name}.sets")
         row = {"model": name, "bytes": os.path.getsize(path), "float": {}}
         reference = None
         for runtime in [] if o.speed else RUNTIMES:
-            r = job(sys.executable, runtime=runtime, model=path, samples=sets["held-out"], count=HELD_OUT, out=o.out + "/y.npz")
+            r = job(sys.executable, o.out, o.timeout, runtime=runtime, model=path, samples=sets["held-out"], count=HELD_OUT, out=o.out + "/y.npz")
             if "error" not in r:
                 y = outputs(o.out + "/y.npz", HELD_OUT)
                 if runtime == "onnxruntime":
@@ -236,11 +253,11 @@ def parent(o):
                 if p.returncode:
                     r["error"] = p.stderr.strip()[-300:]
             else:
-                r = job(peers, tool=tool, model=path, samples=sets["calibration"], count=o.calibration, out=out)
+                r = job(peers, o.out, o.timeout, tool=tool, model=path, samples=sets["calibration"], count=o.calibration, out=out)
             if os.path.exists(out) and "error" not in r:
                 r["bytes"] = os.path.getsize(out)
                 for runtime in [] if o.speed else RUNTIMES:
-                    a = job(sys.executable, runtime=runtime, model=out, samples=sets["held-out"], count=HELD_OUT, out=o.out + "/y.npz")
+                    a = job(sys.executable, o.out, o.timeout, runtime=runtime, model=out, samples=sets["held-out"], count=HELD_OUT, out=o.out + "/y.npz")
                     if "error" not in a and reference:
                         a["sqnr"] = sqnr(reference, outputs(o.out + "/y.npz", HELD_OUT))
                     r[runtime] = a

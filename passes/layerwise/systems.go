@@ -145,6 +145,10 @@ func newSystem(m *graph.Model, n *graph.Node, samples int) (*System, string) {
 	l := &Layer{Node: n}
 	s.Layers = []*Layer{l}
 	switch {
+	case w.Type != tensor.Float32:
+		return nil, fmt.Sprintf("its weight is %v", w.Type)
+	case n.Is("Gemm") && n.Int("transA", 0) != 0:
+		return nil, "transA is set"
 	case n.Is("Conv"):
 		r, err := op.Resolve(n, m.Opset)
 		if err != nil {
@@ -176,23 +180,25 @@ func newSystem(m *graph.Model, n *graph.Node, samples int) (*System, string) {
 
 func (s *System) bytes() int { return 4 * s.groups * s.inputs * s.inputs }
 
-// Solve calls use for each group of channels of each layer, with what it reads;
-// it returns why it cannot, "" if all is solved.
-func (s *System) Solve(use func(g *Group)) string {
+// Solve is the groups of channels of each of Layers, with what they read and
+// runs of so many inputs (run, 0 is 1) together in the solver's order, or why
+// there is no solution.
+func (s *System) Solve(run int) (groups [][]*Group, reason string) {
+	groups = make([][]*Group, len(s.Layers))
 	for k, gram := range s.grams {
 		if gram.Rows == 0 {
-			return "no samples reached it"
+			return nil, "no samples reached it"
 		}
-		solver, err := lattice.NewSolver(gram)
+		solver, err := lattice.NewSolver(gram, run)
 		if err != nil {
-			return err.Error()
+			return nil, err.Error()
 		}
-		for _, l := range s.Layers {
+		for i, l := range s.Layers {
 			count := l.Channels / s.groups
-			use(&Group{Layer: l, Solver: solver, gram: gram, First: k * count, Count: count})
+			groups[i] = append(groups[i], &Group{Layer: l, Solver: solver, gram: gram, First: k * count, Count: count})
 		}
 	}
-	return ""
+	return groups, ""
 }
 
 // Group is Count output channels of a layer from First on, which read the same
@@ -206,6 +212,9 @@ type Group struct {
 
 // Inputs is the weights of a channel.
 func (g *Group) Inputs() int { return g.gram.N }
+
+// Refit is lattice.Solver.Refit on what the group reads.
+func (g *Group) Refit(was, w []float32, steps int) { g.Solver.Refit(g.gram, was, w, g.Count, steps) }
 
 // At is where the weight from an input to a channel of the group is.
 func (g *Group) At(channel, input int) int {

@@ -59,20 +59,20 @@ func addLayer(c *pass.Context, m *graph.Model, list *layerwise.Systems, n *graph
 func roundLayers(c *pass.Context, m *graph.Model, list *layerwise.Systems, start func(*graph.Node) *pass.Rounding, done func(*graph.Node, *pass.Rounding)) error {
 	limit := weightLimit(c.Settings.Quant)
 	return list.Each(c, m, func(s *layerwise.System) {
-		result := map[*graph.Node]*pass.Rounding{}
-		for _, l := range s.Layers {
-			result[l.Node] = start(l.Node)
-			if s.Bias {
-				result[l.Node].Shift = make([]float32, l.Channels)
-			}
-		}
-		reason := s.Solve(func(g *layerwise.Group) { roundGroup(g, limit, result[g.Node]) })
-		for _, l := range s.Layers {
+		groups, reason := s.Solve(0)
+		for i, l := range s.Layers {
 			if reason != "" {
 				c.Kept(l.Node, "weight rounded to nearest: %s", reason)
 				continue
 			}
-			done(l.Node, result[l.Node])
+			r := start(l.Node)
+			if s.Bias {
+				r.Shift = make([]float32, l.Channels)
+			}
+			for _, g := range groups[i] {
+				roundGroup(g, limit, r)
+			}
+			done(l.Node, r)
 		}
 	})
 }

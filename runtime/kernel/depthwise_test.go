@@ -27,7 +27,7 @@ func TestDepthwise(t *testing.T) {
 			d.Row(got, x, row, low, high, pixels)
 			d.generic(want, x, row, low, high, 0, pixels)
 			for i := range want {
-				if !close32(got[i], want[i], 2e-5) {
+				if got[i] != want[i] {
 					t.Fatalf("%+v rows %d-%d: element %d is %v, want %v", d, low, high, i, got[i], want[i])
 				}
 			}
