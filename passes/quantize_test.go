@@ -67,27 +67,35 @@ var quantizeCases = []struct {
 		model: `g (float[1,8,8,8] x, float[16,8,3,3] w1, float[16] w2) => (float[1,16,6,6] y) { a = Conv(x, w1, w2) y = Relu(a) }`},
 }
 
+// quantizeCase parses a model and makes random weights of its inputs w*, random
+// defaults of k*, and a sample of the others.
+func quantizeCase(t *testing.T, text string) (*graph.Model, *oneSample) {
+	t.Helper()
+	m, err := graph.Parse(`<ir_version: 8, opset_import: ["": 17]> ` + text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	src := &oneSample{}
+	for _, v := range append([]*graph.Value{}, m.Graph.Inputs()...) {
+		x := randomValue(rng, v)
+		switch v.Name[0] {
+		case 'w', 'k':
+			m.Graph.SetDefault(v, &graph.Data{Tensor: x})
+			if v.Name[0] == 'w' {
+				m.Graph.RemoveInput(v)
+			}
+		default:
+			src.values = append(src.values, x)
+		}
+	}
+	return m, src
+}
+
 func TestQuantizeForms(t *testing.T) {
 	for _, c := range quantizeCases {
 		t.Run(c.name, func(t *testing.T) {
-			m, err := graph.Parse(`<ir_version: 8, opset_import: ["": 17]> ` + c.model)
-			if err != nil {
-				t.Fatal(err)
-			}
-			rng := rand.New(rand.NewPCG(1, 2))
-			src := &oneSample{}
-			for _, v := range append([]*graph.Value{}, m.Graph.Inputs()...) {
-				x := randomValue(rng, v)
-				switch v.Name[0] {
-				case 'w', 'k':
-					m.Graph.SetDefault(v, &graph.Data{Tensor: x})
-					if v.Name[0] == 'w' {
-						m.Graph.RemoveInput(v)
-					}
-				default:
-					src.values = append(src.values, x)
-				}
-			}
+			m, src := quantizeCase(t, c.model)
 			want := runOnce(t, m, src.values)
 			list, err := Pipeline(c.preset)
 			if err != nil {
@@ -112,6 +120,42 @@ func TestQuantizeForms(t *testing.T) {
 			checkForm(t, m, c.has, c.lacks)
 			for _, f := range quant.Lint(m, &quant.Profiles[0]) {
 				if f.Verdict == quant.Refused && c.settings.WeightBits == 0 && c.settings.BlockSize == 0 {
+					t.Errorf("portable refuses %v", f)
+				}
+			}
+		})
+	}
+}
+
+// TestDepthwisePadding: OpenCV 5.0 pads the last pixels of some planes with 0
+// instead of the zero point, so that a portable file has such a Conv in float.
+func TestDepthwisePadding(t *testing.T) {
+	for _, c := range []struct {
+		name, model string
+		float       bool
+	}{
+		{"a multiple of eight pixels", `g (float[1,16,4,6] x, float[16,1,3,3] w1) => (float[1,16,4,6] y) { y = Conv<group=16, pads=[1,1,1,1]>(x, w1) }`, false},
+		{"another number", `g (float[1,16,5,5] x, float[16,1,3,3] w1) => (float[1,16,5,5] y) { y = Conv<group=16, pads=[1,1,1,1]>(x, w1) }`, true},
+		{"nothing to pad", `g (float[1,16,7,7] x, float[16,1,3,3] w1) => (float[1,16,5,5] y) { y = Conv<group=16>(x, w1) }`, false},
+		{"channels mixed", `g (float[1,16,5,5] x, float[16,2,3,3] w1) => (float[1,16,5,5] y) { y = Conv<group=8, pads=[1,1,1,1]>(x, w1) }`, false},
+		{"zero point 0", `g (float[1,16,5,5] x, float[16,16,1,1] w1, float[16,1,3,3] w2) => (float[1,16,5,5] y) { a = Conv(x, w1) r = Relu(a) y = Conv<group=16, pads=[1,1,1,1]>(r, w2) }`, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m, src := quantizeCase(t, c.model)
+			list, err := Pipeline("int8")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := pass.Run(context.Background(), m, list, pass.Options{Samples: src}); err != nil {
+				t.Fatal(err)
+			}
+			for n := range m.Graph.Nodes() {
+				if d := n.In(0).Def(); n.Is("Conv") && n.Int("group", 1) > 1 && (d == nil || !d.Is("DequantizeLinear")) != c.float {
+					t.Errorf("\n%s", graph.Text(m))
+				}
+			}
+			for _, f := range quant.Lint(m, &quant.Profiles[0]) {
+				if f.Verdict == quant.Refused {
 					t.Errorf("portable refuses %v", f)
 				}
 			}

@@ -133,7 +133,7 @@ func (a *arena) end() (followed bool) {
 	for i, x := range a.allocs {
 		plan[i].allocation = *x
 		plan[i].refs = 0
-		if x.refs > 0 {
+		if x.refs > 0 || x.died == 0 { // held to the end, or by a step that failed
 			plan[i].died = a.clock
 		}
 		order[i] = i

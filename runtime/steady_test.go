@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,4 +108,36 @@ func steadyOutputs(s *Session, in []tensor.Value) ([]tensor.Value, error) {
 		}
 	}
 	return out, nil
+}
+
+// TestRunAfterFailedRun: a run that follows the plan of one that failed within a step
+// keeps that step's result apart from the others.
+func TestRunAfterFailedRun(t *testing.T) {
+	m, err := graph.Parse(`<ir_version: 8, opset_import: ["": 17]>
+g (float[4] x, int64[4] i) => (float[4] y, float[4] z) {
+	y = Mul (x, x)
+	z = Gather (y, i)
+}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Compile(m, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := tensor.FromFloats(tensor.Float32, []int{4}, []float64{1, 2, 3, 4})
+	i := tensor.FromInts(tensor.Int64, []int{4}, []int64{3, 2, 1, 9})
+	in, out := []tensor.Value{x, i}, make([]tensor.Value, 2)
+	if s.RunInto(context.Background(), in, out) == nil {
+		t.Fatal("index 9 of 4 is no error")
+	}
+	tensor.View[int64](i)[3] = 0
+	if err := s.RunInto(context.Background(), in, out); err != nil {
+		t.Fatal(err)
+	}
+	for k, want := range [][]float32{{1, 4, 9, 16}, {16, 9, 4, 1}} {
+		if got := out[k].(*tensor.Tensor).Float32s(); !slices.Equal(got, want) {
+			t.Errorf("output %d is %v, wanted %v", k, got, want)
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"onnxopt/onnx/graph"
+	"onnxopt/onnx/shape"
 	"onnxopt/onnx/tensor"
 )
 
@@ -37,7 +38,7 @@ type Finding struct {
 // Lint says of the model and of every node that a target could run in integers
 // what the target does with it, and why not better.
 func Lint(m *graph.Model, p *Profile) []Finding {
-	l := &linter{m: m, p: p}
+	l := &linter{m: m, p: p, shapes: shape.Infer(m)}
 	l.model()
 	for n := range m.Graph.All() {
 		l.quantized = l.quantized || n.Is("QuantizeLinear", "DequantizeLinear")
@@ -51,6 +52,7 @@ func Lint(m *graph.Model, p *Profile) []Finding {
 type linter struct {
 	m         *graph.Model
 	p         *Profile
+	shapes    *shape.Info
 	quantized bool
 	found     []Finding
 }
@@ -170,6 +172,10 @@ func (l *linter) integer(n *graph.Node) {
 			return
 		}
 	}
+	if z := def(n.In(0)).In(2); z != nil && !isZeroPoint(z.Const()) && l.p.padsWrongly(n, l.shapes) {
+		l.add(n, Refused, "depthwise with padding: planes of this size are padded with 0 instead of the zero point")
+		return
+	}
 	if n.Is("Gemm") && (n.Float("alpha", 1) != 1 || n.Float("beta", 1) != 1 || n.Int("transA", 0) != 0) {
 		l.add(n, Float, "alpha, beta or transA is set")
 		return
@@ -180,6 +186,8 @@ func (l *linter) integer(n *graph.Node) {
 	}
 	l.add(n, Integer, "between quantized tensors")
 }
+
+func isZeroPoint(t *tensor.Tensor) bool { return t != nil && t.Len() == 1 && t.Ints()[0] == 0 }
 
 // biasScale says what is wrong with the scale of a quantized bias: it must be
 // x_scale*w_scale.

@@ -223,7 +223,7 @@ func (in *inserter) bias(n *graph.Node, w *graph.Value, qw *quantWeight, xScale 
 	}
 	shape := []int{len(scale)}
 	attrs := []*graph.Attr{graph.Int("axis", 0)}
-	if len(scale) == 1 && len(v) != 1 {
+	if qw.axis < 0 {
 		shape, attrs = nil, nil
 	}
 	d := in.node1(n, "DequantizeLinear", "d", []*graph.Value{
