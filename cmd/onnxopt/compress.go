@@ -258,11 +258,13 @@ func (o *compressor) search(m *graph.Model) error {
 	if err != nil {
 		return err
 	}
-	finish := []string{"encode-weights", "default-attributes", "dead-code", "short-names"}
+	finish := []string{"default-attributes", "dead-code", "short-names"}
 	search := compress.Search
 	switch o.target {
+	case "file":
+		finish = append(finish, "pad-channels", "encode-weights")
 	case "container":
-		finish[0] = "sort-units"
+		finish = append(finish, "sort-units")
 	case "speed":
 		finish, search = nil, compress.Narrow
 	}

@@ -20,9 +20,11 @@ const (
 	Float
 	// Integer: the target runs the node in integers.
 	Integer
+	// Requantized: the target quantizes the node's float weight itself.
+	Requantized
 )
 
-func (v Verdict) String() string { return [...]string{"refused", "float", "integer"}[v] }
+func (v Verdict) String() string { return [...]string{"refused", "float", "integer", "requantized"}[v] }
 
 // MarshalText writes the verdict's name.
 func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
@@ -156,6 +158,10 @@ func (l *linter) converter(n *graph.Node) {
 
 // integer checks a Conv, Gemm, MatMul or ConvTranspose.
 func (l *linter) integer(n *graph.Node) {
+	if d := requantized(n); d != nil && l.p.Requantizes {
+		l.add(n, Requantized, "%s", requantizedWhy(d))
+		return
+	}
 	if !dequantized(n.In(0)) || !dequantized(n.In(1)) {
 		if l.quantized {
 			l.add(n, Float, "activation or weight is not quantized")
