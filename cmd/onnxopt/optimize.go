@@ -204,7 +204,7 @@ func (o *optimizer) pipeline() ([]pass.Pass, error) {
 		how = "prune-reconstruct"
 	}
 	if p := o.settings.Prune; p.Threshold > 0 || p.Sparsity > 0 || p.M > 0 {
-		more = append(more, how, "dead-units")
+		more = append(more, how, "dead-units", "pad-channels")
 	} else if p.Reconstruct {
 		return nil, fmt.Errorf("optimize: --prune-reconstruct: give --prune-sparsity or --prune-pattern")
 	}
