@@ -49,6 +49,8 @@ var quantizeCases = []struct {
 		model: `g (float[1,8,6,6] x, float[16,8,1,1] w1, float[16,8,1,1] w2, float[16,32,1,1] w3) => (float[1,16,6,6] y) { a = Conv(x, w1) b = Conv(x, w2) c = Concat<axis=1>(a, b) y = Conv(c, w3) }`},
 	{name: "one scale for each weight", preset: "int8", settings: pass.QuantSettings{PerTensor: true}, has: []string{"QuantizeLinear"},
 		model: `g (float[1,8,8,8] x, float[16,8,3,3] w1, float[576,32] w2, float[24,32] w3) => (float[1,24] y) { a = Conv(x, w1) f = Flatten(a) b = MatMul(f, w2) y = Gemm<transB=1>(b, w3) }`},
+	{name: "float layers between integer layers", preset: "int8", settings: pass.QuantSettings{Half: []string{"b", "f"}, MinSQNR: -1},
+		model: `g (float[1,8,8,8] x, float[16,8,3,3] w1, float[16,16,3,3] w2, float[16] w3, float[32,16,1,1] w4, float[24,32] w5, float[8,24] w6) => (float[1,8] y) { a = Conv(x, w1) b = Conv(a, w2, w3) r = Relu(b) p = MaxPool<kernel_shape=[2,2]>(r) c = Conv(p, w4) d = GlobalAveragePool(c) e = Flatten(d) f = Gemm<transB=1>(e, w5) y = Gemm<transB=1>(f, w6) }`},
 	{name: "four bits", preset: "int8", settings: pass.QuantSettings{WeightBits: 4, MinSQNR: -1},
 		model: `g (float[4,64] x, float[64,32] w1) => (float[4,32] y) { y = MatMul(x, w1) }`},
 	{name: "blocks", preset: "weights", has: []string{"DequantizeLinear", "Add"}, lacks: []string{"Gemm"}, settings: pass.QuantSettings{BlockSize: 32},
@@ -122,8 +124,36 @@ func TestQuantizeForms(t *testing.T) {
 				if f.Verdict == quant.Refused && c.settings.WeightBits == 0 && c.settings.BlockSize == 0 {
 					t.Errorf("portable refuses %v", f)
 				}
+				if f.Verdict == quant.Requantized {
+					t.Errorf("onnxruntime quantizes %v", f)
+				}
 			}
 		})
+	}
+}
+
+// TestLintRequantized: layers whose float weight onnxruntime rounds when it loads the model.
+func TestLintRequantized(t *testing.T) {
+	const head, weights = "g (uint8[1,2,8,8] x) => (uint8[1,2,8,8] y) ", "<float s = {0.1}, uint8 z = {128}, float[2,2,1,1] w = {1,2,3,4}, float[2] b = {1,2}, float16[2,2,1,1] h = {1,2,3,4}, float[2] s2 = {0.1,0.1}, uint8[2] z2 = {128,128}> "
+	for _, c := range []struct {
+		body string
+		want bool
+	}{
+		{"{ d = DequantizeLinear(x, s, z) c = Conv(d, w, b) y = QuantizeLinear(c, s, z) }", true},
+		{"{ d = DequantizeLinear(x, s, z) v = Cast<to=1>(h) c = Conv(d, v) r = Relu(c) y = QuantizeLinear(r, s, z) }", true},
+		{"{ d = DequantizeLinear(x, s, z) p = MaxPool<kernel_shape=[1,1]>(d) c = Conv(p, w) y = QuantizeLinear(c, s, z) }", true},
+		{"{ d = DequantizeLinear(x, s2, z2) c = Conv(d, w, b) y = QuantizeLinear(c, s, z) }", false},
+		{"{ d = DequantizeLinear(x, s, z) c = Conv(d, w, b) t = Tanh(c) y = QuantizeLinear(t, s, z) }", false},
+		{"{ d = DequantizeLinear(x, s, z) c = Conv(d, w, b) q = QuantizeLinear(c, s, z) e = Abs(c) y = QuantizeLinear(e, s, z) }", false},
+	} {
+		m := parseCase(t, head+weights+c.body)
+		got := false
+		for _, f := range quant.Lint(m, &quant.Profiles[1]) {
+			got = got || f.Verdict == quant.Requantized
+		}
+		if got != c.want {
+			t.Errorf("%s: requantized %v, want %v", c.body, got, c.want)
+		}
 	}
 }
 

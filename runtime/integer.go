@@ -82,6 +82,9 @@ func (l *lowerer) affine(n *graph.Node, q *graph.Value) (*affine, bool) {
 	case attrs.Int("output_dtype") != 0:
 		return nil, false
 	}
+	if a.consts == nil {
+		a.join()
+	}
 	return a, a.dtype.IsInt()
 }
 
@@ -104,6 +107,16 @@ func (l *lowerer) parameters(scale, zero *graph.Value) (*affine, bool) {
 		}
 	}
 	return a, true
+}
+
+// join makes one scale and zero point of equal ones.
+func (a *affine) join() {
+	for i := range a.scale {
+		if a.scale[i] != a.scale[0] || a.zero[i] != a.zero[0] {
+			return
+		}
+	}
+	a.scale, a.zero = a.scale[:1], a.zero[:1]
 }
 
 // target is where a chain ends: the QuantizeLinear that takes its result, with

@@ -20,9 +20,11 @@ const (
 	Float
 	// Integer: the target runs the node in integers.
 	Integer
+	// Requantized: the target quantizes the node's float weight itself.
+	Requantized
 )
 
-func (v Verdict) String() string { return [...]string{"refused", "float", "integer"}[v] }
+func (v Verdict) String() string { return [...]string{"refused", "float", "integer", "requantized"}[v] }
 
 // MarshalText writes the verdict's name.
 func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
@@ -110,9 +112,9 @@ func dequantized(v *graph.Value) bool { d := def(v); return d != nil && d.Is("De
 // quantizedBehind reports that QuantizeLinear alone reads n's result, maybe
 // behind a fused activation.
 func quantizedBehind(n *graph.Node) bool {
-	next := n.Out(0).Only()
+	next := readerBeside(n.Out(0))
 	if next != nil && next.Is("Relu", "Clip") {
-		next = next.Out(0).Only()
+		next = readerBeside(next.Out(0))
 	}
 	return next != nil && next.Is("QuantizeLinear")
 }
@@ -156,6 +158,10 @@ func (l *linter) converter(n *graph.Node) {
 
 // integer checks a Conv, Gemm, MatMul or ConvTranspose.
 func (l *linter) integer(n *graph.Node) {
+	if d := requantized(n); d != nil && l.p.Requantizes {
+		l.add(n, Requantized, "%s", requantizedWhy(d))
+		return
+	}
 	if !dequantized(n.In(0)) || !dequantized(n.In(1)) {
 		if l.quantized {
 			l.add(n, Float, "activation or weight is not quantized")

@@ -33,6 +33,9 @@ type Profile struct {
 	// QuantizedMaxPool targets run every MaxPool of a quantized model in
 	// integers and fail where its input is float.
 	QuantizedMaxPool bool
+	// Requantizes targets round the float weights of layers between
+	// DequantizeLinear and QuantizeLinear to 8 bits when they load the model.
+	Requantizes bool
 	// DepthwisePlane targets pad a depthwise Conv with 0 instead of the zero
 	// point in the last pixels of a plane that is no multiple of so many; 0 is none.
 	DepthwisePlane int64
@@ -50,7 +53,7 @@ var Profiles = []Profile{
 		Merge:       []string{"Concat"},
 		Same:        dataMovement,
 		Activations: []tensor.DType{tensor.Uint8}, Weights: []tensor.DType{tensor.Int8},
-		PerChannel: true, FloatResult: []string{"Gemm", "MatMul"}, QuantizedMaxPool: true, DepthwisePlane: 8,
+		PerChannel: true, FloatResult: []string{"Gemm", "MatMul"}, QuantizedMaxPool: true, DepthwisePlane: 8, Requantizes: true,
 	},
 	{
 		Name: "onnxruntime", Doc: "onnxruntime's CPU kernels: QLinear forms of pooling, addition and multiplication too",
@@ -61,7 +64,7 @@ var Profiles = []Profile{
 		Same:        dataMovement,
 		Activations: []tensor.DType{tensor.Uint8, tensor.Int8, tensor.Uint16, tensor.Int16},
 		Weights:     []tensor.DType{tensor.Int8, tensor.Uint8, tensor.Int4, tensor.Uint4},
-		PerChannel:  true, FloatResult: []string{"Gemm", "MatMul"},
+		PerChannel:  true, FloatResult: []string{"Gemm", "MatMul"}, Requantizes: true,
 	},
 	{
 		Name: "openvino", Doc: "OpenVINO's CPU plugin",

@@ -171,7 +171,7 @@ func (r *Report) targets() []target {
 			case quant.Integer:
 				t.Integer++
 				continue
-			case quant.Float:
+			case quant.Float, quant.Requantized:
 				t.Float++
 			case quant.Refused:
 				t.Refused++
