@@ -218,14 +218,14 @@ func (o *compressor) form(m *graph.Model) ([]byte, error) {
 }
 
 // simplified is a copy of the model with constants folded and normalizations
-// fused, so that training sees plain weights.
+// fused, so that training sees plain weights, those of each branch by themselves.
 func (o *compressor) simplified() (*graph.Model, error) {
 	m := o.model.Clone()
 	list, err := passes.Pipeline("simplify")
 	if err != nil {
 		return nil, err
 	}
-	_, err = pass.Run(o.c, m, list, pass.Options{})
+	_, err = pass.Run(o.c, m, list, pass.Options{Off: map[string]bool{"join-parallel": true}})
 	return m, err
 }
 
