@@ -115,10 +115,18 @@ func unbounded(s *calibrate.Sketch, choice calibrate.Choice) string {
 	return ""
 }
 
+// How many values of one tensor are counted over all samples, about, and of each
+// sample at least: more say nothing new of a distribution.
+const (
+	countedValues = 1 << 22
+	leastCounted  = 1 << 12
+)
+
 // observe runs the model on a span of the samples; each sample is one
 // observation of every value that the plan quantizes.
 func observe(c *pass.Context, m *graph.Model, p *plan, set *calibrate.Set, span calibrate.Span) error {
 	var b batch
+	some := max(countedValues/max(set.Total, 1), leastCounted)
 	see := func(v *graph.Value, x tensor.Value) {
 		t, ok := x.(*tensor.Tensor)
 		if !ok || t.Type != tensor.Float32 {
@@ -126,7 +134,7 @@ func observe(c *pass.Context, m *graph.Model, p *plan, set *calibrate.Set, span 
 		}
 		s, d := set.Sketch(v.Name), t.Float32s()
 		for i := range b.parts(t) {
-			s.Add(d[i*len(d)/b.of(t) : (i+1)*len(d)/b.of(t)])
+			s.AddSome(d[i*len(d)/b.of(t):(i+1)*len(d)/b.of(t)], some)
 		}
 	}
 	return sweep(c, m, span, runtime.Options{Watch: p.values, Observe: see, Glance: true}, &b, c.Progress)
