@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test test-kill test-determinism lint cross test-go test-deploy test-peers test-hostile conformance variants agree zoo shapes bench-quantize bench-quantize-speed bench-calibrate bench-runtime bench-simplify bench-compress bench-big release release-check vuln test-beam test-engine test-slurm test-kubernetes bench-shards generate fuzz fuzz-all clean
+.PHONY: all build demo test test-kill test-determinism lint cross test-go test-deploy test-peers test-hostile conformance variants agree zoo shapes bench-quantize bench-labels bench-quantize-speed bench-calibrate bench-runtime bench-simplify bench-compress bench-big release release-check vuln test-beam test-engine test-slurm test-kubernetes bench-shards generate fuzz fuzz-all clean
 
 all: build
 
@@ -63,7 +63,7 @@ test-hostile: build $(VENV)/installed
 test-kill:
 	ONNXOPT_KILLS=200 go test ./cmd/onnxopt -run TestKill -v -count 1
 
-# One hash for every shipped model over threads, AVX2 and AVX-512, and repetitions; minutes.
+# One hash for every shipped model over threads, pure Go, AVX2 and AVX-512, and repetitions; minutes.
 test-determinism:
 	ONNXOPT_RUNS=10 go test ./cmd/onnxopt -run TestDeterminism -v -count 1 -timeout 60m
 
@@ -71,6 +71,10 @@ test-determinism:
 BENCH ?= $(wildcard build/zoo/*.onnx)
 bench-quantize: build build/peers/installed
 	$(PYTHON) testdata/bench_quantize.py bin/onnxopt build/bench-quantize $(BENCH) --json build/bench-quantize.json $(FLAGS)
+
+# Errors of the trained models of models/ on 10,000 labelled images, quantized by this tool and its peers; minutes.
+bench-labels: build build/peers/installed
+	$(PYTHON) testdata/bench_labels.py bin/onnxopt build/bench-labels $(FLAGS)
 
 # Processor time of quantizing beside the peers' (onnxruntime's percentile keeps all activations: gigabytes).
 bench-quantize-speed: build build/peers/installed

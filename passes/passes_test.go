@@ -77,6 +77,29 @@ func logits(t *testing.T, m *graph.Model, im images, o runtime.Options) []float3
 	return out[0].(*tensor.Tensor).Float32s()
 }
 
+// allocations is how many a run makes on the same tensors as those before it.
+func allocations(t *testing.T, m *graph.Model, im images, threads int) float64 {
+	t.Helper()
+	s, err := runtime.Compile(m, runtime.Options{Threads: threads})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, _ := im.Values(0, im.Len())
+	out := make([]tensor.Value, len(m.Graph.Outputs()))
+	run := func() {
+		if err := s.RunInto(context.Background(), in, out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run() // plans the memory
+	run() // keeps the jobs
+	least := testing.AllocsPerRun(1, run)
+	for range 3 { // other goroutines allocate too
+		least = min(least, testing.AllocsPerRun(1, run))
+	}
+	return least
+}
+
 func load(t *testing.T, name string) *graph.Model {
 	t.Helper()
 	m, err := onnx.Load("../models/" + name + ".onnx")
@@ -155,6 +178,11 @@ func TestIntegerMatchesReference(t *testing.T) {
 		if d := largest(float, fast); d > 0.2 {
 			t.Errorf("%s: int8 moved the outputs by %.3g", name, d)
 		}
+		for threads := 1; threads <= 2; threads++ {
+			if n := allocations(t, m, im, threads); n != 0 {
+				t.Errorf("%s: %v allocations in a run of the quantized model on %d threads", name, n, threads)
+			}
+		}
 	}
 }
 
@@ -227,6 +255,49 @@ func TestMildLossKeepsAnswers(t *testing.T) {
 				if slices.Index(a, slices.Max(a)) != slices.Index(b, slices.Max(b)) {
 					t.Errorf("%s: %s changed the answer to image %d", name, lossy, i)
 				}
+			}
+		}
+	}
+}
+
+// At the same number of zeros, fitting the weights that stay brings the outputs
+// nearer to the original's than pruning by magnitude.
+func TestReconstructBeatsMagnitude(t *testing.T) {
+	calib, im := loadImages(t, "calib-images-idx3-ubyte.gz", 100), loadImages(t, "t10k-images-idx3-ubyte.gz", 100)
+	for _, name := range shipped {
+		want := logits(t, load(t, name), im, runtime.Options{})
+		for _, s := range []pass.PruneSettings{{Sparsity: 0.5}, {N: 2, M: 4}} {
+			var noise [2]float64
+			var zeros [2]int
+			for i, how := range []string{"prune-magnitude", "prune-reconstruct"} {
+				m := load(t, name)
+				list, err := Pipeline("simplify", how)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ledger, err := pass.Run(context.Background(), m, list, pass.Options{Settings: pass.Settings{Prune: s}, Samples: calib})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if ledger.Changes(how) == 0 {
+					t.Errorf("%s: %s changed nothing", name, how)
+				}
+				for v := range m.Graph.Initializers() {
+					if c := v.Const(); c != nil && c.Rank() > 1 && c.Type == tensor.Float32 {
+						for _, x := range c.Float32s() {
+							if x == 0 {
+								zeros[i]++
+							}
+						}
+					}
+				}
+				for k, y := range logits(t, m, im, runtime.Options{}) {
+					noise[i] += float64(y-want[k]) * float64(y-want[k])
+				}
+			}
+			t.Logf("%s %+v: %d and %d zeros, noise %.3g of magnitude's", name, s, zeros[0], zeros[1], noise[1]/noise[0])
+			if zeros[0] != zeros[1] || noise[1] > 0.5*noise[0] {
+				t.Errorf("%s %+v: %d and %d zeros, noise %g and %g", name, s, zeros[0], zeros[1], noise[0], noise[1])
 			}
 		}
 	}

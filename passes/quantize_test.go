@@ -49,6 +49,8 @@ var quantizeCases = []struct {
 		model: `g (float[1,8,6,6] x, float[16,8,1,1] w1, float[16,8,1,1] w2, float[16,32,1,1] w3) => (float[1,16,6,6] y) { a = Conv(x, w1) b = Conv(x, w2) c = Concat<axis=1>(a, b) y = Conv(c, w3) }`},
 	{name: "one scale for each weight", preset: "int8", settings: pass.QuantSettings{PerTensor: true}, has: []string{"QuantizeLinear"},
 		model: `g (float[1,8,8,8] x, float[16,8,3,3] w1, float[576,32] w2, float[24,32] w3) => (float[1,24] y) { a = Conv(x, w1) f = Flatten(a) b = MatMul(f, w2) y = Gemm<transB=1>(b, w3) }`},
+	{name: "float layers between integer layers", preset: "int8", settings: pass.QuantSettings{Half: []string{"b", "f"}, MinSQNR: -1},
+		model: `g (float[1,8,8,8] x, float[16,8,3,3] w1, float[16,16,3,3] w2, float[16] w3, float[32,16,1,1] w4, float[24,32] w5, float[8,24] w6) => (float[1,8] y) { a = Conv(x, w1) b = Conv(a, w2, w3) r = Relu(b) p = MaxPool<kernel_shape=[2,2]>(r) c = Conv(p, w4) d = GlobalAveragePool(c) e = Flatten(d) f = Gemm<transB=1>(e, w5) y = Gemm<transB=1>(f, w6) }`},
 	{name: "four bits", preset: "int8", settings: pass.QuantSettings{WeightBits: 4, MinSQNR: -1},
 		model: `g (float[4,64] x, float[64,32] w1) => (float[4,32] y) { y = MatMul(x, w1) }`},
 	{name: "blocks", preset: "weights", has: []string{"DequantizeLinear", "Add"}, lacks: []string{"Gemm"}, settings: pass.QuantSettings{BlockSize: 32},
@@ -67,27 +69,35 @@ var quantizeCases = []struct {
 		model: `g (float[1,8,8,8] x, float[16,8,3,3] w1, float[16] w2) => (float[1,16,6,6] y) { a = Conv(x, w1, w2) y = Relu(a) }`},
 }
 
+// quantizeCase parses a model and makes random weights of its inputs w*, random
+// defaults of k*, and a sample of the others.
+func quantizeCase(t *testing.T, text string) (*graph.Model, *oneSample) {
+	t.Helper()
+	m, err := graph.Parse(`<ir_version: 8, opset_import: ["": 17]> ` + text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	src := &oneSample{}
+	for _, v := range append([]*graph.Value{}, m.Graph.Inputs()...) {
+		x := randomValue(rng, v)
+		switch v.Name[0] {
+		case 'w', 'k':
+			m.Graph.SetDefault(v, &graph.Data{Tensor: x})
+			if v.Name[0] == 'w' {
+				m.Graph.RemoveInput(v)
+			}
+		default:
+			src.values = append(src.values, x)
+		}
+	}
+	return m, src
+}
+
 func TestQuantizeForms(t *testing.T) {
 	for _, c := range quantizeCases {
 		t.Run(c.name, func(t *testing.T) {
-			m, err := graph.Parse(`<ir_version: 8, opset_import: ["": 17]> ` + c.model)
-			if err != nil {
-				t.Fatal(err)
-			}
-			rng := rand.New(rand.NewPCG(1, 2))
-			src := &oneSample{}
-			for _, v := range append([]*graph.Value{}, m.Graph.Inputs()...) {
-				x := randomValue(rng, v)
-				switch v.Name[0] {
-				case 'w', 'k':
-					m.Graph.SetDefault(v, &graph.Data{Tensor: x})
-					if v.Name[0] == 'w' {
-						m.Graph.RemoveInput(v)
-					}
-				default:
-					src.values = append(src.values, x)
-				}
-			}
+			m, src := quantizeCase(t, c.model)
 			want := runOnce(t, m, src.values)
 			list, err := Pipeline(c.preset)
 			if err != nil {
@@ -112,6 +122,70 @@ func TestQuantizeForms(t *testing.T) {
 			checkForm(t, m, c.has, c.lacks)
 			for _, f := range quant.Lint(m, &quant.Profiles[0]) {
 				if f.Verdict == quant.Refused && c.settings.WeightBits == 0 && c.settings.BlockSize == 0 {
+					t.Errorf("portable refuses %v", f)
+				}
+				if f.Verdict == quant.Requantized {
+					t.Errorf("onnxruntime quantizes %v", f)
+				}
+			}
+		})
+	}
+}
+
+// TestLintRequantized: layers whose float weight onnxruntime rounds when it loads the model.
+func TestLintRequantized(t *testing.T) {
+	const head, weights = "g (uint8[1,2,8,8] x) => (uint8[1,2,8,8] y) ", "<float s = {0.1}, uint8 z = {128}, float[2,2,1,1] w = {1,2,3,4}, float[2] b = {1,2}, float16[2,2,1,1] h = {1,2,3,4}, float[2] s2 = {0.1,0.1}, uint8[2] z2 = {128,128}> "
+	for _, c := range []struct {
+		body string
+		want bool
+	}{
+		{"{ d = DequantizeLinear(x, s, z) c = Conv(d, w, b) y = QuantizeLinear(c, s, z) }", true},
+		{"{ d = DequantizeLinear(x, s, z) v = Cast<to=1>(h) c = Conv(d, v) r = Relu(c) y = QuantizeLinear(r, s, z) }", true},
+		{"{ d = DequantizeLinear(x, s, z) p = MaxPool<kernel_shape=[1,1]>(d) c = Conv(p, w) y = QuantizeLinear(c, s, z) }", true},
+		{"{ d = DequantizeLinear(x, s2, z2) c = Conv(d, w, b) y = QuantizeLinear(c, s, z) }", false},
+		{"{ d = DequantizeLinear(x, s, z) c = Conv(d, w, b) t = Tanh(c) y = QuantizeLinear(t, s, z) }", false},
+		{"{ d = DequantizeLinear(x, s, z) c = Conv(d, w, b) q = QuantizeLinear(c, s, z) e = Abs(c) y = QuantizeLinear(e, s, z) }", false},
+	} {
+		m := parseCase(t, head+weights+c.body)
+		got := false
+		for _, f := range quant.Lint(m, &quant.Profiles[1]) {
+			got = got || f.Verdict == quant.Requantized
+		}
+		if got != c.want {
+			t.Errorf("%s: requantized %v, want %v", c.body, got, c.want)
+		}
+	}
+}
+
+// TestDepthwisePadding: OpenCV 5.0 pads the last pixels of some planes with 0
+// instead of the zero point, so that a portable file has such a Conv in float.
+func TestDepthwisePadding(t *testing.T) {
+	for _, c := range []struct {
+		name, model string
+		float       bool
+	}{
+		{"a multiple of eight pixels", `g (float[1,16,4,6] x, float[16,1,3,3] w1) => (float[1,16,4,6] y) { y = Conv<group=16, pads=[1,1,1,1]>(x, w1) }`, false},
+		{"another number", `g (float[1,16,5,5] x, float[16,1,3,3] w1) => (float[1,16,5,5] y) { y = Conv<group=16, pads=[1,1,1,1]>(x, w1) }`, true},
+		{"nothing to pad", `g (float[1,16,7,7] x, float[16,1,3,3] w1) => (float[1,16,5,5] y) { y = Conv<group=16>(x, w1) }`, false},
+		{"channels mixed", `g (float[1,16,5,5] x, float[16,2,3,3] w1) => (float[1,16,5,5] y) { y = Conv<group=8, pads=[1,1,1,1]>(x, w1) }`, false},
+		{"zero point 0", `g (float[1,16,5,5] x, float[16,16,1,1] w1, float[16,1,3,3] w2) => (float[1,16,5,5] y) { a = Conv(x, w1) r = Relu(a) y = Conv<group=16, pads=[1,1,1,1]>(r, w2) }`, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m, src := quantizeCase(t, c.model)
+			list, err := Pipeline("int8")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := pass.Run(context.Background(), m, list, pass.Options{Samples: src}); err != nil {
+				t.Fatal(err)
+			}
+			for n := range m.Graph.Nodes() {
+				if d := n.In(0).Def(); n.Is("Conv") && n.Int("group", 1) > 1 && (d == nil || !d.Is("DequantizeLinear")) != c.float {
+					t.Errorf("\n%s", graph.Text(m))
+				}
+			}
+			for _, f := range quant.Lint(m, &quant.Profiles[0]) {
+				if f.Verdict == quant.Refused {
 					t.Errorf("portable refuses %v", f)
 				}
 			}

@@ -19,6 +19,9 @@ type arena struct {
 	match  bool          // so far this run follows the plan
 	clock  int
 	free   [][]byte // fresh blocks given back during this run
+	// borrowed says that results stay in the block, where the next run
+	// overwrites them.
+	borrowed bool
 }
 
 // alignment is a cache line and the widest vector.
@@ -39,7 +42,10 @@ type placed struct {
 	offset int
 }
 
-func (a *arena) begin() {
+func (a *arena) begin(borrowed bool) {
+	if a.borrowed != borrowed {
+		a.borrowed, a.plan = borrowed, nil
+	}
 	a.allocs, a.clock, a.match = a.allocs[:0], 0, true
 }
 
@@ -127,7 +133,7 @@ func (a *arena) end() (followed bool) {
 	for i, x := range a.allocs {
 		plan[i].allocation = *x
 		plan[i].refs = 0
-		if x.refs > 0 {
+		if x.refs > 0 || x.died == 0 { // held to the end, or by a step that failed
 			plan[i].died = a.clock
 		}
 		order[i] = i

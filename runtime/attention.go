@@ -238,6 +238,11 @@ func (a *attention) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 			return nil, errFallback
 		}
 	}
+	for _, scales := range [][]attentionScale{a.q.scales, a.k.scales, a.v.scales, a.scales} {
+		for _, s := range scales {
+			f.reads(s.in)
+		}
+	}
 	if scale[3], ok = factors(a.scales, t); !ok {
 		return nil, errFallback
 	}
@@ -280,7 +285,7 @@ func (a *attention) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	if w.threads > 1 && heads%w.threads != 0 && heads < 4*w.threads {
 		split = min((rows+attentionRows-1)/attentionRows, 2*w.threads)
 	}
-	w.run(heads*split, func(worker, part int) {
+	f.do(heads*split, func(worker, part int) {
 		h := &attentionHead{a: a, rows: rows, depth: depth, keys: keys, width: width, scale: scale}
 		h.place(batch, part/split)
 		h.run(w, worker, rows*(part%split)/split, rows*(part%split+1)/split)

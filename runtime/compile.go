@@ -277,7 +277,7 @@ func (b *builder) fastStep(n *graph.Node, f *lowered) error {
 	if f.place != nil {
 		f.place(b)
 	}
-	st := step{node: n, prepare: f.prepare, covered: f.nodes, path: f.path}
+	st := step{node: n, prepare: f.prepare, covered: f.nodes, path: f.path, replay: &replay{}}
 	inLast := make([]bool, len(f.in))
 	for i, v := range f.in {
 		if inLast[i] = v != nil && i < len(f.inLast) && f.inLast[i] > 0; inLast[i] {
@@ -297,14 +297,11 @@ func (b *builder) fastStep(n *graph.Node, f *lowered) error {
 		}
 	}
 	reference := b.interpret(f, inLast)
-	st.run = func(fr *frame, in []tensor.Value) (out []tensor.Value, err error) {
-		defer func() {
-			if p := recover(); p != nil {
-				out, err = nil, fmt.Errorf("node %s: %v", n.Title(), p)
-			}
-		}()
-		if out, err = f.run(fr, in); err == errFallback && reference != nil {
-			return reference(fr, in)
+	st.run = func(fr *frame, in []tensor.Value) ([]tensor.Value, error) {
+		out, err := guard(n, func() ([]tensor.Value, error) { return f.run(fr, in) })
+		if err == errFallback && reference != nil {
+			fr.varies()
+			return guard(n, func() ([]tensor.Value, error) { return reference(fr, in) })
 		}
 		return out, err
 	}
@@ -317,6 +314,22 @@ func (b *builder) fastStep(n *graph.Node, f *lowered) error {
 		}
 	}
 	return nil
+}
+
+// guard makes a panic of a step an error that names its node, which is nil for
+// a graph input in another layout.
+func guard(n *graph.Node, run func() ([]tensor.Value, error)) (out []tensor.Value, err error) {
+	defer func() {
+		switch p := recover(); {
+		case p == any(errFallback):
+			out, err = nil, errFallback
+		case p != nil && n == nil:
+			out, err = nil, fmt.Errorf("layout: %v", p)
+		case p != nil:
+			out, err = nil, fmt.Errorf("node %s: %v", n.Title(), p)
+		}
+	}()
+	return run()
 }
 
 // interpret evaluates the nodes that f covers, nil if f does not say what it

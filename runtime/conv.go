@@ -178,6 +178,7 @@ func (c *conv) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	if !c.ready || !fixed {
 		if !fixed {
 			c.winograd = nil
+			f.varies()
 		}
 		c.pack(t[1], bias)
 		if c.ready = fixed; fixed {
@@ -251,7 +252,7 @@ func (c *conv) runStrips(f *frame, x, y, residual []float32) {
 	rows, strips := c.parts(f)
 	proto := c.gemm(nil, nil, nil)
 	size := len(c.packed) / im.group
-	f.s.workers.run(im.n*strips, func(worker, part int) {
+	f.do(im.n*strips, func(worker, part int) {
 		n, oy := part/strips, part%strips*rows
 		end := min(oy+rows, im.oh)
 		src := c.input(f, worker, x, n, oy, end)
@@ -351,28 +352,28 @@ func fillFloats(s []float32, v float32) {
 // gemm runs g on the session's threads: by rows if there are enough for each,
 // else by columns.
 func (f *frame) gemm(g *kernel.Gemm) {
-	threads := f.s.workers.threads
+	threads, proto := f.s.workers.threads, *g
 	parts := 4 * threads
 	f.work += 2 * int64(g.Groups*g.Rows) * int64(g.N*g.K*max(len(g.Taps), 1))
 	switch {
 	case threads == 1 || g.Groups*g.Rows*g.N*g.K*max(len(g.Taps), 1) < 1<<16:
-		g.Run(0, g.Groups, 0, g.N)
+		f.do(1, func(_, _ int) { proto.Run(0, proto.Groups, 0, proto.N) })
 	case g.Groups == 1 && g.Rows >= parts*14 && 2*g.Rows >= g.N: // else each part would read all of a large B
 		step := ((g.Rows+parts-1)/parts + 13) / 14 * 14
-		f.s.workers.run((g.Rows+step-1)/step, func(_, i int) {
-			h := *g
-			h.RunRows(0, 1, i*step, min((i+1)*step, g.Rows), 0, g.N)
+		f.do((g.Rows+step-1)/step, func(_, i int) {
+			h := proto
+			h.RunRows(0, 1, i*step, min((i+1)*step, h.Rows), 0, h.N)
 		})
 	case g.Groups >= parts:
-		f.s.workers.run(parts, func(_, i int) {
-			h := *g
-			h.Run(g.Groups*i/parts, g.Groups*(i+1)/parts, 0, g.N)
+		f.do(parts, func(_, i int) {
+			h := proto
+			h.Run(h.Groups*i/parts, h.Groups*(i+1)/parts, 0, h.N)
 		})
 	default:
 		step := max((g.N/parts)&^31, 64)
-		f.s.workers.run((g.N+step-1)/step, func(_, i int) {
-			h := *g
-			h.Run(0, g.Groups, i*step, min((i+1)*step, g.N))
+		f.do((g.N+step-1)/step, func(_, i int) {
+			h := proto
+			h.Run(0, h.Groups, i*step, min((i+1)*step, h.N))
 		})
 	}
 }

@@ -80,7 +80,7 @@ func (c *convTranspose) run(f *frame, in []tensor.Value) ([]tensor.Value, error)
 		act = kernel.Clip(lo, hi)
 	}
 	f.work += 2 * int64(x.Len()) * int64(c.w.Len()/max(ch, 1))
-	f.s.workers.run(n*oh, func(_, row int) {
+	f.do(n*oh, func(_, row int) {
 		oy := row % oh
 		line := y[row*ow*m : (row+1)*ow*m]
 		for px := range ow {

@@ -14,10 +14,10 @@ const chunk = 16 << 10
 // chunks calls body for consecutive ranges of n elements, on all threads.
 func (f *frame) chunks(n int, body func(from, to int)) {
 	if f.s.workers.threads == 1 || n <= chunk {
-		body(0, n)
+		f.do(1, func(_, _ int) { body(0, n) })
 		return
 	}
-	f.s.workers.run((n+chunk-1)/chunk, func(_, i int) { body(i*chunk, min((i+1)*chunk, n)) })
+	f.do((n+chunk-1)/chunk, func(_, i int) { body(i*chunk, min((i+1)*chunk, n)) })
 }
 
 // keepLayout has a step whose first input is there channels last work on that.
@@ -277,9 +277,9 @@ func repeatInto[T any](buf, period []T, length int) int {
 // rows is chunks over rows that hold size elements in all.
 func (f *frame) rows(rows, size int, body func(from, to int)) {
 	if f.s.workers.threads == 1 || size <= chunk || rows == 1 {
-		body(0, rows)
+		f.do(1, func(_, _ int) { body(0, rows) })
 		return
 	}
 	parts := min(rows, (size+chunk-1)/chunk)
-	f.s.workers.run(parts, func(_, i int) { body(rows*i/parts, rows*(i+1)/parts) })
+	f.do(parts, func(_, i int) { body(rows*i/parts, rows*(i+1)/parts) })
 }

@@ -26,6 +26,9 @@ type frame struct {
 	work  int64  // of the step, see Step.Work
 	arena *arena // nil below the main graph
 	env   op.Env
+	// record is the recording of the step, nil if there is none.
+	record *replay
+	random *rand.PCG
 }
 
 func (s *Session) newFrame(p *program, outer *frame) *frame {
@@ -81,11 +84,15 @@ func (s *Session) typeNow(v *graph.Value) graph.Type {
 func (f *frame) start(outer *frame) {
 	s := f.s
 	f.env.Context, f.env.MaxBytes, f.env.MaxSteps = s.context, s.opts.MaxBytes, cmp.Or(s.opts.MaxSteps, DefaultMaxSteps)
-	if outer == nil {
-		f.env.Rand = rand.New(rand.NewPCG(s.opts.Seed, 0))
-	} else {
+	if outer != nil {
 		f.env.Rand = outer.env.Rand
+		return
 	}
+	if f.random == nil {
+		f.random = rand.NewPCG(0, 0)
+		f.env.Rand = rand.New(f.random)
+	}
+	f.random.Seed(s.opts.Seed, 0)
 }
 
 func (s *Session) run(p *program, in []tensor.Value, outer *frame) ([]tensor.Value, error) {
@@ -96,10 +103,11 @@ func (s *Session) run(p *program, in []tensor.Value, outer *frame) ([]tensor.Val
 	defer func() { s.depth-- }()
 	f := s.newFrame(p, outer)
 	if f.arena != nil {
-		f.arena.begin()
+		f.arena.begin(s.borrows)
 		defer func() {
 			if !f.arena.end() { // packing weights in a first run takes more than running
 				clear(s.workers.scratch)
+				p.forget()
 			}
 		}()
 	}
@@ -123,9 +131,14 @@ func (s *Session) run(p *program, in []tensor.Value, outer *frame) ([]tensor.Val
 			return nil, err
 		}
 	}
-	out := make([]tensor.Value, len(p.outputs))
+	out := s.results
+	if !s.borrows || outer != nil {
+		out = make([]tensor.Value, len(p.outputs))
+	}
 	for i, slot := range p.outputs {
-		f.escape(slot)
+		if !s.borrows {
+			f.escape(slot)
+		}
 		out[i] = f.slots[slot]
 	}
 	return out, nil
@@ -159,10 +172,10 @@ func (f *frame) step(st *step) error {
 	f.now = st
 	profile := f.s.opts.Profile
 	var start time.Time
-	if profile != nil && f.arena != nil {
-		f.work, start = 0, time.Now()
+	if f.work = 0; profile != nil && f.arena != nil {
+		start = time.Now()
 	}
-	out, err := f.compute(st, in)
+	out, err := f.compute(st, in, first)
 	if profile != nil && f.arena != nil {
 		profile(Step{st.node, st.covered, st.path, start, time.Since(start), f.work})
 	}
@@ -206,8 +219,8 @@ func (f *frame) step(st *step) error {
 // maxMemo bounds what a step of shapes keeps.
 const maxMemo = 1 << 20
 
-// compute runs the step, or takes what it gave before for the same shapes.
-func (f *frame) compute(st *step, in []tensor.Value) ([]tensor.Value, error) {
+// remembered runs the step, or takes what it gave before for the same shapes.
+func (f *frame) remembered(st *step, in []tensor.Value) ([]tensor.Value, error) {
 	m := st.memo
 	if m == nil {
 		return st.run(f, in)
@@ -324,16 +337,28 @@ func (f *frame) one(t *tensor.Tensor) ([]tensor.Value, error) {
 // like is an unset tensor of the shape of t, input i of the step: t itself if
 // it is no other input, and nobody reads it afterwards.
 func (f *frame) like(t *tensor.Tensor, i int) *tensor.Tensor {
-	if st := f.now; st != nil && f.arena != nil {
-		slot := st.ins[i]
-		for k, other := range st.ins {
-			if k != i && other == slot {
-				return f.new(t.Type, t.Shape...)
-			}
+	if f.mine(i, t) {
+		if f.record != nil {
+			f.record.over = append(f.record.over, i)
 		}
-		if a := f.held[slot]; a != nil && a.refs == 1 && !a.escaped && slices.Contains(st.free, slot) && len(a.tensor.Bytes()) == len(t.Bytes()) {
-			return t
-		}
+		return t
 	}
 	return f.new(t.Type, t.Shape...)
+}
+
+// mine reports that the memory of t, input i of the step, is that input's
+// alone, and that nobody reads it afterwards.
+func (f *frame) mine(i int, t *tensor.Tensor) bool {
+	st := f.now
+	if st == nil || f.arena == nil {
+		return false
+	}
+	slot := st.ins[i]
+	for k, other := range st.ins {
+		if k != i && other == slot {
+			return false
+		}
+	}
+	a := f.held[slot]
+	return a != nil && a.refs == 1 && !a.escaped && slices.Contains(st.free, slot) && len(a.tensor.Bytes()) == len(t.Bytes())
 }

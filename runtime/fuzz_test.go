@@ -47,6 +47,17 @@ func runs(t *testing.T, seed []byte) {
 	if err != nil {
 		return
 	}
+	s, err := Compile(c.Model, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := steadyOutputs(s, c.Inputs)
+	if err == nil {
+		err = graphtest.Agree(one, again, 0)
+	}
+	if err != nil {
+		t.Fatalf("after other inputs in the same tensors: %v\n%s", err, graph.Text(c.Model))
+	}
 	three, err := runWith(Options{Threads: 3})(c.Model, c.Inputs)
 	if err == nil {
 		err = graphtest.Agree(one, three, 0)

@@ -21,7 +21,6 @@ type matrix struct {
 	act            kernel.Function
 	packed         []float32
 	of             *tensor.Tensor // the constant that is packed, if one is
-	row            []float32      // beta*C as a row
 }
 
 func isMatrix(n *graph.Node) bool { return n.Is("Gemm", "MatMul") }
@@ -146,15 +145,21 @@ func (m *matrix) match(l *lowerer, root *graph.Node, residual *graph.Value, n *g
 
 // pack lays out a right operand of rank 2, times alpha.
 func (m *matrix) pack(b *tensor.Tensor) {
+	m.room(b.Shape)
 	k, n, rowStride, colStride := m.sizes(b.Shape)
-	if m.packed == nil {
-		m.packed = alignedFloats(kernel.Panels(n) * k * kernel.Lanes)
-	}
 	m.packed = kernel.PackB(m.packed, b.Float32s(), k, n, rowStride, colStride)
 	if m.alpha != 1 {
 		kernel.Function{Kind: kernel.Line, A: m.alpha, Lo: negInf, Hi: -negInf}.Apply(m.packed, m.packed)
 	}
 	m.of = nil
+}
+
+// room makes m.packed as long as a right operand of that shape needs.
+func (m *matrix) room(b []int) {
+	k, n, _, _ := m.sizes(b)
+	if size := kernel.Panels(n) * k * kernel.Lanes; len(m.packed) != size {
+		m.packed = alignedFloats(size)
+	}
 }
 
 func (m *matrix) sizes(b []int) (k, n, rowStride, colStride int) {
@@ -176,7 +181,10 @@ func (m *matrix) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	}
 	if m.transA {
 		back := f.new(tensor.Float32, a.Shape[1], a.Shape[0])
-		kernel.TransposeFloats(tensor.View[float32](back), a.Float32s(), a.Shape[0], a.Shape[1])
+		from := a
+		f.do(1, func(_, _ int) {
+			kernel.TransposeFloats(tensor.View[float32](back), from.Float32s(), from.Shape[0], from.Shape[1])
+		})
 		a = back
 	}
 	k, n, rowStride, colStride := m.sizes(b.Shape)
@@ -202,7 +210,7 @@ func (m *matrix) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	if g.Bias != nil && len(g.Bias) != n {
 		return nil, errFallback
 	}
-	if err := m.addends(&g, t, shape, addLater); err != nil {
+	if err := m.addends(f, &g, t, shape, addLater); err != nil {
 		return nil, err
 	}
 	if addLater {
@@ -212,7 +220,8 @@ func (m *matrix) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	case len(y) == 0:
 	case len(bs) == 2:
 		if m.of == nil || m.of != b {
-			m.pack(b)
+			m.room(b.Shape)
+			f.do(1, func(_, _ int) { m.pack(b) })
 		}
 		g.Rows, g.B = len(y)/n, m.packed
 		f.gemm(&g)
@@ -227,7 +236,7 @@ func (m *matrix) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 }
 
 // addends sets bias and residual from C and the residual.
-func (m *matrix) addends(g *kernel.Gemm, t []*tensor.Tensor, shape []int, addLater bool) error {
+func (m *matrix) addends(f *frame, g *kernel.Gemm, t []*tensor.Tensor, shape []int, addLater bool) error {
 	if m.residual > 0 && !addLater {
 		g.Residual = t[m.residual].Float32s()
 	}
@@ -239,20 +248,22 @@ func (m *matrix) addends(g *kernel.Gemm, t []*tensor.Tensor, shape []int, addLat
 		return errFallback
 	}
 	if c.Len() == g.N && (c.Rank() == 1 || c.Shape[0] == 1) && m.bias == nil {
-		m.row = append(m.row[:0], c.Float32s()...)
-		if m.beta != 1 {
-			for i := range m.row {
-				m.row[i] *= m.beta
+		row := make([]float32, g.N)
+		f.do(1, func(_, _ int) {
+			for i, v := range c.Float32s() {
+				row[i] = m.beta * v
 			}
-		}
-		g.Bias = m.row
+		})
+		g.Bias = row
 		return nil
 	}
 	if s, err := tensor.Broadcast(shape, c.Shape); err != nil || !slices.Equal(s, shape) || g.Residual != nil {
 		return errFallback
 	}
 	full, v := make([]float32, volume(shape)), c.Float32s()
-	op.EachBroadcast(shape, [][]int{c.Shape}, func(o int, at []int) { full[o] = m.beta * v[at[0]] })
+	f.do(1, func(_, _ int) {
+		op.EachBroadcast(shape, [][]int{c.Shape}, func(o int, at []int) { full[o] = m.beta * v[at[0]] })
+	})
 	g.Residual = full
 	return nil
 }
@@ -262,17 +273,18 @@ func (m *matrix) batched(f *frame, g *kernel.Gemm, batch, as, bs []int, b []floa
 	sa, sb := broadcastStrides(as[:len(as)-2], len(batch)), broadcastStrides(bs[:len(bs)-2], len(batch))
 	rows, n, k := g.Rows, g.N, g.K
 	f.work += 2 * int64(volume(batch)) * int64(rows*n*k)
-	f.s.workers.run(volume(batch), func(worker, i int) {
+	proto := *g
+	f.do(volume(batch), func(worker, i int) {
 		ia, ib := 0, 0
 		for d, rest := len(batch)-1, i; d >= 0; d-- {
 			ia, ib = ia+rest%batch[d]*sa[d], ib+rest%batch[d]*sb[d]
 			rest /= batch[d]
 		}
-		h := *g
+		h := proto
 		h.B = kernel.PackB(f.s.workers.buffer(worker, kernel.Panels(n)*k*kernel.Lanes), b[ib*k*n:], k, n, rowStride, colStride)
-		h.A, h.C = g.A[ia*rows*k:], g.C[i*rows*n:]
-		if g.Residual != nil {
-			h.Residual = g.Residual[i*rows*n:]
+		h.A, h.C = h.A[ia*rows*k:], h.C[i*rows*n:]
+		if h.Residual != nil {
+			h.Residual = h.Residual[i*rows*n:]
 		}
 		h.Ldc = n
 		h.Run(0, 1, 0, n)

@@ -82,6 +82,9 @@ func (l *lowerer) affine(n *graph.Node, q *graph.Value) (*affine, bool) {
 	case attrs.Int("output_dtype") != 0:
 		return nil, false
 	}
+	if a.consts == nil {
+		a.join()
+	}
 	return a, a.dtype.IsInt()
 }
 
@@ -104,6 +107,16 @@ func (l *lowerer) parameters(scale, zero *graph.Value) (*affine, bool) {
 		}
 	}
 	return a, true
+}
+
+// join makes one scale and zero point of equal ones.
+func (a *affine) join() {
+	for i := range a.scale {
+		if a.scale[i] != a.scale[0] || a.zero[i] != a.zero[0] {
+			return
+		}
+	}
+	a.scale, a.zero = a.scale[:1], a.zero[:1]
 }
 
 // target is where a chain ends: the QuantizeLinear that takes its result, with
@@ -287,7 +300,7 @@ func (f *frame) parts(rows, perRow int, body func(from, to int)) {
 		n = min(n, (rows+t-1)/t)
 	}
 	n = max((n+5)/6*6, 6)
-	f.s.workers.run((rows+n-1)/n, func(_, part int) { body(part*n, min((part+1)*n, rows)) })
+	f.do((rows+n-1)/n, func(_, part int) { body(part*n, min((part+1)*n, rows)) })
 }
 
 // offsets is 0, stride, 2*stride, ... for a matrix of n rows.

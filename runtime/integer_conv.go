@@ -169,6 +169,7 @@ func (c *integerConv) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 		shape = []int{im.n, im.ow, im.m}
 	}
 	if c.y == nil {
+		f.reads(1)
 		for _, w := range c.packed {
 			w.SetZero(zero)
 		}

@@ -129,6 +129,7 @@ func (m *integerMatMul) run(f *frame, in []tensor.Value) ([]tensor.Value, error)
 	if err != nil {
 		return nil, err
 	}
+	f.reads(1)
 	m.packed.SetZero(zero)
 	if x.Rank() < 1 || x.Shape[x.Rank()-1] != m.k || m.node.Is("Gemm") && x.Rank() != 2 || len(x.Bytes()) > 1<<30 {
 		return nil, errFallback
@@ -189,11 +190,11 @@ func (f *frame) matrix(x *tensor.Tensor, zero int32, wide bool) unsafe.Pointer {
 	case wide:
 		out := f.new(tensor.Int16, len(b)+32)
 		dst := tensor.View[int16](out)
-		kernel.Widen8(dst[:len(b)], b, zero, x.Type == tensor.Int8)
+		f.do(1, func(_, _ int) { kernel.Widen8(dst[:len(b)], b, zero, x.Type == tensor.Int8) })
 		return unsafe.Pointer(&dst[0])
 	case x.Shape[x.Rank()-1]%4 != 0:
 		out := f.new(tensor.Uint8, len(b)+64)
-		copy(out.Bytes(), b)
+		f.do(1, func(_, _ int) { copy(out.Bytes(), b) })
 		return unsafe.Pointer(&out.Bytes()[0])
 	}
 	return unsafe.Pointer(&b[0])
@@ -266,11 +267,11 @@ func (p *integerProduct) run(f *frame, in []tensor.Value) ([]tensor.Value, error
 	}
 	scale := slices.Repeat([]float32{multiplier}, kernel.Panels(n)*kernel.Lanes)
 	shift := make([]float32, n)
-	packed := f.new(tensor.Uint8, f.s.workers.threads, w.Size())
-	f.s.workers.run(len(items), func(worker, i int) {
+	packed, sums := f.new(tensor.Uint8, f.s.workers.threads, w.Size()), tensor.View[int32](f.new(tensor.Int32, f.s.workers.threads, m))
+	f.do(len(items), func(worker, i int) {
 		right := w.Pack(packed.Bytes()[worker*w.Size():(worker+1)*w.Size()], b.Bytes()[items[i].b*k*n:], scale)
 		rows := kernel.Rows8{Base: unsafe.Add(base, items[i].a*m*k*w.Elem()), Offsets: p.offsets, Taps: noTap}
-		rows.Add = w.Rows(a.Bytes()[items[i].a*m*k:], m)
+		rows.Add = w.Rows(sums[worker*m:(worker+1)*m], a.Bytes()[items[i].a*m*k:])
 		if p.y != nil {
 			right.Dot(rows, bytes[i*m*n:], n, rq)
 			return
@@ -279,10 +280,10 @@ func (p *integerProduct) run(f *frame, in []tensor.Value) ([]tensor.Value, error
 		if len(y) == 0 {
 			return
 		}
-		sums := unsafe.Slice((*int32)(unsafe.Pointer(&y[0])), len(y))
-		right.Sums(rows, sums, n)
+		raw := unsafe.Slice((*int32)(unsafe.Pointer(&y[0])), len(y))
+		right.Sums(rows, raw, n)
 		for r := range m {
-			kernel.ScaleSums(y[r*n:(r+1)*n], sums[r*n:(r+1)*n], scale, shift)
+			kernel.ScaleSums(y[r*n:(r+1)*n], raw[r*n:(r+1)*n], scale, shift)
 		}
 	})
 	return f.one(out)

@@ -70,7 +70,7 @@ func matchIntegerMove(l *lowerer, n *graph.Node) *lowered {
 // mover is a step for m, which passes elements of any type through: its fast
 // path or its evaluation.
 func (l *lowerer) mover(m *graph.Node) *lowered {
-	for _, match := range []func(*lowerer, *graph.Node) *lowered{matchTranspose, matchSplit, matchSlice, matchGather} {
+	for _, match := range []func(*lowerer, *graph.Node) *lowered{matchTranspose, matchSplit, matchSlice, matchGather, matchView} {
 		if f := match(l, m); f != nil {
 			return f
 		}
@@ -79,7 +79,10 @@ func (l *lowerer) mover(m *graph.Node) *lowered {
 	if err != nil || r.Eval == nil || m.Is("Resize") && (m.Str("mode", "nearest") != "nearest" || m.Str("coordinate_transformation_mode", "") == "tf_crop_and_resize") {
 		return nil
 	}
-	return &lowered{in: m.Inputs(), run: func(f *frame, in []tensor.Value) ([]tensor.Value, error) { return r.Run(m, &f.env, in) }}
+	return &lowered{in: m.Inputs(), run: func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
+		f.varies()
+		return r.Run(m, &f.env, in)
+	}}
 }
 
 func matchIntegerMaxPool(l *lowerer, n, m *graph.Node, x *affine, t *target, table *[256]byte) *lowered {
@@ -289,18 +292,21 @@ func (c *integerConcat) run(f *frame, in []tensor.Value) ([]tensor.Value, error)
 	}
 	out := f.new(c.y.dtype, shape...)
 	y := out.Bytes()
-	outer, row, at := volume(shape[:axis]), volume(shape[axis:]), 0
-	for i, t := range parts {
-		src, n := t.Bytes(), volume(t.Shape[axis:])
-		for o := range outer {
-			dst := y[o*row+at : o*row+at+n]
-			if c.tables[i] != nil {
-				kernel.Table8(dst, src[o*n:(o+1)*n], c.tables[i])
-			} else {
-				copy(dst, src[o*n:])
+	outer, row := volume(shape[:axis]), volume(shape[axis:])
+	f.rows(outer, len(y), func(from, to int) {
+		at := 0
+		for i, t := range parts {
+			src, n := t.Bytes(), t.Len()/max(outer, 1)
+			for o := from; o < to; o++ {
+				dst := y[o*row+at : o*row+at+n]
+				if c.tables[i] != nil {
+					kernel.Table8(dst, src[o*n:(o+1)*n], c.tables[i])
+				} else {
+					copy(dst, src[o*n:])
+				}
 			}
+			at += n
 		}
-		at += n
-	}
+	})
 	return f.one(out)
 }

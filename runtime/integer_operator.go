@@ -141,17 +141,19 @@ func matchDynamicQuantize(_ *lowerer, n *graph.Node) *lowered {
 			return nil, errFallback
 		}
 		v := x.Float32s()
-		lo, hi := kernel.Bounds(v)
-		scale := (hi - lo) / 255
-		if !(scale > 0) || math.IsInf(float64(scale), 0) {
-			return nil, errFallback
-		}
-		zero := int32(math.RoundToEven(float64(min(max(-lo/scale, 0), 255))))
-		y := f.new(tensor.Uint8, x.Shape...)
-		dst := y.Bytes()
-		f.chunks(len(v), func(from, to int) {
-			kernel.Quantize8(dst[from:to], v[from:to], kernel.Affine8{Scale: scale, Zero: zero}, 0, 255)
+		y, s, z := f.new(tensor.Uint8, x.Shape...), f.new(tensor.Float32), f.new(tensor.Uint8)
+		dst, scale, zero := y.Bytes(), tensor.View[float32](s), z.Bytes()
+		f.do(1, func(_, _ int) {
+			lo, hi := kernel.Bounds(v)
+			scale[0] = (hi - lo) / 255
+			if !(scale[0] > 0) || math.IsInf(float64(scale[0]), 0) {
+				panic(errFallback)
+			}
+			zero[0] = uint8(math.RoundToEven(float64(min(max(-lo/scale[0], 0), 255))))
 		})
-		return []tensor.Value{y, tensor.Scalar(scale), tensor.Scalar(uint8(zero))}, nil
+		f.chunks(len(v), func(from, to int) {
+			kernel.Quantize8(dst[from:to], v[from:to], kernel.Affine8{Scale: scale[0], Zero: int32(zero[0])}, 0, 255)
+		})
+		return []tensor.Value{y, s, z}, nil
 	}}
 }

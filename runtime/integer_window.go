@@ -100,7 +100,7 @@ func (w *windows) bytes(f *frame, x *tensor.Tensor, zero byte, wide bool) unsafe
 func (w *windows) eachRow(f *frame, pad func(i, at, n int), move func(to, at, n int)) {
 	im, row := &w.im, w.pw*w.im.c
 	h, width := (im.h-1)/w.stuff[0]+1, (im.w-1)/w.stuff[1]+1
-	f.s.workers.run(im.n, func(_, n int) {
+	f.do(im.n, func(_, n int) {
 		for i := range w.ph {
 			to, y := (n*w.ph+i)*row, i-im.top
 			if y < 0 || y >= im.h || y%w.stuff[0] != 0 {

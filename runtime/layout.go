@@ -40,7 +40,7 @@ func (b *builder) plain(v *graph.Value) int {
 	if _, is := b.slot[v]; v == nil || is || !ok {
 		return b.slotFor(v)
 	}
-	st := step{node: v.Def(), path: "layout", ins: []int{at.slot}, outs: []int{b.slotFor(v)}}
+	st := step{node: v.Def(), path: "layout", replay: &replay{}, ins: []int{at.slot}, outs: []int{b.slotFor(v)}}
 	st.run = func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 		return f.one(toPlain(f, in[0].(*tensor.Tensor)))
 	}
@@ -66,7 +66,7 @@ func (b *builder) channelsLast(v *graph.Value, rank int) int {
 	from := b.slotFor(v)
 	slot := b.newLast(v, rank)
 	node := v.Def()
-	b.add(step{node: node, path: "layout", ins: []int{from}, outs: []int{slot},
+	b.add(step{node: node, path: "layout", replay: &replay{}, ins: []int{from}, outs: []int{slot},
 		run: func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 			t, ok := in[0].(*tensor.Tensor)
 			if !ok || t.Rank() > rank || t.Type.Bits() < 8 {
@@ -126,10 +126,10 @@ func transposed(f *frame, t *tensor.Tensor, shape []int, n, rows, cols int) *ten
 	out := f.new(t.Type, shape...)
 	w := t.Type.Bits() / 8
 	size := rows * cols * w
-	for i := range n {
+	f.do(n, func(_, i int) {
 		src, dst := t.Bytes()[i*size:(i+1)*size], out.Bytes()[i*size:(i+1)*size]
 		kernel.Transpose(dst, src, rows, cols, w)
-	}
+	})
 	return out
 }
 

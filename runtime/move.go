@@ -123,7 +123,7 @@ func (f *frame) move(dst, src []byte, size int, shape, to, from []int) {
 		dims, d, s = append(dims, n), append(d, to[i]), append(s, from[i])
 	}
 	if len(dims) == 0 {
-		copy(dst[:size], src[:size])
+		f.do(1, func(_, _ int) { copy(dst[:size], src[:size]) })
 		return
 	}
 	inner := len(dims) - 1
@@ -229,14 +229,17 @@ func matchConcat(l *lowerer, n *graph.Node) *lowered {
 		}
 		out := fr.new(t[0].Type, shape...)
 		size := t[0].Type.Bits() / 8
-		outer, row, from := volume(shape[:at]), volume(shape[at:])*size, 0
-		for _, x := range t {
-			n := volume(x.Shape[at:]) * size
-			for i := range outer {
-				copy(out.Bytes()[i*row+from:i*row+from+n], x.Bytes()[i*n:])
+		outer, row := volume(shape[:at]), volume(shape[at:])*size
+		fr.rows(outer, outer*row/4, func(first, end int) {
+			from := 0
+			for _, x := range t {
+				n := x.Len() / max(outer, 1) * size
+				for i := first; i < end; i++ {
+					copy(out.Bytes()[i*row+from:i*row+from+n], x.Bytes()[i*n:])
+				}
+				from += n
 			}
-			from += n
-		}
+		})
 		return fr.one(out)
 	}
 	return f
@@ -301,10 +304,12 @@ func matchSplit(l *lowerer, n *graph.Node) *lowered {
 			shape := slices.Clone(x.Shape)
 			shape[at] = s
 			y := fr.new(x.Type, shape...)
-			n := volume(shape[at:]) * size
-			for i := range outer {
-				copy(y.Bytes()[i*n:(i+1)*n], x.Bytes()[i*row+from:])
-			}
+			n, start := volume(shape[at:])*size, from
+			fr.rows(outer, outer*n/4, func(first, end int) {
+				for i := first; i < end; i++ {
+					copy(y.Bytes()[i*n:(i+1)*n], x.Bytes()[i*row+start:])
+				}
+			})
 			from += n
 			out[k] = y
 		}
@@ -332,6 +337,9 @@ func matchSlice(l *lowerer, n *graph.Node) *lowered {
 		p, ok := sliceBounds(in, rank)
 		if !ok {
 			return nil, errFallback
+		}
+		for i := range p {
+			fr.reads(1 + i)
 		}
 		shape, strides, first := slices.Clone(x.Shape), tensor.Strides(x.Shape), 0
 		for i := range p[0] {
@@ -414,24 +422,33 @@ func matchGather(l *lowerer, n *graph.Node) *lowered {
 		if !ok || !ok2 || x.Type == tensor.String || x.Type.Bits() < 8 || x.Rank() != rank || idx.Type != tensor.Int64 && idx.Type != tensor.Int32 {
 			return nil, errFallback
 		}
-		at, size := idx.Ints(), int64(x.Shape[axis])
-		for i, k := range at {
-			if k < 0 {
-				at[i] += size
-			}
-			if at[i] < 0 || at[i] >= size {
-				return nil, errFallback
-			}
-		}
 		out := f.new(x.Type, slices.Concat(x.Shape[:axis], idx.Shape, x.Shape[axis+1:])...)
-		n := volume(x.Shape[axis+1:]) * x.Type.Bits() / 8
-		row, to := volume(x.Shape[axis:])*x.Type.Bits()/8, 0
-		for o := range volume(x.Shape[:axis]) {
-			for _, k := range at {
-				copy(out.Bytes()[to:to+n], x.Bytes()[o*row+int(k)*n:])
-				to += n
+		n, size := volume(x.Shape[axis+1:])*x.Type.Bits()/8, x.Shape[axis]
+		row, count := size*n, idx.Len()
+		f.rows(volume(x.Shape[:axis])*count, out.Len(), func(from, to int) {
+			for i := from; i < to; i++ {
+				at, ok := indexAt(idx, i%count, size)
+				if !ok {
+					panic(errFallback) // the reference says which
+				}
+				copy(out.Bytes()[i*n:(i+1)*n], x.Bytes()[i/count*row+at*n:])
 			}
-		}
+		})
 		return f.one(out)
 	}}
+}
+
+// indexAt is element i of int32 or int64 indices into size places, counted from
+// the end if negative; false if it is outside.
+func indexAt(idx *tensor.Tensor, i, size int) (int, bool) {
+	var k int64
+	if idx.Type == tensor.Int32 {
+		k = int64(tensor.View[int32](idx)[i])
+	} else {
+		k = tensor.View[int64](idx)[i]
+	}
+	if k < 0 {
+		k += int64(size)
+	}
+	return int(k), k >= 0 && k < int64(size)
 }

@@ -52,7 +52,7 @@ func matchSoftmax(l *lowerer, n *graph.Node) *lowered {
 func (f *frame) softmaxInside(dst, src []float32, n, inner int, log bool) {
 	const block = 64
 	across := (inner + block - 1) / block
-	f.s.workers.run(len(src)/(n*inner)*across, func(worker, part int) {
+	f.do(len(src)/(n*inner)*across, func(worker, part int) {
 		first := part % across * block
 		at, cols := part/across*n*inner+first, min(block, inner-first)
 		rows := f.s.workers.buffer(worker, cols*n)
@@ -375,13 +375,13 @@ func matchReduce(l *lowerer, n *graph.Node) *lowered {
 		out, y := f.floats(append(shape, t.Shape[end:]...)...)
 		x, outer, inner := t.Float32s(), volume(t.Shape[:first]), volume(t.Shape[end:])
 		n := len(x) / outer
+		if inner > 1 {
+			f.sumRows(y, x, outer, n/inner, inner, mean)
+			return f.one(out)
+		}
 		f.rows(outer, len(x), func(from, to int) {
 			for i := from; i < to; i++ {
-				if inner == 1 {
-					y[i] = reduce(x[i*n : (i+1)*n])
-					continue
-				}
-				sumRows(y[i*inner:(i+1)*inner], x[i*n:(i+1)*n], mean)
+				y[i] = reduce(x[i*n : (i+1)*n])
 			}
 		})
 		return f.one(out)

@@ -34,6 +34,9 @@ func matchPad(l *lowerer, n *graph.Node) *lowered {
 			}
 			copy(fill, v.Bytes())
 		}
+		for i := 1; i < len(in); i++ {
+			fr.reads(i)
+		}
 		pads := p.Ints()
 		shape, first := slices.Clone(x.Shape), make([]int, rank)
 		for i := range rank {
@@ -50,10 +53,12 @@ func matchPad(l *lowerer, n *graph.Node) *lowered {
 		}
 		out := fr.new(x.Type, shape...)
 		b, strides, at := out.Bytes(), tensor.Strides(shape), 0
-		copy(b, fill)
-		for done := size; done < len(b); done *= 2 {
-			copy(b[done:], b[:done])
-		}
+		fr.do(1, func(_, _ int) {
+			copy(b, fill)
+			for done := size; done < len(b); done *= 2 {
+				copy(b[done:], b[:done])
+			}
+		})
 		for i, s := range strides {
 			at += first[i] * s
 		}

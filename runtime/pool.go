@@ -163,28 +163,40 @@ func matchGlobalPool(l *lowerer, n *graph.Node) *lowered {
 		}
 		out, y := fr.floats(shape...)
 		v := x.Float32s()
-		for i := range x.Shape[0] {
-			if last {
-				sumRows(y[i*c:(i+1)*c], v[i*c*pixels:(i+1)*c*pixels], true)
-				continue
-			}
-			for j := i * c; j < (i+1)*c; j++ {
+		if last {
+			fr.sumRows(y, v, x.Shape[0], pixels, c, true)
+			return fr.one(out)
+		}
+		fr.rows(len(y), len(v), func(from, to int) {
+			for j := from; j < to; j++ {
 				y[j] = kernel.Sum(v[j*pixels:(j+1)*pixels]) / float32(pixels)
 			}
-		}
+		})
 		return fr.one(out)
 	}
 	return f
 }
 
-// sumRows is the sum or the mean of the rows of x, each as long as y.
-func sumRows(y, x []float32, mean bool) {
-	c := len(y)
-	copy(y, x[:c])
-	kernel.SumRows(y, x[c:])
-	if mean {
-		kernel.Function{Kind: kernel.Line, A: 1 / float32(len(x)/c), Lo: negInf, Hi: -negInf}.Apply(y, y)
+// sumRows is the sum or the mean along the middle axis of x, [outer, rows, c].
+// Threads share the columns where outer is too small for them.
+func (f *frame) sumRows(y, x []float32, outer, rows, c int, mean bool) {
+	width, across := c, 1
+	if threads := f.s.workers.threads; outer < threads && len(x) > chunk {
+		width = (c/threads + kernel.Lanes) &^ (kernel.Lanes - 1)
+		across = (c + width - 1) / width
 	}
+	f.rows(outer*across, len(x), func(from, to int) {
+		for i := from; i < to; i++ {
+			o, first := i/across, i%across*width
+			end := min(first+width, c)
+			sums, src := y[o*c+first:o*c+end], x[o*rows*c+first:(o+1)*rows*c]
+			copy(sums, src)
+			kernel.SumRows(sums, src[min(c, len(src)):], c, rows-1)
+			if mean {
+				kernel.Function{Kind: kernel.Line, A: 1 / float32(rows), Lo: negInf, Hi: -negInf}.Apply(sums, sums)
+			}
+		}
+	})
 }
 
 // axes is the sorted axes of a reduction, from its attribute or a constant.

@@ -127,6 +127,7 @@ func (q *recurrent) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 		t = append(t, nil)
 	}
 	if q.w == nil || q.w != t[1] || q.r != t[2] || q.b != t[3] {
+		f.varies()
 		if !q.pack(t[1], t[2], t[3]) {
 			return nil, errFallback
 		}
@@ -146,17 +147,18 @@ func (q *recurrent) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 		init := t[5+i]
 		switch {
 		case init == nil:
-			clear(s)
+			f.do(1, func(_, _ int) { clear(s) })
 		case q.batchFirst:
 			if !slices.Equal(init.Shape, []int{batch, dirs, hidden}) {
 				return nil, errFallback
 			}
-			copy(s, f.swapped(init).Float32s())
+			from := f.swapped(init).Float32s()
+			f.do(1, func(_, _ int) { copy(s, from) })
 		default:
 			if !slices.Equal(init.Shape, []int{dirs, batch, hidden}) {
 				return nil, errFallback
 			}
-			copy(s, init.Float32s())
+			f.do(1, func(_, _ int) { copy(s, init.Float32s()) })
 		}
 	}
 	y, all := f.floats(seq, dirs, batch, hidden)
@@ -170,18 +172,20 @@ func (q *recurrent) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 		f.work += 2 * int64(seq*batch) * int64(rows*hidden)
 		n := batch * hidden
 		h, c := tensor.View[float32](states[0])[d*n:(d+1)*n], tensor.View[float32](states[1])[d*n:(d+1)*n]
-		for i := range seq {
-			at := i
-			if l.reverse {
-				at = seq - 1 - i
+		f.do(1, func(_, _ int) {
+			for i := range seq {
+				at := i
+				if l.reverse {
+					at = seq - 1 - i
+				}
+				if px := product[at*batch*rows : (at+1)*batch*rows]; q.lstm {
+					l.stepLSTM(gates, px, h, c, batch)
+				} else {
+					l.stepGRU(gates, px, h, c, batch, q.linear)
+				}
+				copy(all[(at*dirs+d)*n:], h)
 			}
-			if px := product[at*batch*rows : (at+1)*batch*rows]; q.lstm {
-				l.stepLSTM(gates, px, h, c, batch)
-			} else {
-				l.stepGRU(gates, px, h, c, batch, q.linear)
-			}
-			copy(all[(at*dirs+d)*n:], h)
-		}
+		})
 	}
 	out := []tensor.Value{y, states[0], states[1]}
 	if q.batchFirst {

@@ -10,12 +10,9 @@ import (
 
 // resize is a float32 Resize, one axis after the other, in either layout.
 type resize struct {
-	attrs   *op.Attrs
-	rank    int
-	last    bool // channels last
-	in      []int
-	sizes   []tensor.Value // the inputs beside the first that samples are of
-	samples []op.AxisSamples
+	attrs *op.Attrs
+	rank  int
+	last  bool // channels last
 }
 
 // matchResize covers Resize of float32 whose outputs all lie inside the input.
@@ -35,43 +32,38 @@ func matchResize(l *lowerer, n *graph.Node) *lowered {
 	return f
 }
 
-// prepare finds the samples for inputs of these shapes, which it keeps while
-// scales and sizes are the same tensors.
-func (r *resize) prepare(in []tensor.Value) bool {
-	x := in[0].(*tensor.Tensor)
-	if r.in != nil && slices.Equal(r.in, x.Shape) && slices.Equal(r.sizes, in[1:]) {
-		return true
-	}
-	r.in = nil
-	plain := x
+// samples is what each axis reads; false if the reference must say what is
+// wrong.
+func (r *resize) samples(in []tensor.Value) ([]op.AxisSamples, bool) {
+	plain := in[0].(*tensor.Tensor)
 	if r.last { // only the shape counts
-		shape := append([]int{x.Shape[0], x.Shape[r.rank-1]}, x.Shape[1:r.rank-1]...)
-		plain = x.Reshaped(shape...)
+		plain = plain.Reshaped(plainShape(plain.Shape)...)
 	}
 	samples, err := op.ResizeSamples(r.attrs, append([]tensor.Value{plain}, in[1:]...))
-	if err != nil {
-		return false
-	}
-	if r.last {
-		for i := range samples {
+	for i := range samples {
+		if len(samples[i].From) == 0 {
+			return nil, false
+		}
+		if r.last {
 			samples[i].Axis = lastAxis(samples[i].Axis, r.rank)
 		}
 	}
-	r.in, r.sizes, r.samples = slices.Clone(x.Shape), slices.Clone(in[1:]), samples
-	return true
+	return samples, err == nil
 }
 
 func (r *resize) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 	x, ok := in[0].(*tensor.Tensor)
-	if !ok || x.Type != tensor.Float32 || x.Rank() != r.rank || x.Len() == 0 || !r.prepare(in) {
+	if !ok || x.Type != tensor.Float32 || x.Rank() != r.rank || x.Len() == 0 {
 		return nil, errFallback
 	}
-	for _, s := range r.samples {
-		if len(s.From) == 0 {
-			return nil, errFallback
-		}
+	samples, ok := r.samples(in)
+	if !ok {
+		return nil, errFallback
 	}
-	for _, s := range r.samples {
+	for i := range in[1:] {
+		f.reads(1 + i)
+	}
+	for _, s := range samples {
 		shape := slices.Clone(x.Shape)
 		shape[s.Axis] = len(s.From)
 		out, y := f.floats(shape...)
@@ -84,8 +76,10 @@ func (r *resize) run(f *frame, in []tensor.Value) ([]tensor.Value, error) {
 		})
 		x = out
 	}
-	if len(r.samples) == 0 {
-		return f.one(x.Clone())
+	if len(samples) == 0 {
+		out := f.new(x.Type, x.Shape...)
+		f.do(1, func(_, _ int) { copy(out.Bytes(), x.Bytes()) })
+		return f.one(out)
 	}
 	return f.one(x)
 }

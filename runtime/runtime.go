@@ -5,6 +5,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"onnxopt/onnx/graph"
@@ -76,6 +77,8 @@ type Session struct {
 	workers *workers
 	frame   *frame         // of the main program, kept between runs
 	in      []tensor.Value // of this run
+	borrows bool           // this run's results stay in the arena
+	results []tensor.Value
 }
 
 // maxDepth bounds nested subgraphs and function calls.
@@ -112,6 +115,38 @@ func (s *Session) Run(ctx context.Context, in []tensor.Value) ([]tensor.Value, e
 	return s.run(s.main, in, nil)
 }
 
+// RunInto is Run with the results copied into out, which has an element for each
+// output: into its tensors where type and shape are the result's, else it is set to a new one.
+// A run on the same tensors of the same shapes as the one before allocates nothing if
+// fast paths take every step.
+func (s *Session) RunInto(ctx context.Context, in, out []tensor.Value) error {
+	if len(out) != len(s.main.outputs) {
+		return fmt.Errorf("%d results for a graph of %d outputs", len(out), len(s.main.outputs))
+	}
+	if s.results == nil {
+		s.results = make([]tensor.Value, len(out))
+	}
+	s.borrows = true
+	defer func() { s.borrows = false }()
+	got, err := s.Run(ctx, in)
+	if err != nil {
+		return err
+	}
+	for i, v := range got {
+		t, ok := v.(*tensor.Tensor)
+		if !ok {
+			out[i] = v
+			continue
+		}
+		if o, ok := out[i].(*tensor.Tensor); ok && o.Type == t.Type && t.Type != tensor.String && slices.Equal(o.Shape, t.Shape) {
+			copy(o.Bytes(), t.Bytes())
+		} else {
+			out[i] = t.Clone()
+		}
+	}
+	return nil
+}
+
 // RunNamed is Run with inputs and outputs by name.
 func (s *Session) RunNamed(ctx context.Context, in map[string]*tensor.Tensor) (map[string]tensor.Value, error) {
 	list := make([]tensor.Value, len(s.main.graph.Inputs()))
@@ -144,6 +179,15 @@ type program struct {
 	index    map[*graph.Value]int // the slot of a value
 }
 
+// forget drops what steps would repeat.
+func (p *program) forget() {
+	for i := range p.steps {
+		if r := p.steps[i].replay; r != nil {
+			*r = replay{}
+		}
+	}
+}
+
 type binding struct {
 	slot  int
 	value tensor.Value
@@ -170,6 +214,7 @@ type step struct {
 	observe  []observed
 	retains  bool // the evaluation may keep its inputs beyond the step
 	memo     *memo
+	replay   *replay // nil if the step's work is not all in jobs
 }
 
 // memo is the last inputs and outputs of a step that computes with shapes

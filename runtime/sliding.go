@@ -63,7 +63,7 @@ func (im *image) sliding() *sliding {
 func (im *image) eachRow(f *frame, classes []windowClass, body func(o int, class windowClass)) {
 	total, row := im.n*im.oh, im.ow*im.c
 	step := max(min(stripBytes/4/max(row, 1), total/max(4*f.s.workers.threads, 1)), 1)
-	f.s.workers.run((total+step-1)/step, func(_, part int) {
+	f.do((total+step-1)/step, func(_, part int) {
 		for o := part * step; o < min((part+1)*step, total); o++ {
 			i := 0
 			for o%im.oh >= classes[i].end {

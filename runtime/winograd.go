@@ -42,62 +42,109 @@ func (c *conv) runWinograd(f *frame, x, y, residual []float32) {
 	im, w := &c.im, c.winograd
 	parts := (w.down + w.rows - 1) / w.rows
 	if im.n*parts >= 2*f.s.workers.threads || f.s.workers.threads == 1 {
-		f.s.workers.run(im.n*parts, func(worker, part int) {
-			c.tiles(f, worker, x, y, residual, part/parts, part%parts*w.rows, func(n int, body func(worker, part int)) {
-				for i := range n {
-					body(worker, i)
-				}
-			})
+		f.do(im.n*parts, func(worker, part int) {
+			t := c.tiles(part/parts, part%parts*w.rows)
+			t.place(f.s.workers.buffer(worker, t.size()))
+			t.pad(x, 0, t.height)
+			t.transform(0, t.rows)
+			for p := range kernel.WinogradProducts {
+				t.product(p)
+			}
+			t.results(y, residual, 0, t.rows)
 		})
 		return
 	}
-	for part := range im.n * parts { // few parts: the products in parallel
-		c.tiles(f, 0, x, y, residual, part/parts, part%parts*w.rows, f.s.workers.run)
+	for part := range im.n * parts { // few parts: each in parallel
+		t := c.tiles(part/parts, part%parts*w.rows)
+		f.do(1, func(_, _ int) { t.place(f.s.workers.buffer(0, t.size())) })
+		strips := min(f.s.workers.threads, t.rows)
+		f.do(strips, func(_, i int) { t.pad(x, t.height*i/strips, t.height*(i+1)/strips) })
+		f.do(strips, func(_, i int) { t.transform(t.rows*i/strips, t.rows*(i+1)/strips) })
+		f.do(kernel.WinogradProducts, func(_, p int) { t.product(p) })
+		f.do(strips, func(_, i int) { t.results(y, residual, t.rows*i/strips, t.rows*(i+1)/strips) })
 	}
 }
 
-// tiles computes the rows of tiles from first on of image n. each runs the
-// products.
-func (c *conv) tiles(f *frame, worker int, x, y, residual []float32, n, first int, each func(n int, body func(worker, part int))) {
-	const tile, products = kernel.WinogradTile, kernel.WinogradProducts
-	im, w := &c.im, c.winograd
-	rows := min(w.rows, w.down-first)
-	count := rows * w.across
-	height, stride := rows*tile+2, (w.across*tile+2)*im.c
-	clamp, lo, hi, act := c.chain.clamp()
+// winogradTiles is rows of tiles, from row first on, of image n.
+type winogradTiles struct {
+	c                     *conv
+	n, first, rows, count int
+	height, stride        int // of the padded input
+	padded, v, m, edges   []float32
+}
 
-	buf := f.s.workers.buffer(worker, height*stride+products*count*(im.c+im.m)+2*tile*tile*im.m)
-	padded, v, m := buf[:height*stride], buf[height*stride:][:products*count*im.c], buf[height*stride+products*count*im.c:][:products*count*im.m]
-	edge := buf[len(buf)-2*tile*tile*im.m:]
+func (c *conv) tiles(n, first int) winogradTiles {
+	rows := min(c.winograd.rows, c.winograd.down-first)
+	return winogradTiles{c: c, n: n, first: first, rows: rows, count: rows * c.winograd.across,
+		height: rows*kernel.WinogradTile + 2, stride: (c.winograd.across*kernel.WinogradTile + 2) * c.im.c}
+}
+
+// edge is what a tile that sticks out of the image needs; each row of tiles
+// has its own.
+func (t *winogradTiles) edge() int {
+	return 2 * kernel.WinogradTile * kernel.WinogradTile * t.c.im.m
+}
+
+func (t *winogradTiles) size() int {
+	return t.height*t.stride + kernel.WinogradProducts*t.count*(t.c.im.c+t.c.im.m) + t.rows*t.edge()
+}
+
+// place divides a buffer of that size.
+func (t *winogradTiles) place(buf []float32) {
+	products := kernel.WinogradProducts * t.count
+	t.padded, buf = buf[:t.height*t.stride], buf[t.height*t.stride:]
+	t.v, buf = buf[:products*t.c.im.c], buf[products*t.c.im.c:]
+	t.m, t.edges = buf[:products*t.c.im.m], buf[products*t.c.im.m:]
+}
+
+// pad copies the rows [from, to) of the input that the tiles read.
+func (t *winogradTiles) pad(x []float32, from, to int) {
+	im := &t.c.im
 	plane := im.h * im.w * im.c
-	im.pad(padded, x[n*plane:(n+1)*plane], first*tile-im.top, height, stride, 0)
-	in := kernel.Transform{Channels: im.c, SrcRow: stride, SrcStep: im.c, DstRow: kernel.WinogradInput * count * im.c, DstStep: count * im.c}
-	for t := range count {
-		in.Run(v[t*im.c:], padded[t/w.across*tile*stride+t%w.across*tile*im.c:], nil)
+	im.pad(t.padded[from*t.stride:], x[t.n*plane:(t.n+1)*plane], t.first*kernel.WinogradTile-im.top+from, to-from, t.stride, 0)
+}
+
+// transform makes the left operands of the products for the rows of tiles
+// [from, to).
+func (t *winogradTiles) transform(from, to int) {
+	const tile = kernel.WinogradTile
+	c, across := t.c.im.c, t.c.winograd.across
+	in := kernel.Transform{Channels: c, SrcRow: t.stride, SrcStep: c, DstRow: kernel.WinogradInput * t.count * c, DstStep: t.count * c}
+	for i := from * across; i < to*across; i++ {
+		in.Run(t.v[i*c:], t.padded[i/across*tile*t.stride+i%across*tile*c:], nil)
 	}
-	size := len(c.packed) / products
-	each(products, func(_, p int) {
-		kernel.Sgemm(count, im.m, im.c, v[p*count*im.c:], im.c, c.packed[p*size:(p+1)*size], m[p*count*im.m:], im.m)
-	})
+}
+
+func (t *winogradTiles) product(p int) {
+	c, m, size := t.c.im.c, t.c.im.m, len(t.c.packed)/kernel.WinogradProducts
+	kernel.Sgemm(t.count, m, c, t.v[p*t.count*c:], c, t.c.packed[p*size:(p+1)*size], t.m[p*t.count*m:], m)
+}
+
+// results makes the outputs of the rows of tiles [from, to).
+func (t *winogradTiles) results(y, residual []float32, from, to int) {
+	const tile = kernel.WinogradTile
+	im, across := &t.c.im, t.c.winograd.across
+	clamp, lo, hi, act := t.c.chain.clamp()
 	row := im.ow * im.m
-	out := kernel.Transform{Output: true, Channels: im.m, SrcRow: kernel.WinogradInput * count * im.m, SrcStep: count * im.m,
-		DstRow: row, DstStep: im.m, Bias: c.shift, Clamp: clamp, Lo: lo, Hi: hi}
-	for t := range count {
-		oy, ox := (first+t/w.across)*tile, t%w.across*tile
-		at := (n*im.oh+oy)*row + ox*im.m
+	out := kernel.Transform{Output: true, Channels: im.m, SrcRow: kernel.WinogradInput * t.count * im.m, SrcStep: t.count * im.m,
+		DstRow: row, DstStep: im.m, Bias: t.c.shift, Clamp: clamp, Lo: lo, Hi: hi}
+	for i := from * across; i < to*across; i++ {
+		oy, ox := (t.first+i/across)*tile, i%across*tile
+		at := (t.n*im.oh+oy)*row + ox*im.m
 		if oy+tile <= im.oh && ox+tile <= im.ow {
 			var r []float32
 			if residual != nil {
 				r = residual[at:]
 			}
-			out.Run(y[at:], m[t*im.m:], r)
+			out.Run(y[at:], t.m[i*im.m:], r)
 			continue
 		}
-		c.edgeTile(out, edge, y, residual, m[t*im.m:], at, min(tile, im.oh-oy), min(tile, im.ow-ox)*im.m)
+		edge := t.edges[i/across*t.edge():][:t.edge()]
+		t.c.edgeTile(out, edge, y, residual, t.m[i*im.m:], at, min(tile, im.oh-oy), min(tile, im.ow-ox)*im.m)
 	}
-	if act.Kind != kernel.Copy {
-		end := min((first+rows)*tile, im.oh)
-		part := y[(n*im.oh+first*tile)*row : (n*im.oh+end)*row]
+	if act.Kind != kernel.Copy && from < to {
+		first, end := (t.first+from)*tile, min((t.first+to)*tile, im.oh)
+		part := y[(t.n*im.oh+first)*row : (t.n*im.oh+end)*row]
 		act.Apply(part, part)
 	}
 }

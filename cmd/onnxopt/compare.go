@@ -67,15 +67,11 @@ func (o *comparer) run(c *call) error {
 		fmt.Fprintln(c.errOut, "no --data: comparing on random inputs")
 	}
 	defer set.Close()
-	labels, err := o.truth(set)
-	if err != nil {
+	if o.options.Labels, o.options.Boxes, err = o.answers(set, o.samples); err != nil {
 		return err
 	}
-	if labels != nil && o.samples > 0 {
-		labels = labels[:min(o.samples, len(labels))]
-	}
 	p := &progress{c: c}
-	o.options.Names, o.options.Labels = [2]string{c.args[0], c.args[1]}, labels
+	o.options.Names = [2]string{c.args[0], c.args[1]}
 	o.options.Progress = func(done, total int) { p.update("compare", done, total) }
 	if o.shard != "" {
 		return o.evaluate(c, a, b, first(set, o.samples))
@@ -140,6 +136,9 @@ func printComparison(c *call, r *compare.Result) {
 	if d := r.Detection; d != nil {
 		fmt.Fprintf(c.out, "boxes: %.0f and %.0f, %.1f %% matched (mean IoU %.3f, scores differ by %.3f), mAP at IoU 0.5 against the first model %.2f %%\n",
 			d.Boxes.A, d.Boxes.B, 100*d.Matched, d.IoU, d.Score, 100*d.MAP)
+	}
+	if d := r.Detection; d != nil && d.Labelled != nil {
+		fmt.Fprintf(c.out, "mAP at IoU 0.5 against the labels: %.2f %% and %.2f %%\n", 100*d.Labelled.A, 100*d.Labelled.B)
 	}
 	if r.Tokens > 0 {
 		fmt.Fprintf(c.out, "positions with the same top class: %.2f %%\n", 100*r.Tokens)

@@ -96,6 +96,7 @@ func (o *compressor) declare(f *pflag.FlagSet) {
 	f.BoolVar(&o.o.Pattern.PerLayer, "per-layer", false, "the same density in every layer instead of over all")
 	f.IntVar(&o.o.Pattern.Block, "block", 0, "keep or drop so many consecutive weights together")
 	f.IntVar(&o.o.Augment.Shift, "shift", 1, "largest shift of training pictures in pixels")
+	f.Float64Var(&o.o.Augment.Warp, "warp", 0, "standard deviation in pixels of a smooth random distortion of training pictures, for few samples")
 	f.BoolVar(&o.o.Augment.Flip, "flip", false, "mirror half of the training pictures")
 	f.Float64Var(&o.o.Augment.Mixup, "mixup", 0, "largest share of another sample mixed in")
 	f.Float64Var(&o.o.Augment.Noise, "noise", 0, "standard deviation of noise added to training samples")
@@ -257,11 +258,13 @@ func (o *compressor) search(m *graph.Model) error {
 	if err != nil {
 		return err
 	}
-	finish := []string{"encode-weights", "default-attributes", "dead-code", "short-names"}
+	finish := []string{"default-attributes", "dead-code", "short-names"}
 	search := compress.Search
 	switch o.target {
+	case "file":
+		finish = append(finish, "pad-channels", "encode-weights")
 	case "container":
-		finish[0] = "sort-units"
+		finish = append(finish, "sort-units")
 	case "speed":
 		finish, search = nil, compress.Narrow
 	}

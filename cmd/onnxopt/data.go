@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -26,7 +27,7 @@ type dataFlags struct {
 
 func (d *dataFlags) declare(f *pflag.FlagSet) {
 	f.StringVar(&d.data, "data", "", "samples: npy, npz, idx(.gz), ONNX test_data_set folder, folder of images or of idx files")
-	f.StringVar(&d.labels, "labels", "", "right classes: idx(.gz), csv, npy or text")
+	f.StringVar(&d.labels, "labels", "", "right classes: idx(.gz), csv, npy or text; of a detector the boxes: json as COCO's annotations")
 	f.StringVar(&d.resize, "resize", "", "resize images: 256 (shorter side), 320x240 or input")
 	f.StringVar(&d.crop, "crop", "", "crop the centre of images: 224, 320x240 or input")
 	f.Float64Var(&d.scale, "scale", 0, "factor of pixels (default 1/255)")
@@ -94,6 +95,22 @@ func (d *dataFlags) truth(set *samples.Set) ([]int, error) {
 		err = fmt.Errorf("%s: %d labels for the %d samples of %s", d.labels, len(l), set.Len(), d.data)
 	}
 	return l, err
+}
+
+// answers is the classes or boxes of the first n samples of set, 0 for all; nil
+// if there are none.
+func (d *dataFlags) answers(set *samples.Set, n int) (classes []int, boxes [][]samples.Box, err error) {
+	n = first(set, n).n
+	if strings.EqualFold(filepath.Ext(d.labels), ".json") {
+		if boxes, err = samples.Boxes(d.labels, set); err != nil {
+			return nil, nil, err
+		}
+		return nil, boxes[:n], nil
+	}
+	if classes, err = d.truth(set); err != nil || classes == nil {
+		return nil, nil, err
+	}
+	return classes[:n], nil, nil
 }
 
 // trainingData reads the first n samples, 0 for all, with the labels that are

@@ -40,14 +40,18 @@ func lint(c *call, target string, asJSON, verbose bool) error {
 			return err
 		}
 		found[p.Name] = quant.Lint(m, p)
-		var count [3]int
+		var count [4]int
 		for _, f := range found[p.Name] {
 			count[f.Verdict]++
 			if f.Verdict != quant.Integer || verbose {
 				fmt.Fprintf(t, "%s\t%v\t%s %s\t%s\n", p.Name, f.Verdict, f.Op, f.Node, f.Why)
 			}
 		}
-		fmt.Fprintf(t, "%s\t\t\t%d in integers, %d in float, %d refused\n", p.Name, count[quant.Integer], count[quant.Float], count[quant.Refused])
+		fmt.Fprintf(t, "%s\t\t\t%d in integers, %d in float, %d refused", p.Name, count[quant.Integer], count[quant.Float], count[quant.Refused])
+		if n := count[quant.Requantized]; n > 0 {
+			fmt.Fprintf(t, ", %d rounded by the target", n)
+		}
+		fmt.Fprintln(t)
 		refused += count[quant.Refused]
 	}
 	if asJSON {

@@ -44,11 +44,15 @@ type optimizer struct {
 	json, stats, verify, force, quiet, verbose bool
 	ranges                                     string // calibration file to read
 	page, recipe, recipeOut                    string
-	qoperator                                  bool
+	qoperator, smooth, equalize                bool
 	settings                                   pass.Settings
+	pattern                                    []int
 
 	dropGiven  func() bool
 	presetOpen bool // no preset was asked for
+
+	classes []int           // the right answers, of --labels
+	boxes   [][]samples.Box // or these
 
 	c      *call
 	off    map[string]bool
@@ -68,13 +72,15 @@ func (o *optimizer) declare(f *pflag.FlagSet) {
 	f.StringVar(&o.calibration, "calibration", "", "samples for calibration, if others than --data")
 	f.IntVar(&o.calibrationSamples, "calibration-samples", 1000, "samples to calibrate on, 0 for all")
 	f.IntVar(&o.samples, "samples", 0, "samples to compare on, 0 for all")
-	f.Float64Var(&o.maxDrop, "max-drop", 0.5, "largest loss of top-1 in points, beyond which nothing is written; without labels, if given, of agreement with the original; if given, layers stay float until it holds")
+	f.Float64Var(&o.maxDrop, "max-drop", 0.5, "largest loss of top-1 (boxes: of mAP) in points, beyond which nothing is written; without labels, if given, of agreement with the original; if given, layers stay float until it holds")
 	f.StringSliceVar(&o.passes, "passes", nil, "exactly these passes instead of a preset")
 	f.StringSliceVarP(&o.debug, "debug", "d", nil, "pass/off turns a pass off")
 	o.declareQuant(f)
 	f.Float64Var(&o.settings.Prune.Threshold, "prune-threshold", 0, "set weights up to this magnitude to zero")
 	f.Float64Var(&o.settings.Prune.Sparsity, "prune-sparsity", 0, "set this share of the weights to zero")
 	f.BoolVar(&o.settings.Prune.Global, "prune-global", false, "one threshold over all layers")
+	f.IntSliceVar(&o.pattern, "prune-pattern", nil, "N,M keeps N of every M consecutive weights of an output")
+	f.BoolVar(&o.settings.Prune.Reconstruct, "prune-reconstruct", false, "choose zeros and fit the other weights by least squares on the samples, layer by layer")
 	f.Float64Var(&o.settings.Prune.Channels, "prune-channels", 0, "remove this share of the channels, neurons and heads")
 	f.IntVar(&o.settings.Cluster.Values, "cluster", 0, "share weights: size of a codebook, 2 to 256")
 	f.IntVar(&o.settings.MaxFold, "max-fold", 0, "bytes that constant folding may add for one tensor")
@@ -105,12 +111,15 @@ func (o *optimizer) run(c *call) error {
 		return err
 	}
 	original := o.model.Clone()
-	eval, labels, err := o.evaluation()
+	eval, err := o.open(o.model, samples.Evaluation)
 	if err != nil {
 		return err
 	}
 	if eval != nil {
 		defer eval.Close()
+		if o.classes, o.boxes, err = o.answers(eval, o.samples); err != nil {
+			return err
+		}
 	}
 	if err := o.optimize(list); err != nil {
 		return err
@@ -119,7 +128,7 @@ func (o *optimizer) run(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := o.measure(original, staged, eval, labels); err != nil {
+	if err := o.measure(original, staged, eval); err != nil {
 		staged.Discard()
 		return err
 	}
@@ -183,8 +192,21 @@ func (o *optimizer) pipeline() ([]pass.Pass, error) {
 		}
 	}
 	var more []string
-	if o.settings.Prune.Threshold > 0 || o.settings.Prune.Sparsity > 0 {
-		more = append(more, "prune-magnitude", "dead-units")
+	switch len(o.pattern) {
+	case 0:
+	case 2:
+		o.settings.Prune.N, o.settings.Prune.M = o.pattern[0], o.pattern[1]
+	default:
+		return nil, fmt.Errorf("optimize: --prune-pattern %v: want N,M", o.pattern)
+	}
+	how := "prune-magnitude"
+	if o.settings.Prune.Reconstruct {
+		how = "prune-reconstruct"
+	}
+	if p := o.settings.Prune; p.Threshold > 0 || p.Sparsity > 0 || p.M > 0 {
+		more = append(more, how, "dead-units", "pad-channels")
+	} else if p.Reconstruct {
+		return nil, fmt.Errorf("optimize: --prune-reconstruct: give --prune-sparsity or --prune-pattern")
 	}
 	if o.settings.Prune.Channels > 0 {
 		more = append(more, "prune-channels")
@@ -192,24 +214,16 @@ func (o *optimizer) pipeline() ([]pass.Pass, error) {
 	if o.settings.Cluster.Values > 0 {
 		more = append(more, "cluster-weights")
 	}
+	if o.smooth {
+		more = append(more, "smooth-activations")
+	}
+	if o.equalize {
+		more = append(more, "equalize-layers")
+	}
 	if o.qoperator {
 		more = append(more, "qoperator")
 	}
 	return passes.Pipeline(o.preset, more...)
-}
-
-// evaluation opens the samples to compare on, with their labels.
-func (o *optimizer) evaluation() (*samples.Set, []int, error) {
-	set, err := o.open(o.model, samples.Evaluation)
-	if err != nil || set == nil {
-		return nil, nil, err
-	}
-	labels, err := o.truth(set)
-	if err != nil {
-		set.Close()
-		return nil, nil, err
-	}
-	return set, labels, nil
 }
 
 // optimize runs the passes. The model as it is before the first lossy pass is
@@ -223,7 +237,7 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 		opts.Settings.Quant.MaxDrop = &o.maxDrop
 	}
 	calibrates := slices.ContainsFunc(list, func(p pass.Pass) bool { return p.Gives&pass.Calibrated != 0 && !o.off[p.Name] })
-	if calibrates || o.settings.Quant.BlockSize > 0 { // blocks are rounded on samples, if there are any
+	if calibrates || o.settings.Quant.BlockSize > 0 || o.settings.Prune.Reconstruct { // blocks are rounded on samples, if there are any
 		d := o.dataFlags
 		if o.calibration != "" {
 			d.data = o.calibration
@@ -286,7 +300,7 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 
 // measure checks that the written file loads and runs, and compares it with
 // the original.
-func (o *optimizer) measure(original *graph.Model, staged *onnx.Staged, eval *samples.Set, labels []int) error {
+func (o *optimizer) measure(original *graph.Model, staged *onnx.Staged, eval *samples.Set) error {
 	again, err := staged.Load()
 	if err != nil {
 		return fmt.Errorf("internal error: the result does not load: %w", err)
@@ -311,11 +325,8 @@ func (o *optimizer) measure(original *graph.Model, staged *onnx.Staged, eval *sa
 		o.warnUnmeasured()
 		return nil
 	}
-	if labels != nil && o.samples > 0 {
-		labels = labels[:min(o.samples, len(labels))]
-	}
 	p := &progress{c: o.c, off: o.quiet}
-	o.result.Compare, err = compare.Run(o.c, original, again, first(eval, o.samples), compare.Options{Threads: o.threads, Device: o.device, Labels: labels, Tensors: -1,
+	o.result.Compare, err = compare.Run(o.c, original, again, first(eval, o.samples), compare.Options{Threads: o.threads, Device: o.device, Labels: o.classes, Boxes: o.boxes, Tensors: -1,
 		Progress: func(done, total int) { p.update("compare", done, total) }})
 	if err != nil {
 		return err
@@ -358,6 +369,8 @@ func (o *optimizer) judge(list []pass.Pass) error {
 	drop, what := 100*(1-r.Compare.Agreement), "agreement with the original"
 	if t := r.Compare.Top1; t != nil {
 		drop, what = 100*(t.A-t.B), "top-1"
+	} else if d := r.Compare.Detection; d != nil && d.Labelled != nil {
+		drop, what = 100*(d.Labelled.A-d.Labelled.B), "mAP against the labels"
 	} else if err := o.judgeSQNR(); err != nil {
 		return err
 	} else if !o.dropGiven() {
@@ -388,8 +401,8 @@ func (o *optimizer) judgeSQNR() error {
 		return nil
 	}
 	r := o.result.Compare
-	for _, t := range slices.Concat(r.Outputs, r.Candidates) {
-		if t.SQNR >= want || slices.Contains(r.Chosen, t.Name) {
+	for _, t := range r.Measured() {
+		if t.SQNR >= want {
 			continue
 		}
 		inner := slices.Clone(r.Tensors)

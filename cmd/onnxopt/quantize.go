@@ -75,6 +75,8 @@ func (o *optimizer) declareQuant(f *pflag.FlagSet) {
 	f.IntVar(&s.BlockSize, "block", 0, "weights of float products get a scale for each block of so many inputs (opset 21); with --data rounded by what that does to the products")
 	f.BoolVar(&s.NBits, "matmul-nbits", false, "write blocks as onnxruntime's com.microsoft.MatMulNBits instead of DequantizeLinear")
 	f.BoolVar(&o.qoperator, "qoperator", false, "write QLinearConv and QLinearMatMul instead of QuantizeLinear and DequantizeLinear around each layer")
+	f.BoolVar(&o.smooth, "smooth", false, "scale channels of activations to be alike, undone in the weights that read them (SmoothQuant); compare: not every model gains")
+	f.BoolVar(&o.equalize, "equalize", false, "scale channels to equal ranges in the weights of neighbouring layers, for --per-tensor; compare: not every model gains")
 	f.StringSliceVar(&s.Skip, "skip", nil, "node names or operators to leave in float")
 	f.Float64Var(&s.MinSQNR, "min-sqnr", 0, "least SQNR of the outputs in dB; sensitive layers stay float until it holds (default 20, -1 for none)")
 	f.BoolVar(&s.Sensitivity, "sensitivity", false, "measure the sensitivity of every layer even if nothing needs it")

@@ -62,7 +62,13 @@ func (r *report) printCompare(t io.Writer) {
 	if c.Agreement > 0 {
 		fmt.Fprintf(t, "agreement\t\t%.2f %%\tof %d samples\t\n", 100*c.Agreement, c.Samples)
 	}
-	for _, o := range c.Outputs {
+	if d := c.Detection; d != nil {
+		if d.Labelled != nil {
+			fmt.Fprintf(t, "mAP at IoU 0.5\t%.2f %%\t%.2f %%\t%+.2f\t\n", 100*d.Labelled.A, 100*d.Labelled.B, 100*(d.Labelled.B-d.Labelled.A))
+		}
+		fmt.Fprintf(t, "boxes found again\t\t%.2f %%\tof %.0f\t\n", 100*d.Matched, d.Boxes.A)
+	}
+	for _, o := range c.Measured() {
 		fmt.Fprintf(t, "SQNR of %s\t\t%.1f dB\t\t\n", o.Name, o.SQNR)
 	}
 	if low, ok := lowest(c.Tensors); ok {

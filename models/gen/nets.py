@@ -1,4 +1,4 @@
-"""The networks of models/: MNIST, pixels / 255, input N x 1 x 28 x 28, logits out."""
+"""The networks of models/: pixels / 255 in, logits out; MNIST, N x 1 x 28 x 28, but for the last two: scenes.py, N x 3 x 32 x 32."""
 import math
 
 import torch
@@ -58,6 +58,21 @@ class ResNet8(nn.Module):
         return self.fc(self.blocks(F.relu(self.bn(self.stem(x)))).mean((2, 3)))
 
 
+class SceneNet(nn.Module):
+    """ResNet-8 for the scenes: colour, 32 to 96 channels, 32 classes."""
+
+    shape = 3, 32, 32
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.bn = nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16)
+        self.blocks = nn.Sequential(Residual(16, 32, 2), Residual(32, 64, 2), Residual(64, 96, 2))
+        self.fc = nn.Linear(96, 32)
+
+    def forward(self, x):
+        return self.fc(self.blocks(F.relu(self.bn(self.stem(x)))).mean((2, 3)))
+
+
 class MBNet(nn.Module):
     """Depthwise separable convolutions with ReLU6 (Howard et al., 2017)."""
 
@@ -71,6 +86,35 @@ class MBNet(nn.Module):
 
     def forward(self, x):
         return self.fc(self.features(x).mean((2, 3)))
+
+
+class Inverted(nn.Module):
+    def __init__(self, cin, cout, stride):
+        super().__init__()
+        wide = 4 * cin
+        self.layers = nn.Sequential(nn.Conv2d(cin, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU6(),
+                                    nn.Conv2d(wide, wide, 3, stride, 1, groups=wide, bias=False), nn.BatchNorm2d(wide), nn.ReLU6(),
+                                    nn.Conv2d(wide, cout, 1, bias=False), nn.BatchNorm2d(cout))
+        self.add = stride == 1 and cin == cout
+
+    def forward(self, x):
+        return x + self.layers(x) if self.add else self.layers(x)
+
+
+class SceneMobile(nn.Module):
+    """Inverted residuals with linear bottlenecks (Sandler et al., 2018) for the scenes."""
+
+    shape = 3, 32, 32
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU6())
+        self.blocks = nn.Sequential(*[Inverted(*b) for b in [(16, 24, 1), (24, 24, 1), (24, 48, 2), (48, 48, 1), (48, 96, 2), (96, 96, 1)]])
+        self.head = nn.Sequential(nn.Conv2d(96, 192, 1, bias=False), nn.BatchNorm2d(192), nn.ReLU6())
+        self.fc = nn.Linear(192, 32)
+
+    def forward(self, x):
+        return self.fc(self.head(self.blocks(self.stem(x))).mean((2, 3)))
 
 
 class Block(nn.Module):
@@ -105,4 +149,5 @@ class TinyViT(nn.Module):
         return self.fc(self.norm(self.blocks(x)).mean(1))
 
 
-NETS = {"lenet300": LeNet300, "lenet5": LeNet5, "resnet8": ResNet8, "mbnet": MBNet, "tinyvit": TinyViT}
+NETS = {"lenet300": LeNet300, "lenet5": LeNet5, "resnet8": ResNet8, "mbnet": MBNet, "tinyvit": TinyViT,
+        "scenes_resnet": SceneNet, "scenes_mobile": SceneMobile}

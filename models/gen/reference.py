@@ -1,9 +1,9 @@
-"""Check the shipped models and print size, MNIST test error and operators of each.
+"""Check the shipped models and print size, test error and operators of each.
 
     python models/gen/reference.py [MODEL.onnx ...]
 
 Every file passes onnx.checker with full_check; the error is that of
-onnxruntime without graph optimization on the 10,000 test images.
+onnxruntime without graph optimization on 10,000 test images.
 """
 import collections
 import pathlib
@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from mnist import read_idx
+from scenes import TEST, scenes
 
 MODELS = pathlib.Path(__file__).resolve().parent.parent
 
@@ -31,14 +32,14 @@ def error(path, images, labels):
 
 
 def main():
-    images = read_idx(MODELS / "mnist/t10k-images-idx3-ubyte.gz")[:, None].astype(np.float32) / 255
-    labels = read_idx(MODELS / "mnist/t10k-labels-idx1-ubyte.gz")
+    digits = read_idx(MODELS / "mnist/t10k-images-idx3-ubyte.gz")[:, None], read_idx(MODELS / "mnist/t10k-labels-idx1-ubyte.gz")
     for path in sys.argv[1:] or map(str, sorted(MODELS.glob("*.onnx"))):
         model = onnx.load(path)
+        images, labels = scenes(10000, TEST) if pathlib.Path(path).stem.startswith("scenes") else digits
         onnx.checker.check_model(model, full_check=True)
         ops = collections.Counter(node.op_type for node in model.graph.node)
         print(f"{pathlib.Path(path).stem}: {pathlib.Path(path).stat().st_size} bytes, "
-              f"error {error(path, images, labels):.2f} %, "
+              f"error {error(path, images.astype(np.float32) / 255, labels):.2f} %, "
               f"{', '.join(f'{n} {op}' for op, n in sorted(ops.items()))}")
 
 

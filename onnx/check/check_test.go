@@ -94,3 +94,23 @@ func TestChain(t *testing.T) {
 		t.Fatalf("inferred %s", got)
 	}
 }
+
+// TestRefused: what an operator's own rule refuses, with the cause.
+func TestRefused(t *testing.T) {
+	for text, want := range map[string]string{
+		`y, z = Split <num_outputs = 3> (x)`:           "num_outputs is 3 for 2 outputs",
+		`y = Split <num_outputs = -1> (x)`:             "num_outputs is -1 for 1 outputs",
+		`y = Resize <axes = [0, -2]> (x, "", k)`:       "axis -2 is named twice",
+		`y = Resize <axes = [0, 2]> (x, "", k)`:        "axis 2 of rank 2",
+		`s = Abs (x) y, z = Split <axis = 2> (x, two)`: "axis 2 of rank 2",
+	} {
+		m, err := graph.Parse(`<ir_version: 10, opset_import: ["": 18]> g (float[4,4] x) => (float[a,b] y)
+			<float[2] k = {1, 1}, int64[2] two = {2, 2}> { ` + text + ` }`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if errs := Model(m); len(errs) == 0 || !strings.Contains(errs[0].Error(), want) {
+			t.Errorf("%s: %v", text, errs)
+		}
+	}
+}

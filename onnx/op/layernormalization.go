@@ -52,9 +52,11 @@ func evalLayerNorm(e *Eval) error {
 	for i := range rows {
 		mean[i], inv[i] = normalize(v[i*size:(i+1)*size], e.Float("epsilon"))
 	}
-	tensor.RoundFloats(x.Type, v) // the body casts to T before it scales
-	if err := scaleShift(x.Shape, v, e.Tensor(1), e.Tensor(2)); err != nil {
-		return err
+	for _, p := range [][2]*tensor.Tensor{{e.Tensor(1), nil}, {nil, e.Tensor(2)}} {
+		tensor.RoundFloats(x.Type, v) // the body casts to T before it scales, and shifts what it scaled
+		if err := scaleShift(x.Shape, v, p[0], p[1]); err != nil {
+			return err
+		}
 	}
 	stats := slices.Clone(x.Shape)
 	for i := axis; i < len(stats); i++ {

@@ -51,6 +51,8 @@ func inferReshape(f *Infer) error {
 				return fmt.Errorf("shape[%d] is 0 but the input has rank %d", i, len(in))
 			}
 			out[i] = in[i]
+		case zeroCopies && d.Known() && !d.Positive() && !(ranked && neverZero(in, want, i)):
+			out[i] = dim.Unknown // d, or the input's size where d turns out 0
 		default:
 			out[i] = d
 		}
@@ -69,6 +71,27 @@ func inferReshape(f *Infer) error {
 		f.SetData(0, d)
 	}
 	return nil
+}
+
+// neverZero reports that a reshape to want cannot run if want[i] turns out 0 and so stands for in[i],
+// or that this is 0 as well: without that size the input is empty, but the result is not.
+func neverZero(in, want []dim.Dim, i int) bool {
+	if i >= len(in) || in[i].Equal(want[i]) {
+		return true
+	}
+	all := product(in)
+	if !in[i].Positive() || !all.FloorDiv(want[i]).Mul(want[i]).Equal(all) {
+		return false
+	}
+	for k, d := range want {
+		if d.Is(0) && k < len(in) {
+			d = in[k]
+		}
+		if k != i && !d.Positive() {
+			return false
+		}
+	}
+	return true
 }
 
 // reshapeTarget is the requested shape: an input, or an attribute before

@@ -175,6 +175,9 @@ func resizeAxes(a *Attrs, rank int) ([]int, error) {
 		if axes[i], ok = Axis(x, rank); !ok {
 			return nil, fmt.Errorf("axis %d of rank %d", x, rank)
 		}
+		if slices.Contains(axes[:i], axes[i]) {
+			return nil, fmt.Errorf("axis %d is named twice", x)
+		}
 	}
 	return axes, nil
 }

@@ -30,6 +30,7 @@ func evalRMSNorm(e *Eval) error {
 			row[k] *= inv
 		}
 	}
+	tensor.RoundFloats(e.Tensor(1).Type, v) // the body casts to V before it scales
 	if err := scaleShift(x.Shape, v, e.Tensor(1), nil); err != nil {
 		return err
 	}

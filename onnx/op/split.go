@@ -50,9 +50,20 @@ func splitSizes(given []int, size, n int, equal bool) ([]int, error) {
 	return given, nil
 }
 
+// splitCount checks num_outputs, where it is given, against the outputs.
+func splitCount(a *Attrs, n int) error {
+	if a.Has("num_outputs") && a.Int("num_outputs") != n {
+		return fmt.Errorf("num_outputs is %d for %d outputs", a.Int("num_outputs"), n)
+	}
+	return nil
+}
+
 func inferSplit(f *Infer) error {
 	if f.Since >= 18 && f.Given(1) == f.Has("num_outputs") {
 		return fmt.Errorf("one of split and num_outputs is wanted")
+	}
+	if err := splitCount(&f.Attrs, len(f.Out)); err != nil {
+		return err
 	}
 	s, ok := f.Shape(0)
 	if !ok {
@@ -128,6 +139,9 @@ func evalSplit(e *Eval) error {
 		if given, err = intsOf(t); err != nil {
 			return err
 		}
+	}
+	if err := splitCount(&e.Attrs, len(e.Out)); err != nil {
+		return err
 	}
 	sizes, err := splitSizes(given, x.Shape[axis], len(e.Out), e.Since < 18)
 	if err != nil {

@@ -61,6 +61,9 @@ func freshSlots(n int, p uint16) []slot {
 	return s
 }
 
+// maxOctaves is more than any share has.
+const maxOctaves = stretchMax*4/stretchOne + 1
+
 // octaves is a share of ones as the k of squash(-k/4).
 func octaves(ones, n int) int {
 	return max(0, -int(tables.stretch[max(1, min(1<<15, ones<<16/n))])*4/stretchOne)

@@ -458,7 +458,7 @@ func (t *tensors) matrix(v []signed, s shape, rank, width int, unsigned bool) {
 		for _, f := range flags {
 			share += int(f)
 		}
-		share = t.number(octaves(share, len(flags)), 8)
+		share = min(t.number(octaves(share, len(flags)), 8), maxOctaves)
 		codePositions(t.c, s, flags, t.prior(s), share)
 		t.measurePositions(flags, from)
 	} else {

@@ -106,6 +106,13 @@ func (s *Info) Const(v *graph.Value) *tensor.Tensor {
 	return s.consts[v]
 }
 
+// KnowsMore reports that what reads v in the place of old can be inferred better.
+func (s *Info) KnowsMore(v, old *graph.Value) bool {
+	data, ok := s.Data(v)
+	before, had := s.Data(old)
+	return ok && !(had && slices.EqualFunc(data, before, dim.Dim.Equal)) || s.Const(v) != nil && s.Const(old) == nil || !s.Type(v).Equal(s.Type(old))
+}
+
 func (s *Info) conflict(err error) {
 	if text := err.Error(); !s.seen[text] {
 		s.seen[text] = true

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -102,6 +103,33 @@ func TestSearch(t *testing.T) {
 		}
 	})
 	t.Run("resume", func(t *testing.T) { resume(t, want) })
+	t.Run("refused", func(t *testing.T) {
+		o := options()
+		o.MaxDrop = -1000
+		_, r, err := searchBytes(t, context.Background(), m, task, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var tried []float64
+		for _, c := range r.Seen {
+			if c.Stage == "share" {
+				tried = append(tried, c.Density)
+			}
+		}
+		if r.Chosen.Fits || !slices.IsSorted(tried) || tried[len(tried)-1] != o.Density {
+			t.Errorf("tried densities %v, chose %+v", tried, r.Chosen)
+		}
+	})
+}
+
+func TestRise(t *testing.T) {
+	c := []Candidate{{Density: 0.1, Loss: 0.2}, {Density: 0.05, Loss: 0.4}, {Density: 0.025, Loss: 0.6}}
+	if got, want := rise(c), 0.2/math.Ln2; math.Abs(got-want) > 1e-12 {
+		t.Errorf("%v points, want %v", got, want)
+	}
+	if got := rise(c[:1]); got != 0 {
+		t.Errorf("one rung rises by %v", got)
+	}
 }
 
 // resume kills the search three times, within a stage or at its end, and wants
@@ -146,13 +174,15 @@ func resume(t *testing.T, want []byte) {
 func TestLoss(t *testing.T) {
 	// Of 100 samples 4 are wrong against 2: 2 points, and a standard error of
 	// sqrt(0.02*0.98/100).
-	a, b := Measure{Wrong: make([]float32, 100)}, Measure{Wrong: make([]float32, 100)}
+	a, b := Measure{Wrong: make([]float32, 100), Views: 0.04, Plain: 0.04}, Measure{Wrong: make([]float32, 100), Views: 0.02}
 	for i := range 4 {
 		a.Wrong[i] = 1
 	}
 	b.Wrong[0], b.Wrong[1] = 1, 1
-	if got := new(Task).Loss(a, b); math.Abs(got-3.4) > 1e-4 {
-		t.Errorf("lost %v points, want 3.4", got)
+	for plain, want := range map[float64]float64{0.04: 3.4, 0.05: 3.4, 0.037: 3.1, 0: 2.9} {
+		if a.Plain = plain; math.Abs(new(Task).Loss(a, b)-want) > 1e-4 {
+			t.Errorf("lost %v points with %v wrong as they are, want %v", new(Task).Loss(a, b), plain, want)
+		}
 	}
 	for n, want := range map[int]int{2: 1, 100: 20, 5000: 1000, 8000: 1000, 60000: 6000} {
 		if got := heldSamples(n); got != want {

@@ -36,7 +36,7 @@ type finished struct {
 	Measure Measure
 }
 
-const journalMagic = "onnxopt checkpoint 2\n"
+const journalMagic = "onnxopt checkpoint 3\n"
 
 // key identifies the work of training m: model, samples, their answers, options.
 func (t *Task) key(m *graph.Model, options any) string {

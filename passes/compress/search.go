@@ -102,8 +102,9 @@ type searcher struct {
 // Search prunes m in rungs of falling density for as long as the loss stays
 // near the budget; what died in a rung is gone in the next, whose steps are
 // faster for it. The smallest rung is then trained longer, with masks still
-// moving, and at last with shared weights; if that loses too much, the rung
-// above it, and so on. The schedule depends on nothing but the arguments.
+// moving, and at last with shared weights; if that loses too much, a density
+// above it, and so on (see settle). The schedule depends on nothing but the
+// arguments.
 func Search(ctx context.Context, m *graph.Model, task *Task, o Options) (*Result, error) {
 	o.setDefaults()
 	s, err := newSearcher(m, task, o, "")
@@ -114,7 +115,7 @@ func Search(ctx context.Context, m *graph.Model, task *Task, o Options) (*Result
 	if err != nil {
 		return nil, err
 	}
-	if err := s.choose(rungs, func(c Candidate) (Candidate, error) { return s.share(ctx, c) }); err != nil {
+	if err := s.settle(ctx, rungs); err != nil {
 		return nil, err
 	}
 	if o.Dense {
@@ -153,8 +154,58 @@ func (s *searcher) choose(rungs []Candidate, train func(Candidate) (Candidate, e
 			best = c
 		}
 	}
-	s.result.Chosen, s.result.Model, s.result.Plain = best, best.model, best.plain
+	s.take(best)
 	return nil
+}
+
+func (s *searcher) take(c Candidate) {
+	s.result.Chosen, s.result.Model, s.result.Plain = c, c.model, c.plain
+}
+
+// settle shares weights at the density of the smallest rung and, for as long
+// as that loses too much, at a higher one, which starts from the rung next
+// above it. How much higher follows from the excess and from how the loss of
+// the last rungs rises; each further time it is at least a tenth more. If
+// nothing fits, the result that loses least is taken.
+func (s *searcher) settle(ctx context.Context, rungs []Candidate) error {
+	best := Candidate{Loss: math.Inf(1)}
+	slope := max(rise(rungs[max(len(rungs)-3, 0):]), 0.1)
+	density, least := rungs[len(rungs)-1].Density, 1.0
+	for {
+		from := len(rungs) - 1
+		for rungs[from].Density < density {
+			from--
+		}
+		c, err := s.share(ctx, rungs[from], density)
+		if err != nil {
+			return err
+		}
+		if c.Fits || c.Loss < best.Loss {
+			best = c
+		}
+		if c.Fits || from == 0 && density == rungs[0].Density {
+			break
+		}
+		least += 0.1
+		density = min(density*max(math.Exp((c.Loss-s.o.MaxDrop)/slope), least), rungs[0].Density)
+	}
+	s.take(best)
+	return nil
+}
+
+// rise is the points by which the loss of rungs rises as the density falls by a
+// factor of e: the slope of least squares.
+func rise(rungs []Candidate) float64 {
+	n := float64(len(rungs))
+	x, y, xx, xy := 0.0, 0.0, 0.0, 0.0
+	for _, c := range rungs {
+		d := -math.Log(c.Density)
+		x, y, xx, xy = x+d/n, y+c.Loss/n, xx+d*d/n, xy+d*c.Loss/n
+	}
+	if xx -= x * x; xx <= 0 {
+		return 0
+	}
+	return (xy - x*y) / xx
 }
 
 // Steps is the training steps that a search takes at most.
@@ -259,18 +310,18 @@ func prunableWeights(m *graph.Model) int {
 	return n
 }
 
-// share trains a rung longer and then with shared weights.
-func (s *searcher) share(ctx context.Context, rung Candidate) (Candidate, error) {
+// share trains a rung longer, down to a density, and then with shared weights.
+func (s *searcher) share(ctx context.Context, rung Candidate, density float64) (Candidate, error) {
 	m, err := alive(ctx, rung.model)
 	if err != nil {
 		return rung, err
 	}
-	c, err := s.prune(ctx, m, "refine", s.o.RefineSteps, rung.Density, rung.Density)
+	c, err := s.prune(ctx, m, "refine", s.o.RefineSteps, rung.Density, density)
 	if err != nil {
 		return rung, err
 	}
 	if m, err = alive(ctx, c.model); err != nil {
 		return rung, err
 	}
-	return s.stage(ctx, s.o.sharing(s.task, rung.Density), m)
+	return s.stage(ctx, s.o.sharing(s.task, density), m)
 }

@@ -107,6 +107,7 @@ func (d *Data) pick(index []int) *Data {
 // picture's rows and columns.
 type Augment struct {
 	Shift int     // largest shift in pixels along each axis; edges are repeated
+	Warp  float64 // standard deviation in pixels of a smooth displacement, see field
 	Flip  bool    // left and right swapped in half of the samples
 	Mixup float64 // largest share of another sample of the batch that is mixed in
 	Noise float64 // standard deviation of added normal noise
@@ -123,6 +124,7 @@ type batch struct {
 	rows  []int // the samples of the step
 	view  int   // 1 to Views: the samples as seen from half a pixel aside; 0 as they are
 	mix   []mixed
+	plane []float32 // scratch
 }
 
 // mixed: the target of a row is (1-share) of its own and share of row other.
@@ -187,6 +189,13 @@ func (b *batch) fill(step, i int, dst []float32) {
 				move(out[c:c+h*w], x[c:c+h*w], h, w, dy, dx, flip)
 			}
 		}
+		if picture && b.aug.Warp > 0 {
+			f := newField(rng, b.aug.Warp)
+			for c := 0; c < row; c += h * w {
+				b.plane = append(b.plane[:0], out[c:c+h*w]...)
+				f.warp(out[c:c+h*w], b.plane, h, w)
+			}
+		}
 		if b.aug.Noise > 0 {
 			for k := range out {
 				out[k] += float32(rng.NormFloat64() * b.aug.Noise)
@@ -223,6 +232,61 @@ func move(dst, src []float32, h, w, dy, dx int, flip bool) {
 				k = w - 1 - k
 			}
 			out[x] = from[k]
+		}
+	}
+}
+
+// nodes is how many points along an axis have displacements of their own.
+const nodes = 5
+
+// field is the displacements in pixels, down and to the right, of points
+// evenly over a plane, linear between them: shifts, turns, scalings and elastic
+// distortions at once (Simard, Steinkraus, Platt, "Best Practices for
+// Convolutional Neural Networks", 2003).
+type field [nodes][nodes][2]float32
+
+func newField(rng *rand.Rand, deviation float64) *field {
+	f := &field{}
+	for i := range f {
+		for j := range f[i] {
+			for k := range f[i][j] {
+				f[i][j][k] = float32(rng.NormFloat64() * deviation)
+			}
+		}
+	}
+	return f
+}
+
+// between is the place of element i of n among k points: the point before it
+// and how far on it is.
+func between(i, n, k int) (before int, part float32) {
+	at := float32(i*(k-1)) / float32(max(n-1, 1))
+	before = min(int(at), k-2)
+	return before, at - float32(before)
+}
+
+// warp writes src as seen through the field; edges are repeated.
+func (f *field) warp(dst, src []float32, h, w int) {
+	for y := range h {
+		i, down := between(y, h, nodes)
+		for x := range w {
+			j, right := between(x, w, nodes)
+			var at [2]float32
+			for k := range at {
+				a, b := f[i][j][k], f[i][j+1][k]
+				c, d := f[i+1][j][k], f[i+1][j+1][k]
+				a, c = a+right*(b-a), c+right*(d-c)
+				at[k] = a + down*(c-a)
+			}
+			v := min(max(float32(y)+at[0], 0), float32(h-1))
+			u := min(max(float32(x)+at[1], 0), float32(w-1))
+			y0, x0 := int(v), int(u)
+			y1, x1 := min(y0+1, h-1), min(x0+1, w-1)
+			v, u = v-float32(y0), u-float32(x0)
+			a, b := src[y0*w+x0], src[y0*w+x1]
+			c, d := src[y1*w+x0], src[y1*w+x1]
+			a, c = a+u*(b-a), c+u*(d-c)
+			dst[y*w+x] = a + v*(c-a)
 		}
 	}
 }

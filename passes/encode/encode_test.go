@@ -180,6 +180,17 @@ func TestKept(t *testing.T) {
 	}
 }
 
+// TestSplitKeepsAxis: OpenCV 5.0 takes a Split without axis along axis 1.
+func TestSplitKeepsAxis(t *testing.T) {
+	m, err := graph.Parse(`<ir_version: 8, opset_import: ["": 17]> g (float[4,2] x) => (float[2,2] y, float[2,2] z) { y, z = Split <axis = 0> (x) }`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := run(t, m, DefaultAttributes).Changes(""); n != 0 {
+		t.Errorf("%d changes", n)
+	}
+}
+
 // TestInterface: names, types and order of inputs and outputs stay.
 func TestInterface(t *testing.T) {
 	m, err := onnx.Load("../../models/lenet5.onnx")

@@ -122,7 +122,7 @@ func defaultAttributes(c *pass.Context, m *graph.Model) error {
 var spatial = map[string]int64{"dilations": 1, "strides": 1, "pads": 0}
 
 func isDefault(n *graph.Node, r op.Resolved, a *graph.Attr) bool {
-	if a.Ref != "" || len(a.Extra) > 0 {
+	if a.Ref != "" || len(a.Extra) > 0 || n.Is("Split") && a.Name == "axis" { // OpenCV has another default
 		return false
 	}
 	if want, ok := spatial[a.Name]; ok && n.Is("Conv", "MaxPool", "AveragePool") && a.Kind == graph.AttrInts {

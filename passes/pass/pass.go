@@ -223,8 +223,12 @@ type QuantSettings struct {
 	Sensitivity bool
 }
 
-// PruneSettings are the choices of magnitude pruning.
+// PruneSettings are the choices of pruning.
 type PruneSettings struct {
+	// Reconstruct prunes by least squares on samples instead of by magnitude.
+	Reconstruct bool
+	// N and M, when set, keep N of every M consecutive weights of an output.
+	N, M      int
 	Threshold float64 // weights of at most this magnitude become zero
 	Sparsity  float64 // share of weights to make zero, in (0, 1)
 	Global    bool    // one threshold over all layers instead of one each

@@ -179,6 +179,32 @@ func checkRemoval(t *testing.T, m *graph.Model) {
 	}
 }
 
+// checkPadding adds units of zeros to every layer that can take some: that must
+// change nothing.
+func checkPadding(t *testing.T, m *graph.Model) {
+	t.Helper()
+	was := m.Clone()
+	c, more := analyze(m, shape.Infer(m)), map[int]int{}
+	for _, l := range c.layers {
+		if k := c.padding(l, more, 3); k > 0 {
+			more[c.root(l.units[len(l.units)-1])] = k
+		}
+	}
+	c.pad(more)
+	if err := m.Verify(); err != nil {
+		t.Fatal(err)
+	}
+	if s := shape.Infer(m); len(s.Conflicts) > 0 {
+		t.Fatal(s.Conflicts)
+	}
+	if d := far(outputs(t, was), outputs(t, m)); !(d < 1e-6) {
+		t.Errorf("%v units of zeros change the outputs by %.2g", more, d)
+	}
+	if len(more) > 0 && count(m) <= count(was) {
+		t.Errorf("%d parameters after %d, with %v units of zeros", count(m), count(was), more)
+	}
+}
+
 func TestChannels(t *testing.T) {
 	for _, s := range structures {
 		t.Run(s.name, func(t *testing.T) {
@@ -194,6 +220,7 @@ func TestChannels(t *testing.T) {
 				}
 				return
 			}
+			checkPadding(t, m.Clone())
 			checkRemoval(t, m)
 			if got := count(m); got != s.left {
 				t.Errorf("%d parameters are left, want %d:\n%s", got, s.left, graph.Text(m))

@@ -14,8 +14,8 @@ import (
 )
 
 // Magnitude sets the weights of small magnitude to zero (Han et al. 2015,
-// arXiv 1506.02626): those up to a threshold, or the smallest share of each
-// layer or of all layers together.
+// arXiv 1506.02626): those up to a threshold, the smallest share of each
+// layer or of all layers together, or all but the N largest of every M.
 var Magnitude = pass.Pass{
 	Name:   "prune-magnitude",
 	Doc:    "set weights of small magnitude to zero, by threshold or target sparsity",
@@ -32,8 +32,8 @@ type layer struct {
 
 func magnitude(c *pass.Context, m *graph.Model) error {
 	s := c.Settings.Prune
-	if s.Threshold < 0 || s.Sparsity < 0 || s.Sparsity >= 1 {
-		return fmt.Errorf("threshold %v, sparsity %v: want a threshold of at least 0 and a sparsity in [0, 1)", s.Threshold, s.Sparsity)
+	if err := check(s); err != nil {
+		return err
 	}
 	layers := weights(c, m)
 	var all []float64
@@ -43,36 +43,106 @@ func magnitude(c *pass.Context, m *graph.Model) error {
 		}
 	}
 	for _, l := range layers {
-		limit := s.Threshold
-		if s.Sparsity > 0 {
-			limit = quantile(l.v, s.Sparsity)
-			if s.Global {
+		was, detail := l.zeros(), ""
+		if s.M > 0 {
+			runs := l.runs(s.M)
+			if runs == nil {
+				c.Kept(l.node, "it has no runs of inputs")
+				continue
+			}
+			for _, run := range runs {
+				l.largest(run, s.N)
+			}
+			detail = fmt.Sprintf("%d of every %d stay", s.N, s.M)
+		} else {
+			limit := s.Threshold
+			switch {
+			case s.Sparsity > 0 && s.Global:
 				limit = quantile(all, s.Sparsity)
+			case s.Sparsity > 0:
+				limit = quantile(l.v, s.Sparsity)
 			}
+			for i, x := range l.v {
+				if math.Abs(x) <= limit {
+					l.v[i] = 0
+				}
+			}
+			detail = fmt.Sprintf("threshold %.4g", limit)
 		}
-		zeros, was := 0, 0
-		for i, x := range l.v {
-			if x == 0 {
-				was++
-			}
-			if math.Abs(x) <= limit {
-				l.v[i] = 0
-				zeros++
-			}
-		}
-		if zeros == was {
-			c.Kept(l.node, "no weight of %s has a magnitude up to %.4g", l.w.Name, limit)
+		if l.zeros() == was {
+			c.Kept(l.node, "no weight of %s is to go: %s", l.w.Name, detail)
 			continue
 		}
 		if !c.Allow() {
 			return nil
 		}
-		t := l.w.Const()
-		l.w.Data = &graph.Data{Tensor: tensor.FromFloats(t.Type, t.Shape, l.v), Doc: l.w.Data.Doc, Metadata: l.w.Data.Metadata}
-		c.Changed(l.node, "%d of %d weights of %s are zero (%.1f %%), threshold %.4g",
-			zeros, len(l.v), l.w.Name, 100*float64(zeros)/float64(len(l.v)), limit)
+		l.store(c, detail)
 	}
 	return nil
+}
+
+// check refuses settings that mean nothing.
+func check(s pass.PruneSettings) error {
+	switch {
+	case s.Threshold < 0 || s.Sparsity < 0 || s.Sparsity >= 1:
+		return fmt.Errorf("threshold %v, sparsity %v: want a threshold of at least 0 and a sparsity in [0, 1)", s.Threshold, s.Sparsity)
+	case s.N < 0 || s.M < 0 || s.N > s.M || s.M > 0 && s.N == 0:
+		return fmt.Errorf("%d of every %d weights: want 1 to M of M", s.N, s.M)
+	}
+	return nil
+}
+
+func (l *layer) zeros() int {
+	n := 0
+	for _, x := range l.v {
+		if x == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// store writes the weights into the model and says how they were chosen.
+func (l *layer) store(c *pass.Context, how string) {
+	t, zeros := l.w.Const(), l.zeros()
+	l.w.Data = &graph.Data{Tensor: tensor.FromFloats(t.Type, t.Shape, l.v), Doc: l.w.Data.Doc, Metadata: l.w.Data.Metadata}
+	c.Changed(l.node, "%d of %d weights of %s are zero (%.1f %%), %s", zeros, len(l.v), l.w.Name, 100*float64(zeros)/float64(len(l.v)), how)
+}
+
+// runs is where every m consecutive inputs of each output are; nil for
+// operators whose outputs share no such runs.
+func (l *layer) runs(m int) [][]int {
+	shape, stride := l.w.Const().Shape, 1
+	switch {
+	case l.node.Is("Conv"):
+		shape = []int{shape[0], len(l.v) / max(shape[0], 1)}
+	case l.node.Is("Gemm") && l.node.Int("transB", 0) != 0:
+	case l.node.Is("Gemm", "MatMul") && len(shape) >= 2: // [..., inputs, outputs]
+		stride = shape[len(shape)-1]
+		shape = []int{len(l.v) / max(shape[len(shape)-2], 1), shape[len(shape)-2]}
+	default:
+		return nil
+	}
+	var out [][]int
+	for o := range shape[0] {
+		first := o/stride*stride*shape[1] + o%stride
+		for from := 0; from < shape[1]; from += m {
+			var run []int
+			for i := from; i < min(from+m, shape[1]); i++ {
+				run = append(run, first+i*stride)
+			}
+			out = append(out, run)
+		}
+	}
+	return out
+}
+
+// largest keeps the n largest of a run, the first of equals.
+func (l *layer) largest(run []int, n int) {
+	slices.SortStableFunc(run, func(a, b int) int { return cmp.Compare(math.Abs(l.v[b]), math.Abs(l.v[a])) })
+	for _, at := range run[min(n, len(run)):] {
+		l.v[at] = 0
+	}
 }
 
 // weights is the constant float weights of the linear operators, each once.

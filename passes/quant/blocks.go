@@ -7,6 +7,7 @@ import (
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
+	"onnxopt/passes/layerwise"
 	"onnxopt/passes/pass"
 )
 
@@ -112,12 +113,12 @@ func roundBlocks(c *pass.Context, m *graph.Model, nodes []*graph.Node) (map[*gra
 	if c.Samples == nil || c.Samples.Len() == 0 {
 		return out, nil
 	}
-	var list systems
+	var list layerwise.Systems
 	for _, n := range nodes {
-		list.add(c, m, n, &quantNode{weight: 1, axis: productAxis(n)}, false)
+		addLayer(c, m, &list, n, false)
 	}
-	err := list.solve(c, m, func(l *layer) *pass.Rounding { return blockSteps(l.node, c.Settings.Quant) },
-		func(l *layer, r *pass.Rounding) { out[l.node] = r })
+	err := roundLayers(c, m, &list, func(n *graph.Node) *pass.Rounding { return blockSteps(n, c.Settings.Quant) },
+		func(n *graph.Node, r *pass.Rounding) { out[n] = r })
 	return out, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"onnxopt/onnx"
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
+	"onnxopt/passes/layerwise"
 	"onnxopt/passes/pass"
 	"onnxopt/runtime"
 	"onnxopt/runtime/calibrate"
@@ -125,7 +126,7 @@ const (
 // observe runs the model on a span of the samples; each sample is one
 // observation of every value that the plan quantizes.
 func observe(c *pass.Context, m *graph.Model, p *plan, set *calibrate.Set, span calibrate.Span) error {
-	var b batch
+	var b layerwise.Batch
 	some := max(countedValues/max(set.Total, 1), leastCounted)
 	see := func(v *graph.Value, x tensor.Value) {
 		t, ok := x.(*tensor.Tensor)
@@ -133,24 +134,9 @@ func observe(c *pass.Context, m *graph.Model, p *plan, set *calibrate.Set, span 
 			return
 		}
 		s, d := set.Sketch(v.Name), t.Float32s()
-		for i := range b.parts(t) {
-			s.AddSome(d[i*len(d)/b.of(t):(i+1)*len(d)/b.of(t)], some)
+		for i := range b.Parts(t) {
+			s.AddSome(d[i*len(d)/b.Of(t):(i+1)*len(d)/b.Of(t)], some)
 		}
 	}
-	return sweep(c, m, span, runtime.Options{Watch: p.values, Observe: see, Glance: true}, &b, c.Progress)
+	return layerwise.Sweep(c, m, span, runtime.Options{Watch: p.values, Observe: see, Glance: true}, &b, c.Progress)
 }
-
-// batch is what a run has along axis 0: rows samples, filled up to size.
-type batch struct{ rows, size int }
-
-// of is in how many equal parts t holds the samples of a batch, 1 if it mixes
-// them.
-func (b *batch) of(t *tensor.Tensor) int {
-	if t.Rank() == 0 || t.Shape[0] == 0 || t.Shape[0]%b.size != 0 {
-		return 1
-	}
-	return b.size
-}
-
-// parts is how many of them are samples, not filling.
-func (b *batch) parts(t *tensor.Tensor) int { return min(b.of(t), b.rows) }

@@ -81,6 +81,9 @@ func insert(c *pass.Context, m *graph.Model) error {
 		in.node(n)
 	}
 	in.joinOutputs()
+	if p.profile.Requantizes {
+		in.spareFloats()
+	}
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"onnxopt/onnx/graph"
+	"onnxopt/onnx/shape"
 	"onnxopt/onnx/tensor"
 )
 
@@ -19,9 +20,11 @@ const (
 	Float
 	// Integer: the target runs the node in integers.
 	Integer
+	// Requantized: the target quantizes the node's float weight itself.
+	Requantized
 )
 
-func (v Verdict) String() string { return [...]string{"refused", "float", "integer"}[v] }
+func (v Verdict) String() string { return [...]string{"refused", "float", "integer", "requantized"}[v] }
 
 // MarshalText writes the verdict's name.
 func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
@@ -37,7 +40,7 @@ type Finding struct {
 // Lint says of the model and of every node that a target could run in integers
 // what the target does with it, and why not better.
 func Lint(m *graph.Model, p *Profile) []Finding {
-	l := &linter{m: m, p: p}
+	l := &linter{m: m, p: p, shapes: shape.Infer(m)}
 	l.model()
 	for n := range m.Graph.All() {
 		l.quantized = l.quantized || n.Is("QuantizeLinear", "DequantizeLinear")
@@ -51,6 +54,7 @@ func Lint(m *graph.Model, p *Profile) []Finding {
 type linter struct {
 	m         *graph.Model
 	p         *Profile
+	shapes    *shape.Info
 	quantized bool
 	found     []Finding
 }
@@ -154,6 +158,10 @@ func (l *linter) converter(n *graph.Node) {
 
 // integer checks a Conv, Gemm, MatMul or ConvTranspose.
 func (l *linter) integer(n *graph.Node) {
+	if d := requantized(n); d != nil && l.p.Requantizes {
+		l.add(n, Requantized, "%s", requantizedWhy(d))
+		return
+	}
 	if !dequantized(n.In(0)) || !dequantized(n.In(1)) {
 		if l.quantized {
 			l.add(n, Float, "activation or weight is not quantized")
@@ -170,6 +178,10 @@ func (l *linter) integer(n *graph.Node) {
 			return
 		}
 	}
+	if z := def(n.In(0)).In(2); z != nil && !isZeroPoint(z.Const()) && l.p.padsWrongly(n, l.shapes) {
+		l.add(n, Refused, "depthwise with padding: planes of this size are padded with 0 instead of the zero point")
+		return
+	}
 	if n.Is("Gemm") && (n.Float("alpha", 1) != 1 || n.Float("beta", 1) != 1 || n.Int("transA", 0) != 0) {
 		l.add(n, Float, "alpha, beta or transA is set")
 		return
@@ -180,6 +192,8 @@ func (l *linter) integer(n *graph.Node) {
 	}
 	l.add(n, Integer, "between quantized tensors")
 }
+
+func isZeroPoint(t *tensor.Tensor) bool { return t != nil && t.Len() == 1 && t.Ints()[0] == 0 }
 
 // biasScale says what is wrong with the scale of a quantized bias: it must be
 // x_scale*w_scale.

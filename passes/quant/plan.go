@@ -192,6 +192,9 @@ func (p *plan) integer(n *graph.Node, q op.Quant) (*quantNode, string) {
 			return nil, reason
 		}
 	}
+	if p.ranges != nil && p.profile.padsWrongly(n, p.shapes) && p.shifted(a) {
+		return nil, "depthwise with padding: the target pads planes of this size with 0 instead of the zero point"
+	}
 	// A fused activation: the scale stands behind it.
 	if next := n.Out(0).Only(); next != nil && next.Is("Relu", "Clip") && next.In(0) == n.Out(0) {
 		out.result = next.Out(0)
@@ -202,6 +205,19 @@ func (p *plan) integer(n *graph.Node, q op.Quant) (*quantNode, string) {
 		}
 	}
 	return out, ""
+}
+
+// shifted reports that the zero point of v, or of what data movement makes it
+// of, is not 0.
+func (p *plan) shifted(v *graph.Value) bool {
+	for ; ; v = v.Def().In(0) {
+		if p.s.SymmetricActivations || p.ranges[v.Name].Range.Min < 0 {
+			return true
+		}
+		if d := v.Def(); d == nil || !slices.Contains(p.profile.Same, d.Op) {
+			return false
+		}
+	}
 }
 
 func isFloat(t *tensor.Tensor) bool { return t != nil && t.Type == tensor.Float32 && t.Len() > 0 }

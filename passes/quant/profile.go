@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"onnxopt/onnx/graph"
+	"onnxopt/onnx/shape"
 	"onnxopt/onnx/tensor"
 )
 
@@ -31,6 +33,12 @@ type Profile struct {
 	// QuantizedMaxPool targets run every MaxPool of a quantized model in
 	// integers and fail where its input is float.
 	QuantizedMaxPool bool
+	// Requantizes targets round the float weights of layers between
+	// DequantizeLinear and QuantizeLinear to 8 bits when they load the model.
+	Requantizes bool
+	// DepthwisePlane targets pad a depthwise Conv with 0 instead of the zero
+	// point in the last pixels of a plane that is no multiple of so many; 0 is none.
+	DepthwisePlane int64
 }
 
 // Profiles is every target. What they list was found by running models in
@@ -45,7 +53,7 @@ var Profiles = []Profile{
 		Merge:       []string{"Concat"},
 		Same:        dataMovement,
 		Activations: []tensor.DType{tensor.Uint8}, Weights: []tensor.DType{tensor.Int8},
-		PerChannel: true, FloatResult: []string{"Gemm", "MatMul"}, QuantizedMaxPool: true,
+		PerChannel: true, FloatResult: []string{"Gemm", "MatMul"}, QuantizedMaxPool: true, DepthwisePlane: 8, Requantizes: true,
 	},
 	{
 		Name: "onnxruntime", Doc: "onnxruntime's CPU kernels: QLinear forms of pooling, addition and multiplication too",
@@ -56,7 +64,7 @@ var Profiles = []Profile{
 		Same:        dataMovement,
 		Activations: []tensor.DType{tensor.Uint8, tensor.Int8, tensor.Uint16, tensor.Int16},
 		Weights:     []tensor.DType{tensor.Int8, tensor.Uint8, tensor.Int4, tensor.Uint4},
-		PerChannel:  true, FloatResult: []string{"Gemm", "MatMul"},
+		PerChannel:  true, FloatResult: []string{"Gemm", "MatMul"}, Requantizes: true,
 	},
 	{
 		Name: "openvino", Doc: "OpenVINO's CPU plugin",
@@ -85,7 +93,7 @@ var Profiles = []Profile{
 		Integer:     []string{"Conv", "Gemm", "MatMul"},
 		Same:        []string{"MaxPool", "Reshape", "Flatten", "Transpose"},
 		Activations: []tensor.DType{tensor.Uint8, tensor.Int8}, Weights: []tensor.DType{tensor.Int8},
-		PerChannel: true, FloatResult: []string{"Gemm", "MatMul"}, QuantizedMaxPool: true,
+		PerChannel: true, FloatResult: []string{"Gemm", "MatMul"}, QuantizedMaxPool: true, DepthwisePlane: 8,
 	},
 	{
 		Name: "tract", Doc: "sonos/tract",
@@ -111,6 +119,33 @@ func FindProfile(name string) (*Profile, error) {
 		names[i] = Profiles[i].Name
 	}
 	return nil, fmt.Errorf("unknown target %q: want one of %s", name, strings.Join(names, ", "))
+}
+
+// padsWrongly reports that the target pads n wrongly where the zero point of
+// its input is not 0.
+func (p *Profile) padsWrongly(n *graph.Node, shapes *shape.Info) bool {
+	if p.DepthwisePlane == 0 || !n.Is("Conv") || n.Int("group", 1) == 1 || !padded(n) {
+		return false
+	}
+	w, y := shapes.Type(n.In(1)).Shape, shapes.Type(n.Out(0)).Shape
+	if len(w) < 3 || len(y) != len(w) {
+		return true
+	}
+	if c, ok := w[1].Const(); ok && c != 1 {
+		return false
+	}
+	plane := int64(1) // of the dimensions that are known
+	for _, d := range y[2:] {
+		if k, ok := d.Const(); ok {
+			plane *= k
+		}
+	}
+	return plane%p.DepthwisePlane != 0
+}
+
+func padded(n *graph.Node) bool {
+	auto := n.Str("auto_pad", "NOTSET")
+	return strings.HasPrefix(auto, "SAME") || slices.ContainsFunc(n.Ints("pads"), func(k int64) bool { return k != 0 })
 }
 
 // quantizes reports that the target has an integer form of the operator.

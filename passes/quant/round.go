@@ -2,9 +2,8 @@ package quant
 
 import (
 	"onnxopt/onnx/graph"
+	"onnxopt/passes/layerwise"
 	"onnxopt/passes/pass"
-	"onnxopt/runtime"
-	"onnxopt/runtime/calibrate"
 )
 
 // Round chooses how each weight is rounded by least squares on what its layer
@@ -33,48 +32,59 @@ func roundWeights(c *pass.Context, m *graph.Model) error {
 		c.Warn("left out: it needs samples")
 		return nil
 	}
-	var list systems
+	var list layerwise.Systems
+	scales := map[*graph.Node]int{}
 	for _, n := range p.order {
 		if q := p.nodes[n]; q.weight == 1 {
-			list.add(c, m, n, q, !n.Is("MatMul") && n.In(2) != nil)
+			scales[n] = q.axis
+			addLayer(c, m, &list, n, !n.Is("MatMul") && n.In(2) != nil)
 		}
 	}
 	limit := weightLimit(c.Settings.Quant)
-	start := func(l *layer) *pass.Rounding {
-		w := l.node.In(1).Const()
-		return &pass.Rounding{Scale: weightScales(w, l.scales, limit), Values: make([]int8, w.Len())}
+	start := func(n *graph.Node) *pass.Rounding {
+		w := n.In(1).Const()
+		return &pass.Rounding{Scale: weightScales(w, scales[n], limit), Values: make([]int8, w.Len())}
 	}
-	return list.solve(c, m, start, func(l *layer, r *pass.Rounding) { c.Rounded[l.node.In(1).Name] = r })
+	return roundLayers(c, m, &list, start, func(n *graph.Node, r *pass.Rounding) { c.Rounded[n.In(1).Name] = r })
 }
 
-// sweep runs the model on a span of the samples; o.Observe gets the values of
-// o.Watch, graph inputs among them, of each batch b.
-func sweep(c *pass.Context, m *graph.Model, span calibrate.Span, o runtime.Options, b *batch, progress func(done, total int)) error {
-	o.Threads = c.Settings.Threads
-	s, err := runtime.Compile(m, o)
-	if err != nil {
-		return err
+// addLayer puts n among the layers to round, or reports why it is not.
+func addLayer(c *pass.Context, m *graph.Model, list *layerwise.Systems, n *graph.Node, bias bool) {
+	if reason := list.Add(m, n, c.Samples.Len(), bias); reason != "" {
+		c.Kept(n, "weight rounded to nearest: %s", reason)
 	}
-	size, err := c.BatchSize()
-	if err != nil {
-		return err
-	}
-	for at := span.First; at < span.End; at += size {
-		to := min(at+size, span.End)
-		in, err := c.Values(m, at, to)
-		if err != nil {
-			return err
-		}
-		b.rows, b.size = to-at, max(c.Samples.BatchSize(), to-at)
-		for i, v := range m.Graph.Inputs() {
-			if i < len(in) && in[i] != nil && o.Watch[v] {
-				o.Observe(v, in[i])
+}
+
+// roundLayers rounds the weights of all layers to the scales of start.
+func roundLayers(c *pass.Context, m *graph.Model, list *layerwise.Systems, start func(*graph.Node) *pass.Rounding, done func(*graph.Node, *pass.Rounding)) error {
+	limit := weightLimit(c.Settings.Quant)
+	return list.Each(c, m, func(s *layerwise.System) {
+		groups, reason := s.Solve(0)
+		for i, l := range s.Layers {
+			if reason != "" {
+				c.Kept(l.Node, "weight rounded to nearest: %s", reason)
+				continue
 			}
+			r := start(l.Node)
+			if s.Bias {
+				r.Shift = make([]float32, l.Channels)
+			}
+			for _, g := range groups[i] {
+				roundGroup(g, limit, r)
+			}
+			done(l.Node, r)
 		}
-		if _, err := s.Run(c, in); err != nil {
-			return err
-		}
-		progress(to-span.First, span.End-span.First)
+	})
+}
+
+func roundGroup(g *layerwise.Group, limit float32, r *pass.Rounding) {
+	errs := g.Rows()
+	step := func(c, input int) float32 { return r.Step(g.First+c, input, g.Inputs()) }
+	g.Round(errs, g.Count, step, limit, func(c, input int, q int8) { r.Values[g.At(c, input)] = q })
+	if r.Shift == nil {
+		return
 	}
-	return nil
+	for c := range g.Count {
+		r.Shift[g.First+c] = g.Shift(c, errs)
+	}
 }

@@ -61,8 +61,8 @@ func quantizeWeights(c *pass.Context, m *graph.Model) error {
 			if !c.Allow() {
 				return nil
 			}
-			if half(v, s) {
-				storeHalf(c, g, v)
+			if why := half(v, s); why != "" {
+				storeHalf(c, g, v, why)
 			} else {
 				storeInteger(c, g, v, axis, gathered)
 			}
@@ -125,13 +125,21 @@ func channelAxis(n *graph.Node, i int, t *tensor.Tensor) (int, bool) {
 	return 0, false
 }
 
-// half reports that a reader of v was found too sensitive for integer weights.
-func half(v *graph.Value, s pass.QuantSettings) bool {
-	return slices.ContainsFunc(v.Uses(), func(u graph.Use) bool { return slices.Contains(s.Half, Title(u.Node)) })
+// half says why the weight v is stored in float16, "" if in integers.
+func half(v *graph.Value, s pass.QuantSettings) string {
+	for _, u := range v.Uses() {
+		switch {
+		case slices.Contains(s.Half, Title(u.Node)):
+			return "its layer is too sensitive for 8 bits"
+		case u.Node.Is("Conv") && u.Node.Int("group", 1) > 1 && v.Const().Shape[1] == 1:
+			return "depthwise: a scale for so few weights saves little and costs much accuracy"
+		}
+	}
+	return ""
 }
 
 // storeHalf replaces v by float16 and a Cast, which runtimes fold.
-func storeHalf(c *pass.Context, g *graph.Graph, v *graph.Value) {
+func storeHalf(c *pass.Context, g *graph.Graph, v *graph.Value, why string) {
 	t := v.Const()
 	for _, x := range t.Float32s() {
 		if x > 65504 || x < -65504 {
@@ -142,7 +150,7 @@ func storeHalf(c *pass.Context, g *graph.Graph, v *graph.Value) {
 	n := g.NewNode("Cast", []*graph.Value{h}, []string{g.Fresh("d")}, graph.Int("to", int64(tensor.Float32)))
 	g.InsertBefore(first(g), n)
 	v.ReplaceNodeUses(n.Out(0))
-	c.ChangedValue(v, "stored as float16: its layer is too sensitive for 8 bits")
+	c.ChangedValue(v, "stored as float16: %s", why)
 }
 
 func first(g *graph.Graph) *graph.Node {

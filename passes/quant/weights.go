@@ -108,7 +108,7 @@ func channelsOf(t *tensor.Tensor, axis int) (channels, inner int) {
 	if axis < 0 {
 		return 1, max(t.Len(), 1)
 	}
-	return t.Shape[axis], volume(t.Shape[axis+1:])
+	return t.Shape[axis], tensor.Strides(t.Shape)[axis]
 }
 
 // weightScales is max|w| / limit of each channel or the smaller one, down to
@@ -223,7 +223,7 @@ func (in *inserter) bias(n *graph.Node, w *graph.Value, qw *quantWeight, xScale 
 	}
 	shape := []int{len(scale)}
 	attrs := []*graph.Attr{graph.Int("axis", 0)}
-	if len(scale) == 1 && len(v) != 1 {
+	if qw.axis < 0 {
 		shape, attrs = nil, nil
 	}
 	d := in.node1(n, "DequantizeLinear", "d", []*graph.Value{

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"time"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/passes/pass"
@@ -20,7 +21,9 @@ import (
 //go:embed page.html
 var page string
 
-var pageTemplate = template.Must(template.New("page").Parse(page))
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+	"milliseconds": func(d time.Duration) string { return fmt.Sprintf("%.2f ms", 1e3*d.Seconds()) },
+}).Parse(page))
 
 // Figures are the size of a model.
 type Figures struct {
@@ -91,8 +94,7 @@ func (r *Report) Write(w io.Writer) error {
 func (r *Report) tiles() []tile {
 	ratio := float64(r.After.Bytes) / float64(max(r.Before.Bytes, 1))
 	list := []tile{{"size", fmt.Sprintf("%.1f %%", 100*ratio), fmt.Sprintf("%s, was %s", bytesText(r.After.Bytes), bytesText(r.Before.Bytes)), better(ratio < 1)},
-		{"nodes", fmt.Sprint(r.After.Nodes), fmt.Sprintf("was %d; %d parameters, was %d", r.After.Nodes, r.After.Parameters, r.Before.Parameters), ""}}
-	list[1].Note = fmt.Sprintf("was %d; %d parameters, was %d", r.Before.Nodes, r.After.Parameters, r.Before.Parameters)
+		{"nodes", fmt.Sprint(r.After.Nodes), fmt.Sprintf("was %d; %d parameters, was %d", r.Before.Nodes, r.After.Parameters, r.Before.Parameters), ""}}
 	c := r.Compare
 	if c == nil {
 		return list
@@ -103,14 +105,22 @@ func (r *Report) tiles() []tile {
 	if c.Agreement > 0 {
 		list = append(list, tile{"same answer", fmt.Sprintf("%.2f %%", 100*c.Agreement), fmt.Sprintf("of %d samples", c.Samples), better(c.Agreement > 0.99)})
 	}
-	for i, o := range c.Outputs {
-		if i == 3 {
-			break
+	if d := c.Detection; d != nil {
+		if l := d.Labelled; l != nil {
+			list = append(list, tile{"mAP at IoU 0.5", fmt.Sprintf("%.2f %%", 100*l.B), fmt.Sprintf("was %.2f %%: %+.2f points", 100*l.A, 100*(l.B-l.A)), better(l.B >= l.A-0.001)})
 		}
+		list = append(list, tile{"mAP of these boxes", fmt.Sprintf("%.1f %%", 100*d.MAP), "against the original's boxes", better(d.MAP >= 0.9)},
+			tile{"boxes found again", fmt.Sprintf("%.1f %%", 100*d.Matched), fmt.Sprintf("of %.0f; %.0f in all, mean IoU %.3f", d.Boxes.A, d.Boxes.B, d.IoU), better(d.Matched >= 0.9)})
+	}
+	if c.Tokens > 0 {
+		list = append(list, tile{"same class at each position", fmt.Sprintf("%.2f %%", 100*c.Tokens), "", better(c.Tokens > 0.99)})
+	}
+	measured := c.Measured()
+	for _, o := range measured[:min(3, len(measured))] {
 		list = append(list, tile{"SQNR of " + o.Name, fmt.Sprintf("%.1f dB", o.SQNR), fmt.Sprintf("cosine %.6f, largest difference %.3g", o.Cosine, o.MaxAbs), better(o.SQNR >= 20)})
 	}
 	if c.Latency != nil && c.Latency.A > 0 {
-		list = append(list, tile{"latency here", fmt.Sprintf("%.2fx", c.Latency.B/c.Latency.A), fmt.Sprintf("%.2f ms, was %.2f ms", c.Latency.B, c.Latency.A), ""})
+		list = append(list, tile{"latency here", fmt.Sprintf("%.2fx", c.Latency.B/c.Latency.A), fmt.Sprintf("%.3g ms, was %.3g ms", c.Latency.B, c.Latency.A), ""})
 	}
 	return list
 }
@@ -161,7 +171,7 @@ func (r *Report) targets() []target {
 			case quant.Integer:
 				t.Integer++
 				continue
-			case quant.Float:
+			case quant.Float, quant.Requantized:
 				t.Float++
 			case quant.Refused:
 				t.Refused++

@@ -19,6 +19,7 @@ type Editor struct {
 	*pass.Context
 	Model *graph.Model
 	Shape *shape.Info
+	stale bool // types of readers could be inferred better
 }
 
 // Local is a rewrite of one node of the given operators: it changes the graph
@@ -31,7 +32,7 @@ type Local struct {
 // Run tries every rule at every node of m, in subgraphs too. New nodes behind
 // the present one are visited as well.
 func Run(c *pass.Context, m *graph.Model, rules []Local) {
-	e := &Editor{c, m, c.Shapes()}
+	e := &Editor{Context: c, Model: m, Shape: c.Shapes()}
 	byOp := map[string][]Local{}
 	for _, r := range rules {
 		for _, o := range r.Ops {
@@ -48,6 +49,9 @@ func Run(c *pass.Context, m *graph.Model, rules []Local) {
 			}
 			r.Apply(e, n)
 		}
+	}
+	if e.stale {
+		e.Shape = nil
 	}
 	c.KeepShapes(e.Shape)
 }
@@ -92,7 +96,7 @@ func (e *Editor) Const(at *graph.Node, t *tensor.Tensor) *graph.Value {
 // removes what nothing reads any more. If v is new it takes old's name. It
 // reports whether that was possible; then v, if new, is gone again.
 func (e *Editor) Replace(n *graph.Node, old, v *graph.Value, format string, args ...any) bool {
-	ok := false
+	ok, more := false, e.Shape.KnowsMore(v, old)
 	if v.Def() != nil && len(v.Uses()) == 0 {
 		ok = old.Supersede(v)
 	} else {
@@ -104,6 +108,7 @@ func (e *Editor) Replace(n *graph.Node, old, v *graph.Value, format string, args
 		}
 		return false
 	}
+	e.stale = e.stale || more
 	e.Changed(n, format, args...)
 	e.KeepShapes(e.Shape)
 	e.Drop(n)

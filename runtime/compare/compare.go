@@ -5,6 +5,7 @@ package compare
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"onnxopt/onnx/tensor"
 	"onnxopt/runtime"
 	"onnxopt/runtime/calibrate"
+	"onnxopt/runtime/samples"
 )
 
 // Source is samples that can be read in batches, such as *samples.Set.
@@ -30,11 +32,12 @@ type Source interface {
 type Options struct {
 	Names    [2]string // of the models, in errors
 	Threads  int
-	Device   string // runtime.Options.Device of outputs and inner tensors
-	Batch    int    // samples run at once; 0 is 50
-	Labels   []int  // the right class of each sample, or nil
-	Tensors  int    // samples on which inner tensors are compared; 0 is 200, negative none
-	Latency  int    // timed runs of one sample of each model; 0 is 30, negative none
+	Device   string          // runtime.Options.Device of outputs and inner tensors
+	Batch    int             // samples run at once; 0 is 50
+	Labels   []int           // the right class of each sample, or nil
+	Boxes    [][]samples.Box // the objects of each sample, or nil
+	Tensors  int             // samples on which inner tensors are compared; 0 is 200, negative none
+	Latency  int             // timed runs of one sample of each model; 0 is 30, negative none
 	Progress func(done, total int)
 }
 
@@ -60,6 +63,12 @@ type Result struct {
 	// Confusion lists {right class, chosen class, samples} of A and of B, with
 	// labels.
 	Confusion *[2][][3]int `json:"confusion,omitempty"`
+}
+
+// Measured is the tensors whose SQNR counts: outputs, and what chosen ones are
+// chosen from.
+func (r *Result) Measured() []Tensor {
+	return slices.DeleteFunc(slices.Concat(r.Outputs, r.Candidates), func(t Tensor) bool { return slices.Contains(r.Chosen, t.Name) })
 }
 
 // Pair is a figure of A and of B.
@@ -189,7 +198,7 @@ func Run(ctx context.Context, a, b *graph.Model, src Source, o Options) (*Result
 		}
 	}
 	if r.boxes != nil {
-		r.result.Detection = r.boxes.result()
+		r.result.Detection = r.boxes.result(o.Boxes)
 	}
 	if r.o.Tensors > 0 {
 		if err := r.inner(); err != nil {
@@ -242,6 +251,12 @@ func newRunner(ctx context.Context, a, b *graph.Model, src Source, o Options) (*
 		r.candidates[v.Name] = true
 	}
 	r.boxes = newDetector(a, r.chosen)
+	switch {
+	case o.Boxes != nil && r.boxes == nil:
+		return nil, errors.New("boxes as labels, but no outputs that are boxes chosen by their scores")
+	case o.Boxes != nil && len(o.Boxes) != src.Len():
+		return nil, fmt.Errorf("boxes of %d samples for %d samples", len(o.Boxes), src.Len())
+	}
 	return r, nil
 }
 

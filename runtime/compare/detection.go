@@ -8,6 +8,7 @@ import (
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/tensor"
+	"onnxopt/runtime/samples"
 )
 
 // Detection compares boxes: those of B against those of A, taken as the truth.
@@ -22,6 +23,8 @@ type Detection struct {
 	Matched float64 `json:"matched"`
 	IoU     float64 `json:"iou"`
 	Score   float64 `json:"score_difference"`
+	// Labelled is the MAP of each model's boxes against Options.Boxes.
+	Labelled *Pair `json:"map50_labels,omitempty"`
 }
 
 // minScore is the score from which a box of A counts as one.
@@ -105,29 +108,53 @@ func iou(a, b [4]float64) float64 {
 	return both / (area(a) + area(b) - both)
 }
 
-// result matches boxes, those of highest score first, each with the free box of
-// A that it covers best.
-func (d *detector) result() *Detection {
+// result compares B's boxes with A's, and both with those of labels, if not nil.
+func (d *detector) result(labels [][]samples.Box) *Detection {
+	strong := func(list []box) []box {
+		return slices.DeleteFunc(slices.Clone(list), func(b box) bool { return b.score < minScore })
+	}
+	truth := strong(d.found[0])
+	r := &Detection{Boxes: Pair{float64(len(truth)), float64(len(strong(d.found[1])))}}
+	if labels != nil {
+		var right []box
+		for i, list := range labels {
+			for _, l := range list {
+				right = append(right, box{sample: i, class: l.Class, at: l.At})
+			}
+		}
+		r.Labelled = &Pair{match(right, d.found[0]).precision, match(right, d.found[1]).precision}
+	}
+	if len(truth) == 0 && r.Boxes.B == 0 {
+		r.MAP, r.Matched, r.IoU = 1, 1, 1 // neither sees anything
+		return r
+	}
+	m := match(truth, d.found[1])
+	if r.MAP = m.precision; m.matched > 0 {
+		r.Matched, r.IoU, r.Score = m.matched/r.Boxes.A, m.iou/m.matched, m.score/m.matched
+	}
+	return r
+}
+
+// matching is how boxes cover the true ones: the mean average precision, the
+// number matched, and over these the sums of overlaps and of differences of scores.
+type matching struct{ precision, matched, iou, score float64 }
+
+// match gives each found box, those of highest score first, the free true box
+// that it covers best.
+func match(right, found []box) matching {
 	type key struct{ sample, class int }
 	truth := map[key][]box{}
 	perClass := map[int]int{}
-	r := &Detection{}
-	for _, b := range d.found[0] {
-		if b.score >= minScore {
-			truth[key{b.sample, b.class}] = append(truth[key{b.sample, b.class}], b)
-			perClass[b.class]++
-			r.Boxes.A++
-		}
+	for _, b := range right {
+		truth[key{b.sample, b.class}] = append(truth[key{b.sample, b.class}], b)
+		perClass[b.class]++
 	}
-	mine := slices.Clone(d.found[1])
-	slices.SortStableFunc(mine, func(a, b box) int { return cmp.Compare(b.score, a.score) })
+	found = slices.Clone(found)
+	slices.SortStableFunc(found, func(a, b box) int { return cmp.Compare(b.score, a.score) })
 	used := map[key][]bool{}
-	right := map[int][]bool{} // of each class, by falling score
-	matched := 0.0
-	for _, b := range mine {
-		if b.score >= minScore {
-			r.Boxes.B++
-		}
+	hits := map[int][]bool{} // of each class, by falling score
+	var m matching
+	for _, b := range found {
 		k := key{b.sample, b.class}
 		if used[k] == nil {
 			used[k] = make([]bool, len(truth[k]))
@@ -138,25 +165,18 @@ func (d *detector) result() *Detection {
 				best, at = o, i
 			}
 		}
-		right[b.class] = append(right[b.class], at >= 0)
+		hits[b.class] = append(hits[b.class], at >= 0)
 		if at >= 0 {
 			used[k][at] = true
-			matched++
-			r.IoU += best
-			r.Score += math.Abs(b.score - truth[k][at].score)
+			m.matched++
+			m.iou += best
+			m.score += math.Abs(b.score - truth[k][at].score)
 		}
 	}
 	for _, class := range slices.Sorted(maps.Keys(perClass)) {
-		r.MAP += averagePrecision(right[class], perClass[class]) / float64(len(perClass))
+		m.precision += averagePrecision(hits[class], perClass[class]) / float64(len(perClass))
 	}
-	if len(perClass) == 0 && r.Boxes.B == 0 {
-		r.MAP, r.Matched, r.IoU = 1, 1, 1 // neither sees anything
-		return r
-	}
-	if matched > 0 {
-		r.Matched, r.IoU, r.Score = matched/r.Boxes.A, r.IoU/matched, r.Score/matched
-	}
-	return r
+	return m
 }
 
 // averagePrecision is the area under the curve of precision over recall, each

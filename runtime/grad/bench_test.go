@@ -2,6 +2,7 @@ package grad
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"onnxopt/onnx"
@@ -21,8 +22,9 @@ func BenchmarkStep(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
+			rng := rand.New(rand.NewPCG(1, 1))
 			for i := range p.Input(0) {
-				p.Input(0)[i] = float32(i%7) / 7
+				p.Input(0)[i] = rng.Float32()
 			}
 			b.ReportAllocs()
 			for b.Loop() {

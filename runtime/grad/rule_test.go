@@ -74,6 +74,7 @@ var cases = []string{
 	"21:(float[2,4,3] x, float[4] s, float[4] b) => (float[2,4,3] y) { y = GroupNormalization <num_groups = 2> (x, s, b) }",
 	"(float[2,2,5,5] x) => (float[2,2,A,B] y) { y = MaxPool <kernel_shape = [3,2], strides = [2,1], pads = [1,0,1,0]> (x) }",
 	"(float[2,2,4,4] x) => (float[2,2,2,2] y) { y = MaxPool <kernel_shape = [2,2], strides = [2,2]> (x) }",
+	"(float[1,2,9,10] x) => (float[1,2,4,5] y) { y = MaxPool <kernel_shape = [2,2], strides = [2,2]> (x) }",
 	"(float[2,2,5,5] x) => (float[2,2,A,B] y) { y = AveragePool <kernel_shape = [3,2], strides = [2,1], pads = [1,0,1,0]> (x) }",
 	"(float[2,2,5,5] x) => (float[2,2,A,B] y) { y = AveragePool <kernel_shape = [2,2], strides = [2,2], ceil_mode = 1, count_include_pad = 1, pads = [1,1,1,1]> (x) }",
 	"(float[2,3,2,3] x) => (float[2,3,1,1] y) { y = GlobalAveragePool (x) }", "(float[2,3,2,3] x) => (float[2,3,1,1] y) { y = GlobalMaxPool (x) }",

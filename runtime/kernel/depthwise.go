@@ -18,9 +18,9 @@ type Depthwise struct {
 	Act                    Function
 }
 
-// FastDepthwise reports kernels that are faster as rows than as windows.
+// FastDepthwise reports kernels that vectors compute faster as rows than as windows.
 func FastDepthwise(wide, stride int) bool {
-	return useAVX2 && (wide == 3 || wide == 5 || wide == 7) && (stride == 1 || stride == 2)
+	return (wide == 3 || wide == 5 || wide == 7) && (stride == 1 || stride == 2)
 }
 
 // Row computes pixels outputs from the rows [low, high) of the kernel, the first of which
@@ -36,7 +36,7 @@ func (d *Depthwise) Row(y, x []float32, rowStride, low, high, pixels int) {
 		rows > 0 && ((rows-1)*rowStride+d.Width*c > len(x) || high*d.Wide*c > len(d.W)) {
 		panic(fmt.Sprintf("kernel: depthwise row of %d pixels of %d channels out of range", pixels, c))
 	}
-	if rows > 0 && FastDepthwise(d.Wide, d.Stride) && c >= 8 {
+	if useAVX2 && rows > 0 && FastDepthwise(d.Wide, d.Stride) && c >= 8 {
 		d.vectors(y, x, rowStride, low, high, pixels)
 		return
 	}
@@ -55,7 +55,7 @@ func (d *Depthwise) generic(y, x []float32, rowStride, low, high, from, to int) 
 			for ky := low; ky < high; ky++ {
 				for kx := range d.Wide {
 					if at := o*d.Stride - d.Left + kx; at >= 0 && at < d.Width {
-						v += x[(ky-low)*rowStride+at*c+ch] * d.W[(ky*d.Wide+kx)*c+ch]
+						v = FMA32(x[(ky-low)*rowStride+at*c+ch], d.W[(ky*d.Wide+kx)*c+ch], v)
 					}
 				}
 			}
@@ -90,7 +90,7 @@ func (a *depthwiseArgs) setFinish(f Function) bool {
 		a.finish = 0
 	case f.Kind == Relu:
 		a.finish, a.lo, a.hi = 1, 0, float32(math.Inf(1))
-	case f.Kind == Line && f.A == 1 && f.B == 0:
+	case f == Clip(f.Lo, f.Hi) && math.Signbit(float64(f.B)):
 		a.finish, a.lo, a.hi = 1, f.Lo, f.Hi
 	case f.Kind == SiLU:
 		a.finish = 2
@@ -103,19 +103,20 @@ func (a *depthwiseArgs) setFinish(f Function) bool {
 	return true
 }
 
-// SumRows adds the rows of x, each as long as y, to y, in order.
-func SumRows(y, x []float32) {
-	n := len(y)
-	if n == 0 {
+// SumRows adds rows of x, each as long as y and stride after the one before, to
+// y, in order.
+func SumRows(y, x []float32, stride, rows int) {
+	n, done := len(y), 0
+	if n == 0 || rows <= 0 {
 		return
 	}
-	rows, done := len(x)/n, 0
-	if useAVX2 && rows > 0 {
-		done = sumRowsVectors(y, x, rows)
+	_ = x[(rows-1)*stride+n-1]
+	if useAVX2 {
+		done = sumRowsVectors(y, x, stride, rows)
 	}
 	if done < n {
 		for r := range rows {
-			for i, v := range x[r*n+done : (r+1)*n] {
+			for i, v := range x[r*stride+done : r*stride+n] {
 				y[done+i] += v
 			}
 		}

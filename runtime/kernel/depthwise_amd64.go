@@ -111,11 +111,11 @@ func depthwiseRow(avx512 bool, wide, stride int, args *depthwiseArgs) {
 }
 
 // sumRowsVectors adds the columns that fill vectors and says how many.
-func sumRowsVectors(y, x []float32, rows int) int {
+func sumRowsVectors(y, x []float32, stride, rows int) int {
 	n, c, done := lanes(), len(y), 0
 	for vectors := 8; vectors > 0; vectors /= 2 {
 		for c-done >= vectors*n {
-			sumRowsBlock(vectors, &y[done], &x[done], 4*c, rows)
+			sumRowsBlock(vectors, &y[done], &x[done], 4*stride, rows)
 			done += vectors * n
 		}
 	}

@@ -30,8 +30,10 @@ type Function struct {
 	A, B, Lo, Hi float32
 }
 
-// Clip is the function that bounds its argument.
-func Clip(lo, hi float32) Function { return Function{Line, 1, 0, lo, hi} }
+// Clip is the function that bounds its argument; adding -0 keeps the sign of zeros.
+func Clip(lo, hi float32) Function {
+	return Function{Line, 1, float32(math.Copysign(0, -1)), lo, hi}
+}
 
 // Apply is dst = f(src); the slices can be the same.
 func (f Function) Apply(dst, src []float32) {
@@ -44,48 +46,6 @@ func (f Function) Apply(dst, src []float32) {
 	default:
 		f.generic(dst, src)
 	}
-}
-
-// generic is Apply in plain Go.
-func (f Function) generic(dst, src []float32) {
-	for i, x := range src {
-		dst[i] = f.at(x)
-	}
-}
-
-func (f Function) at(x float32) float32 {
-	v := float64(x)
-	switch f.Kind {
-	case Exp:
-		return float32(math.Exp(v))
-	case Sigmoid:
-		return float32(1 / (1 + math.Exp(-v)))
-	case SiLU:
-		return float32(v / (1 + math.Exp(-v)))
-	case Tanh:
-		return float32(math.Tanh(v))
-	case Erf:
-		return float32(math.Erf(v))
-	case Gelu:
-		return float32(v / 2 * (1 + math.Erf(v/math.Sqrt2)))
-	case GeluTanh:
-		return float32(v / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(v+0.044715*v*v*v))))
-	case Relu:
-		return max(x, 0)
-	case HardSwish:
-		return x * max(0, min(1, x*(1.0/6)+0.5))
-	case Sqrt:
-		return float32(math.Sqrt(v))
-	case Abs:
-		return float32(math.Abs(v))
-	case Neg:
-		return -x
-	case Reciprocal:
-		return 1 / x
-	case Line:
-		return min(max(f.A*x+f.B, f.Lo), f.Hi)
-	}
-	return x
 }
 
 // Binary is a function of two numbers.
@@ -137,7 +97,7 @@ func Affine(dst, src, scale, shift []float32) {
 		i = affineVectors(dst, src, scale, shift)
 	}
 	for ; i < len(src); i++ {
-		dst[i] = src[i]*scale[i] + shift[i]
+		dst[i] = FMA32(src[i], scale[i], shift[i])
 	}
 }
 
@@ -175,7 +135,7 @@ func Dot(a, b []float32) float32 {
 		i = dotVectors(&p, a, b)
 	}
 	for ; i < len(a); i++ {
-		p[i%16] += a[i] * b[i]
+		p[i%16] = FMA32(a[i], b[i], p[i%16])
 	}
 	return fold(&p)
 }
@@ -189,7 +149,7 @@ func Spread(x []float32, center float32) float32 {
 	}
 	for ; i < len(x); i++ {
 		d := x[i] - center
-		p[i%16] += d * d
+		p[i%16] = FMA32(d, d, p[i%16])
 	}
 	return fold(&p)
 }
@@ -201,7 +161,7 @@ func Max(x []float32) float32 {
 		i = maxVectors(&p, x)
 	}
 	for ; i < len(x); i++ {
-		p[i%16] = max(p[i%16], x[i])
+		p[i%16] = greater(p[i%16], x[i])
 	}
 	largest := p[0]
 	for _, v := range p[1:] {
@@ -217,7 +177,7 @@ func Min(x []float32) float32 {
 		i = minVectors(&p, x)
 	}
 	for ; i < len(x); i++ {
-		p[i%16] = min(p[i%16], x[i])
+		p[i%16] = lesser(p[i%16], x[i])
 	}
 	smallest := p[0]
 	for _, v := range p[1:] {

@@ -15,4 +15,4 @@ func expSumVectors(p *[16]float32, dst, x []float32, center float32) int      { 
 func (t *Transform) vectors(dst, src, residual []float32)                     {}
 func (w *Window) vectors(y, x []float32, pixels int) int                      { return 0 }
 func (d *Depthwise) vectors(y, x []float32, rowStride, low, high, pixels int) {}
-func sumRowsVectors(y, x []float32, rows int) int                             { return 0 }
+func sumRowsVectors(y, x []float32, stride, rows int) int                     { return 0 }

@@ -3770,224 +3770,161 @@ next:
 	JMP         store
 
 silu:
-	VXORPS       float80000000<>+0(SB), Y0, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y0, Y0
-	VMOVUPS      Y0, Y0
-	VXORPS       float80000000<>+0(SB), Y1, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y1, Y1
-	VMOVUPS      Y1, Y1
-	VXORPS       float80000000<>+0(SB), Y2, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y2, Y2
-	VMOVUPS      Y2, Y2
-	VXORPS       float80000000<>+0(SB), Y3, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y3, Y3
-	VMOVUPS      Y3, Y3
-	VXORPS       float80000000<>+0(SB), Y4, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y4, Y4
-	VMOVUPS      Y4, Y4
-	VXORPS       float80000000<>+0(SB), Y5, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y5, Y5
-	VMOVUPS      Y5, Y5
-	VXORPS       float80000000<>+0(SB), Y6, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y6, Y6
-	VMOVUPS      Y6, Y6
-	JMP          store
+	VMULPS      floatbfb8aa3b<>+0(SB), Y0, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y0, Y0
+	VMOVUPS     Y0, Y0
+	VMULPS      floatbfb8aa3b<>+0(SB), Y1, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y1, Y1
+	VMOVUPS     Y1, Y1
+	VMULPS      floatbfb8aa3b<>+0(SB), Y2, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y2, Y2
+	VMOVUPS     Y2, Y2
+	VMULPS      floatbfb8aa3b<>+0(SB), Y3, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y3, Y3
+	VMOVUPS     Y3, Y3
+	VMULPS      floatbfb8aa3b<>+0(SB), Y4, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y4, Y4
+	VMOVUPS     Y4, Y4
+	VMULPS      floatbfb8aa3b<>+0(SB), Y5, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y5, Y5
+	VMOVUPS     Y5, Y5
+	VMULPS      floatbfb8aa3b<>+0(SB), Y6, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y6, Y6
+	VMOVUPS     Y6, Y6
+	JMP         store
 
 clamp:
 	VBROADCASTSS 112(AX), Y7
@@ -4116,221 +4053,185 @@ DATA float3f800000<>+56(SB)/4, $0x3f800000
 DATA float3f800000<>+60(SB)/4, $0x3f800000
 GLOBL float3f800000<>(SB), RODATA|NOPTR, $64
 
-DATA float80000000<>+0(SB)/4, $0x80000000
-DATA float80000000<>+4(SB)/4, $0x80000000
-DATA float80000000<>+8(SB)/4, $0x80000000
-DATA float80000000<>+12(SB)/4, $0x80000000
-DATA float80000000<>+16(SB)/4, $0x80000000
-DATA float80000000<>+20(SB)/4, $0x80000000
-DATA float80000000<>+24(SB)/4, $0x80000000
-DATA float80000000<>+28(SB)/4, $0x80000000
-DATA float80000000<>+32(SB)/4, $0x80000000
-DATA float80000000<>+36(SB)/4, $0x80000000
-DATA float80000000<>+40(SB)/4, $0x80000000
-DATA float80000000<>+44(SB)/4, $0x80000000
-DATA float80000000<>+48(SB)/4, $0x80000000
-DATA float80000000<>+52(SB)/4, $0x80000000
-DATA float80000000<>+56(SB)/4, $0x80000000
-DATA float80000000<>+60(SB)/4, $0x80000000
-GLOBL float80000000<>(SB), RODATA|NOPTR, $64
+DATA floatbfb8aa3b<>+0(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+4(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+8(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+12(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+16(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+20(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+24(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+28(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+32(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+36(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+40(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+44(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+48(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+52(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+56(SB)/4, $0xbfb8aa3b
+DATA floatbfb8aa3b<>+60(SB)/4, $0xbfb8aa3b
+GLOBL floatbfb8aa3b<>(SB), RODATA|NOPTR, $64
 
-DATA floatc2d00000<>+0(SB)/4, $0xc2d00000
-DATA floatc2d00000<>+4(SB)/4, $0xc2d00000
-DATA floatc2d00000<>+8(SB)/4, $0xc2d00000
-DATA floatc2d00000<>+12(SB)/4, $0xc2d00000
-DATA floatc2d00000<>+16(SB)/4, $0xc2d00000
-DATA floatc2d00000<>+20(SB)/4, $0xc2d00000
-DATA floatc2d00000<>+24(SB)/4, $0xc2d00000
-DATA floatc2d00000<>+28(SB)/4, $0xc2d00000
-DATA floatc2d00000<>+32(SB)/4, $0xc2d00000
-DATA floatc2d00000<>+36(SB)/4, $0xc2d00000
-DATA floatc2d00000<>+40(SB)/4, $0xc2d00000
-DATA floatc2d00000<>+44(SB)/4, $0xc2d00000
-DATA floatc2d00000<>+48(SB)/4, $0xc2d00000
-DATA floatc2d00000<>+52(SB)/4, $0xc2d00000
-DATA floatc2d00000<>+56(SB)/4, $0xc2d00000
-DATA floatc2d00000<>+60(SB)/4, $0xc2d00000
-GLOBL floatc2d00000<>(SB), RODATA|NOPTR, $64
+DATA floatc2fc0000<>+0(SB)/4, $0xc2fc0000
+DATA floatc2fc0000<>+4(SB)/4, $0xc2fc0000
+DATA floatc2fc0000<>+8(SB)/4, $0xc2fc0000
+DATA floatc2fc0000<>+12(SB)/4, $0xc2fc0000
+DATA floatc2fc0000<>+16(SB)/4, $0xc2fc0000
+DATA floatc2fc0000<>+20(SB)/4, $0xc2fc0000
+DATA floatc2fc0000<>+24(SB)/4, $0xc2fc0000
+DATA floatc2fc0000<>+28(SB)/4, $0xc2fc0000
+DATA floatc2fc0000<>+32(SB)/4, $0xc2fc0000
+DATA floatc2fc0000<>+36(SB)/4, $0xc2fc0000
+DATA floatc2fc0000<>+40(SB)/4, $0xc2fc0000
+DATA floatc2fc0000<>+44(SB)/4, $0xc2fc0000
+DATA floatc2fc0000<>+48(SB)/4, $0xc2fc0000
+DATA floatc2fc0000<>+52(SB)/4, $0xc2fc0000
+DATA floatc2fc0000<>+56(SB)/4, $0xc2fc0000
+DATA floatc2fc0000<>+60(SB)/4, $0xc2fc0000
+GLOBL floatc2fc0000<>(SB), RODATA|NOPTR, $64
 
-DATA float42b20000<>+0(SB)/4, $0x42b20000
-DATA float42b20000<>+4(SB)/4, $0x42b20000
-DATA float42b20000<>+8(SB)/4, $0x42b20000
-DATA float42b20000<>+12(SB)/4, $0x42b20000
-DATA float42b20000<>+16(SB)/4, $0x42b20000
-DATA float42b20000<>+20(SB)/4, $0x42b20000
-DATA float42b20000<>+24(SB)/4, $0x42b20000
-DATA float42b20000<>+28(SB)/4, $0x42b20000
-DATA float42b20000<>+32(SB)/4, $0x42b20000
-DATA float42b20000<>+36(SB)/4, $0x42b20000
-DATA float42b20000<>+40(SB)/4, $0x42b20000
-DATA float42b20000<>+44(SB)/4, $0x42b20000
-DATA float42b20000<>+48(SB)/4, $0x42b20000
-DATA float42b20000<>+52(SB)/4, $0x42b20000
-DATA float42b20000<>+56(SB)/4, $0x42b20000
-DATA float42b20000<>+60(SB)/4, $0x42b20000
-GLOBL float42b20000<>(SB), RODATA|NOPTR, $64
+DATA float43000000<>+0(SB)/4, $0x43000000
+DATA float43000000<>+4(SB)/4, $0x43000000
+DATA float43000000<>+8(SB)/4, $0x43000000
+DATA float43000000<>+12(SB)/4, $0x43000000
+DATA float43000000<>+16(SB)/4, $0x43000000
+DATA float43000000<>+20(SB)/4, $0x43000000
+DATA float43000000<>+24(SB)/4, $0x43000000
+DATA float43000000<>+28(SB)/4, $0x43000000
+DATA float43000000<>+32(SB)/4, $0x43000000
+DATA float43000000<>+36(SB)/4, $0x43000000
+DATA float43000000<>+40(SB)/4, $0x43000000
+DATA float43000000<>+44(SB)/4, $0x43000000
+DATA float43000000<>+48(SB)/4, $0x43000000
+DATA float43000000<>+52(SB)/4, $0x43000000
+DATA float43000000<>+56(SB)/4, $0x43000000
+DATA float43000000<>+60(SB)/4, $0x43000000
+GLOBL float43000000<>(SB), RODATA|NOPTR, $64
 
-DATA float3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
-DATA float3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
-DATA float3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
-DATA float3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
-DATA float3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
-DATA float3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
-DATA float3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
-DATA float3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
-DATA float3fb8aa3b<>+32(SB)/4, $0x3fb8aa3b
-DATA float3fb8aa3b<>+36(SB)/4, $0x3fb8aa3b
-DATA float3fb8aa3b<>+40(SB)/4, $0x3fb8aa3b
-DATA float3fb8aa3b<>+44(SB)/4, $0x3fb8aa3b
-DATA float3fb8aa3b<>+48(SB)/4, $0x3fb8aa3b
-DATA float3fb8aa3b<>+52(SB)/4, $0x3fb8aa3b
-DATA float3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
-DATA float3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
-GLOBL float3fb8aa3b<>(SB), RODATA|NOPTR, $64
+DATA float3920fdde<>+0(SB)/4, $0x3920fdde
+DATA float3920fdde<>+4(SB)/4, $0x3920fdde
+DATA float3920fdde<>+8(SB)/4, $0x3920fdde
+DATA float3920fdde<>+12(SB)/4, $0x3920fdde
+DATA float3920fdde<>+16(SB)/4, $0x3920fdde
+DATA float3920fdde<>+20(SB)/4, $0x3920fdde
+DATA float3920fdde<>+24(SB)/4, $0x3920fdde
+DATA float3920fdde<>+28(SB)/4, $0x3920fdde
+DATA float3920fdde<>+32(SB)/4, $0x3920fdde
+DATA float3920fdde<>+36(SB)/4, $0x3920fdde
+DATA float3920fdde<>+40(SB)/4, $0x3920fdde
+DATA float3920fdde<>+44(SB)/4, $0x3920fdde
+DATA float3920fdde<>+48(SB)/4, $0x3920fdde
+DATA float3920fdde<>+52(SB)/4, $0x3920fdde
+DATA float3920fdde<>+56(SB)/4, $0x3920fdde
+DATA float3920fdde<>+60(SB)/4, $0x3920fdde
+GLOBL float3920fdde<>(SB), RODATA|NOPTR, $64
 
-DATA float3f318000<>+0(SB)/4, $0x3f318000
-DATA float3f318000<>+4(SB)/4, $0x3f318000
-DATA float3f318000<>+8(SB)/4, $0x3f318000
-DATA float3f318000<>+12(SB)/4, $0x3f318000
-DATA float3f318000<>+16(SB)/4, $0x3f318000
-DATA float3f318000<>+20(SB)/4, $0x3f318000
-DATA float3f318000<>+24(SB)/4, $0x3f318000
-DATA float3f318000<>+28(SB)/4, $0x3f318000
-DATA float3f318000<>+32(SB)/4, $0x3f318000
-DATA float3f318000<>+36(SB)/4, $0x3f318000
-DATA float3f318000<>+40(SB)/4, $0x3f318000
-DATA float3f318000<>+44(SB)/4, $0x3f318000
-DATA float3f318000<>+48(SB)/4, $0x3f318000
-DATA float3f318000<>+52(SB)/4, $0x3f318000
-DATA float3f318000<>+56(SB)/4, $0x3f318000
-DATA float3f318000<>+60(SB)/4, $0x3f318000
-GLOBL float3f318000<>(SB), RODATA|NOPTR, $64
+DATA float3aaf9f29<>+0(SB)/4, $0x3aaf9f29
+DATA float3aaf9f29<>+4(SB)/4, $0x3aaf9f29
+DATA float3aaf9f29<>+8(SB)/4, $0x3aaf9f29
+DATA float3aaf9f29<>+12(SB)/4, $0x3aaf9f29
+DATA float3aaf9f29<>+16(SB)/4, $0x3aaf9f29
+DATA float3aaf9f29<>+20(SB)/4, $0x3aaf9f29
+DATA float3aaf9f29<>+24(SB)/4, $0x3aaf9f29
+DATA float3aaf9f29<>+28(SB)/4, $0x3aaf9f29
+DATA float3aaf9f29<>+32(SB)/4, $0x3aaf9f29
+DATA float3aaf9f29<>+36(SB)/4, $0x3aaf9f29
+DATA float3aaf9f29<>+40(SB)/4, $0x3aaf9f29
+DATA float3aaf9f29<>+44(SB)/4, $0x3aaf9f29
+DATA float3aaf9f29<>+48(SB)/4, $0x3aaf9f29
+DATA float3aaf9f29<>+52(SB)/4, $0x3aaf9f29
+DATA float3aaf9f29<>+56(SB)/4, $0x3aaf9f29
+DATA float3aaf9f29<>+60(SB)/4, $0x3aaf9f29
+GLOBL float3aaf9f29<>(SB), RODATA|NOPTR, $64
 
-DATA floatb95e8083<>+0(SB)/4, $0xb95e8083
-DATA floatb95e8083<>+4(SB)/4, $0xb95e8083
-DATA floatb95e8083<>+8(SB)/4, $0xb95e8083
-DATA floatb95e8083<>+12(SB)/4, $0xb95e8083
-DATA floatb95e8083<>+16(SB)/4, $0xb95e8083
-DATA floatb95e8083<>+20(SB)/4, $0xb95e8083
-DATA floatb95e8083<>+24(SB)/4, $0xb95e8083
-DATA floatb95e8083<>+28(SB)/4, $0xb95e8083
-DATA floatb95e8083<>+32(SB)/4, $0xb95e8083
-DATA floatb95e8083<>+36(SB)/4, $0xb95e8083
-DATA floatb95e8083<>+40(SB)/4, $0xb95e8083
-DATA floatb95e8083<>+44(SB)/4, $0xb95e8083
-DATA floatb95e8083<>+48(SB)/4, $0xb95e8083
-DATA floatb95e8083<>+52(SB)/4, $0xb95e8083
-DATA floatb95e8083<>+56(SB)/4, $0xb95e8083
-DATA floatb95e8083<>+60(SB)/4, $0xb95e8083
-GLOBL floatb95e8083<>(SB), RODATA|NOPTR, $64
+DATA float3c1d96a6<>+0(SB)/4, $0x3c1d96a6
+DATA float3c1d96a6<>+4(SB)/4, $0x3c1d96a6
+DATA float3c1d96a6<>+8(SB)/4, $0x3c1d96a6
+DATA float3c1d96a6<>+12(SB)/4, $0x3c1d96a6
+DATA float3c1d96a6<>+16(SB)/4, $0x3c1d96a6
+DATA float3c1d96a6<>+20(SB)/4, $0x3c1d96a6
+DATA float3c1d96a6<>+24(SB)/4, $0x3c1d96a6
+DATA float3c1d96a6<>+28(SB)/4, $0x3c1d96a6
+DATA float3c1d96a6<>+32(SB)/4, $0x3c1d96a6
+DATA float3c1d96a6<>+36(SB)/4, $0x3c1d96a6
+DATA float3c1d96a6<>+40(SB)/4, $0x3c1d96a6
+DATA float3c1d96a6<>+44(SB)/4, $0x3c1d96a6
+DATA float3c1d96a6<>+48(SB)/4, $0x3c1d96a6
+DATA float3c1d96a6<>+52(SB)/4, $0x3c1d96a6
+DATA float3c1d96a6<>+56(SB)/4, $0x3c1d96a6
+DATA float3c1d96a6<>+60(SB)/4, $0x3c1d96a6
+GLOBL float3c1d96a6<>(SB), RODATA|NOPTR, $64
 
-DATA float39506967<>+0(SB)/4, $0x39506967
-DATA float39506967<>+4(SB)/4, $0x39506967
-DATA float39506967<>+8(SB)/4, $0x39506967
-DATA float39506967<>+12(SB)/4, $0x39506967
-DATA float39506967<>+16(SB)/4, $0x39506967
-DATA float39506967<>+20(SB)/4, $0x39506967
-DATA float39506967<>+24(SB)/4, $0x39506967
-DATA float39506967<>+28(SB)/4, $0x39506967
-DATA float39506967<>+32(SB)/4, $0x39506967
-DATA float39506967<>+36(SB)/4, $0x39506967
-DATA float39506967<>+40(SB)/4, $0x39506967
-DATA float39506967<>+44(SB)/4, $0x39506967
-DATA float39506967<>+48(SB)/4, $0x39506967
-DATA float39506967<>+52(SB)/4, $0x39506967
-DATA float39506967<>+56(SB)/4, $0x39506967
-DATA float39506967<>+60(SB)/4, $0x39506967
-GLOBL float39506967<>(SB), RODATA|NOPTR, $64
+DATA float3d635774<>+0(SB)/4, $0x3d635774
+DATA float3d635774<>+4(SB)/4, $0x3d635774
+DATA float3d635774<>+8(SB)/4, $0x3d635774
+DATA float3d635774<>+12(SB)/4, $0x3d635774
+DATA float3d635774<>+16(SB)/4, $0x3d635774
+DATA float3d635774<>+20(SB)/4, $0x3d635774
+DATA float3d635774<>+24(SB)/4, $0x3d635774
+DATA float3d635774<>+28(SB)/4, $0x3d635774
+DATA float3d635774<>+32(SB)/4, $0x3d635774
+DATA float3d635774<>+36(SB)/4, $0x3d635774
+DATA float3d635774<>+40(SB)/4, $0x3d635774
+DATA float3d635774<>+44(SB)/4, $0x3d635774
+DATA float3d635774<>+48(SB)/4, $0x3d635774
+DATA float3d635774<>+52(SB)/4, $0x3d635774
+DATA float3d635774<>+56(SB)/4, $0x3d635774
+DATA float3d635774<>+60(SB)/4, $0x3d635774
+GLOBL float3d635774<>(SB), RODATA|NOPTR, $64
 
-DATA float3ab743ce<>+0(SB)/4, $0x3ab743ce
-DATA float3ab743ce<>+4(SB)/4, $0x3ab743ce
-DATA float3ab743ce<>+8(SB)/4, $0x3ab743ce
-DATA float3ab743ce<>+12(SB)/4, $0x3ab743ce
-DATA float3ab743ce<>+16(SB)/4, $0x3ab743ce
-DATA float3ab743ce<>+20(SB)/4, $0x3ab743ce
-DATA float3ab743ce<>+24(SB)/4, $0x3ab743ce
-DATA float3ab743ce<>+28(SB)/4, $0x3ab743ce
-DATA float3ab743ce<>+32(SB)/4, $0x3ab743ce
-DATA float3ab743ce<>+36(SB)/4, $0x3ab743ce
-DATA float3ab743ce<>+40(SB)/4, $0x3ab743ce
-DATA float3ab743ce<>+44(SB)/4, $0x3ab743ce
-DATA float3ab743ce<>+48(SB)/4, $0x3ab743ce
-DATA float3ab743ce<>+52(SB)/4, $0x3ab743ce
-DATA float3ab743ce<>+56(SB)/4, $0x3ab743ce
-DATA float3ab743ce<>+60(SB)/4, $0x3ab743ce
-GLOBL float3ab743ce<>(SB), RODATA|NOPTR, $64
+DATA float3e75fdee<>+0(SB)/4, $0x3e75fdee
+DATA float3e75fdee<>+4(SB)/4, $0x3e75fdee
+DATA float3e75fdee<>+8(SB)/4, $0x3e75fdee
+DATA float3e75fdee<>+12(SB)/4, $0x3e75fdee
+DATA float3e75fdee<>+16(SB)/4, $0x3e75fdee
+DATA float3e75fdee<>+20(SB)/4, $0x3e75fdee
+DATA float3e75fdee<>+24(SB)/4, $0x3e75fdee
+DATA float3e75fdee<>+28(SB)/4, $0x3e75fdee
+DATA float3e75fdee<>+32(SB)/4, $0x3e75fdee
+DATA float3e75fdee<>+36(SB)/4, $0x3e75fdee
+DATA float3e75fdee<>+40(SB)/4, $0x3e75fdee
+DATA float3e75fdee<>+44(SB)/4, $0x3e75fdee
+DATA float3e75fdee<>+48(SB)/4, $0x3e75fdee
+DATA float3e75fdee<>+52(SB)/4, $0x3e75fdee
+DATA float3e75fdee<>+56(SB)/4, $0x3e75fdee
+DATA float3e75fdee<>+60(SB)/4, $0x3e75fdee
+GLOBL float3e75fdee<>(SB), RODATA|NOPTR, $64
 
-DATA float3c088908<>+0(SB)/4, $0x3c088908
-DATA float3c088908<>+4(SB)/4, $0x3c088908
-DATA float3c088908<>+8(SB)/4, $0x3c088908
-DATA float3c088908<>+12(SB)/4, $0x3c088908
-DATA float3c088908<>+16(SB)/4, $0x3c088908
-DATA float3c088908<>+20(SB)/4, $0x3c088908
-DATA float3c088908<>+24(SB)/4, $0x3c088908
-DATA float3c088908<>+28(SB)/4, $0x3c088908
-DATA float3c088908<>+32(SB)/4, $0x3c088908
-DATA float3c088908<>+36(SB)/4, $0x3c088908
-DATA float3c088908<>+40(SB)/4, $0x3c088908
-DATA float3c088908<>+44(SB)/4, $0x3c088908
-DATA float3c088908<>+48(SB)/4, $0x3c088908
-DATA float3c088908<>+52(SB)/4, $0x3c088908
-DATA float3c088908<>+56(SB)/4, $0x3c088908
-DATA float3c088908<>+60(SB)/4, $0x3c088908
-GLOBL float3c088908<>(SB), RODATA|NOPTR, $64
+DATA float3f317218<>+0(SB)/4, $0x3f317218
+DATA float3f317218<>+4(SB)/4, $0x3f317218
+DATA float3f317218<>+8(SB)/4, $0x3f317218
+DATA float3f317218<>+12(SB)/4, $0x3f317218
+DATA float3f317218<>+16(SB)/4, $0x3f317218
+DATA float3f317218<>+20(SB)/4, $0x3f317218
+DATA float3f317218<>+24(SB)/4, $0x3f317218
+DATA float3f317218<>+28(SB)/4, $0x3f317218
+DATA float3f317218<>+32(SB)/4, $0x3f317218
+DATA float3f317218<>+36(SB)/4, $0x3f317218
+DATA float3f317218<>+40(SB)/4, $0x3f317218
+DATA float3f317218<>+44(SB)/4, $0x3f317218
+DATA float3f317218<>+48(SB)/4, $0x3f317218
+DATA float3f317218<>+52(SB)/4, $0x3f317218
+DATA float3f317218<>+56(SB)/4, $0x3f317218
+DATA float3f317218<>+60(SB)/4, $0x3f317218
+GLOBL float3f317218<>(SB), RODATA|NOPTR, $64
 
-DATA float3d2aa9c1<>+0(SB)/4, $0x3d2aa9c1
-DATA float3d2aa9c1<>+4(SB)/4, $0x3d2aa9c1
-DATA float3d2aa9c1<>+8(SB)/4, $0x3d2aa9c1
-DATA float3d2aa9c1<>+12(SB)/4, $0x3d2aa9c1
-DATA float3d2aa9c1<>+16(SB)/4, $0x3d2aa9c1
-DATA float3d2aa9c1<>+20(SB)/4, $0x3d2aa9c1
-DATA float3d2aa9c1<>+24(SB)/4, $0x3d2aa9c1
-DATA float3d2aa9c1<>+28(SB)/4, $0x3d2aa9c1
-DATA float3d2aa9c1<>+32(SB)/4, $0x3d2aa9c1
-DATA float3d2aa9c1<>+36(SB)/4, $0x3d2aa9c1
-DATA float3d2aa9c1<>+40(SB)/4, $0x3d2aa9c1
-DATA float3d2aa9c1<>+44(SB)/4, $0x3d2aa9c1
-DATA float3d2aa9c1<>+48(SB)/4, $0x3d2aa9c1
-DATA float3d2aa9c1<>+52(SB)/4, $0x3d2aa9c1
-DATA float3d2aa9c1<>+56(SB)/4, $0x3d2aa9c1
-DATA float3d2aa9c1<>+60(SB)/4, $0x3d2aa9c1
-GLOBL float3d2aa9c1<>(SB), RODATA|NOPTR, $64
-
-DATA float3e2aaaaa<>+0(SB)/4, $0x3e2aaaaa
-DATA float3e2aaaaa<>+4(SB)/4, $0x3e2aaaaa
-DATA float3e2aaaaa<>+8(SB)/4, $0x3e2aaaaa
-DATA float3e2aaaaa<>+12(SB)/4, $0x3e2aaaaa
-DATA float3e2aaaaa<>+16(SB)/4, $0x3e2aaaaa
-DATA float3e2aaaaa<>+20(SB)/4, $0x3e2aaaaa
-DATA float3e2aaaaa<>+24(SB)/4, $0x3e2aaaaa
-DATA float3e2aaaaa<>+28(SB)/4, $0x3e2aaaaa
-DATA float3e2aaaaa<>+32(SB)/4, $0x3e2aaaaa
-DATA float3e2aaaaa<>+36(SB)/4, $0x3e2aaaaa
-DATA float3e2aaaaa<>+40(SB)/4, $0x3e2aaaaa
-DATA float3e2aaaaa<>+44(SB)/4, $0x3e2aaaaa
-DATA float3e2aaaaa<>+48(SB)/4, $0x3e2aaaaa
-DATA float3e2aaaaa<>+52(SB)/4, $0x3e2aaaaa
-DATA float3e2aaaaa<>+56(SB)/4, $0x3e2aaaaa
-DATA float3e2aaaaa<>+60(SB)/4, $0x3e2aaaaa
-GLOBL float3e2aaaaa<>(SB), RODATA|NOPTR, $64
-
-DATA float0000007f<>+0(SB)/4, $0x0000007f
-DATA float0000007f<>+4(SB)/4, $0x0000007f
-DATA float0000007f<>+8(SB)/4, $0x0000007f
-DATA float0000007f<>+12(SB)/4, $0x0000007f
-DATA float0000007f<>+16(SB)/4, $0x0000007f
-DATA float0000007f<>+20(SB)/4, $0x0000007f
-DATA float0000007f<>+24(SB)/4, $0x0000007f
-DATA float0000007f<>+28(SB)/4, $0x0000007f
-DATA float0000007f<>+32(SB)/4, $0x0000007f
-DATA float0000007f<>+36(SB)/4, $0x0000007f
-DATA float0000007f<>+40(SB)/4, $0x0000007f
-DATA float0000007f<>+44(SB)/4, $0x0000007f
-DATA float0000007f<>+48(SB)/4, $0x0000007f
-DATA float0000007f<>+52(SB)/4, $0x0000007f
-DATA float0000007f<>+56(SB)/4, $0x0000007f
-DATA float0000007f<>+60(SB)/4, $0x0000007f
-GLOBL float0000007f<>(SB), RODATA|NOPTR, $64
+DATA float0000007e<>+0(SB)/4, $0x0000007e
+DATA float0000007e<>+4(SB)/4, $0x0000007e
+DATA float0000007e<>+8(SB)/4, $0x0000007e
+DATA float0000007e<>+12(SB)/4, $0x0000007e
+DATA float0000007e<>+16(SB)/4, $0x0000007e
+DATA float0000007e<>+20(SB)/4, $0x0000007e
+DATA float0000007e<>+24(SB)/4, $0x0000007e
+DATA float0000007e<>+28(SB)/4, $0x0000007e
+DATA float0000007e<>+32(SB)/4, $0x0000007e
+DATA float0000007e<>+36(SB)/4, $0x0000007e
+DATA float0000007e<>+40(SB)/4, $0x0000007e
+DATA float0000007e<>+44(SB)/4, $0x0000007e
+DATA float0000007e<>+48(SB)/4, $0x0000007e
+DATA float0000007e<>+52(SB)/4, $0x0000007e
+DATA float0000007e<>+56(SB)/4, $0x0000007e
+DATA float0000007e<>+60(SB)/4, $0x0000007e
+GLOBL float0000007e<>(SB), RODATA|NOPTR, $64
 
 // func depthwiseRowAVX2_3x1_8(p *byte)
 // Requires: AVX, AVX2, FMA3
@@ -4526,255 +4427,183 @@ next:
 	JMP         store
 
 silu:
-	VXORPS       float80000000<>+0(SB), Y0, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y0, Y0
-	VMOVUPS      Y0, Y0
-	VXORPS       float80000000<>+0(SB), Y1, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y1, Y1
-	VMOVUPS      Y1, Y1
-	VXORPS       float80000000<>+0(SB), Y2, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y2, Y2
-	VMOVUPS      Y2, Y2
-	VXORPS       float80000000<>+0(SB), Y3, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y3, Y3
-	VMOVUPS      Y3, Y3
-	VXORPS       float80000000<>+0(SB), Y4, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y4, Y4
-	VMOVUPS      Y4, Y4
-	VXORPS       float80000000<>+0(SB), Y5, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y5, Y5
-	VMOVUPS      Y5, Y5
-	VXORPS       float80000000<>+0(SB), Y6, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y6, Y6
-	VMOVUPS      Y6, Y6
-	VXORPS       float80000000<>+0(SB), Y7, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y7, Y7
-	VMOVUPS      Y7, Y7
-	JMP          store
+	VMULPS      floatbfb8aa3b<>+0(SB), Y0, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y0, Y0
+	VMOVUPS     Y0, Y0
+	VMULPS      floatbfb8aa3b<>+0(SB), Y1, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y1, Y1
+	VMOVUPS     Y1, Y1
+	VMULPS      floatbfb8aa3b<>+0(SB), Y2, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y2, Y2
+	VMOVUPS     Y2, Y2
+	VMULPS      floatbfb8aa3b<>+0(SB), Y3, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y3, Y3
+	VMOVUPS     Y3, Y3
+	VMULPS      floatbfb8aa3b<>+0(SB), Y4, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y4, Y4
+	VMOVUPS     Y4, Y4
+	VMULPS      floatbfb8aa3b<>+0(SB), Y5, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y5, Y5
+	VMOVUPS     Y5, Y5
+	VMULPS      floatbfb8aa3b<>+0(SB), Y6, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y6, Y6
+	VMOVUPS     Y6, Y6
+	VMULPS      floatbfb8aa3b<>+0(SB), Y7, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y7, Y7
+	VMOVUPS     Y7, Y7
+	JMP         store
 
 clamp:
 	VBROADCASTSS 112(AX), Y8
@@ -5038,224 +4867,161 @@ next:
 	JMP         store
 
 silu:
-	VXORPS       float80000000<>+0(SB), Y0, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y0, Y0
-	VMOVUPS      Y0, Y0
-	VXORPS       float80000000<>+0(SB), Y1, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y1, Y1
-	VMOVUPS      Y1, Y1
-	VXORPS       float80000000<>+0(SB), Y2, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y2, Y2
-	VMOVUPS      Y2, Y2
-	VXORPS       float80000000<>+0(SB), Y3, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y3, Y3
-	VMOVUPS      Y3, Y3
-	VXORPS       float80000000<>+0(SB), Y4, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y4, Y4
-	VMOVUPS      Y4, Y4
-	VXORPS       float80000000<>+0(SB), Y5, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y5, Y5
-	VMOVUPS      Y5, Y5
-	VXORPS       float80000000<>+0(SB), Y6, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y6, Y6
-	VMOVUPS      Y6, Y6
-	JMP          store
+	VMULPS      floatbfb8aa3b<>+0(SB), Y0, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y0, Y0
+	VMOVUPS     Y0, Y0
+	VMULPS      floatbfb8aa3b<>+0(SB), Y1, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y1, Y1
+	VMOVUPS     Y1, Y1
+	VMULPS      floatbfb8aa3b<>+0(SB), Y2, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y2, Y2
+	VMOVUPS     Y2, Y2
+	VMULPS      floatbfb8aa3b<>+0(SB), Y3, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y3, Y3
+	VMOVUPS     Y3, Y3
+	VMULPS      floatbfb8aa3b<>+0(SB), Y4, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y4, Y4
+	VMOVUPS     Y4, Y4
+	VMULPS      floatbfb8aa3b<>+0(SB), Y5, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y5, Y5
+	VMOVUPS     Y5, Y5
+	VMULPS      floatbfb8aa3b<>+0(SB), Y6, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y6, Y6
+	VMOVUPS     Y6, Y6
+	JMP         store
 
 clamp:
 	VBROADCASTSS 112(AX), Y7
@@ -5534,255 +5300,183 @@ next:
 	JMP         store
 
 silu:
-	VXORPS       float80000000<>+0(SB), Y0, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y0, Y0
-	VMOVUPS      Y0, Y0
-	VXORPS       float80000000<>+0(SB), Y1, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y1, Y1
-	VMOVUPS      Y1, Y1
-	VXORPS       float80000000<>+0(SB), Y2, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y2, Y2
-	VMOVUPS      Y2, Y2
-	VXORPS       float80000000<>+0(SB), Y3, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y3, Y3
-	VMOVUPS      Y3, Y3
-	VXORPS       float80000000<>+0(SB), Y4, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y4, Y4
-	VMOVUPS      Y4, Y4
-	VXORPS       float80000000<>+0(SB), Y5, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y5, Y5
-	VMOVUPS      Y5, Y5
-	VXORPS       float80000000<>+0(SB), Y6, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y6, Y6
-	VMOVUPS      Y6, Y6
-	VXORPS       float80000000<>+0(SB), Y7, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y7, Y7
-	VMOVUPS      Y7, Y7
-	JMP          store
+	VMULPS      floatbfb8aa3b<>+0(SB), Y0, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y0, Y0
+	VMOVUPS     Y0, Y0
+	VMULPS      floatbfb8aa3b<>+0(SB), Y1, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y1, Y1
+	VMOVUPS     Y1, Y1
+	VMULPS      floatbfb8aa3b<>+0(SB), Y2, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y2, Y2
+	VMOVUPS     Y2, Y2
+	VMULPS      floatbfb8aa3b<>+0(SB), Y3, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y3, Y3
+	VMOVUPS     Y3, Y3
+	VMULPS      floatbfb8aa3b<>+0(SB), Y4, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y4, Y4
+	VMOVUPS     Y4, Y4
+	VMULPS      floatbfb8aa3b<>+0(SB), Y5, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y5, Y5
+	VMOVUPS     Y5, Y5
+	VMULPS      floatbfb8aa3b<>+0(SB), Y6, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y6, Y6
+	VMOVUPS     Y6, Y6
+	VMULPS      floatbfb8aa3b<>+0(SB), Y7, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y7, Y7
+	VMOVUPS     Y7, Y7
+	JMP         store
 
 clamp:
 	VBROADCASTSS 112(AX), Y8
@@ -6056,224 +5750,161 @@ next:
 	JMP         store
 
 silu:
-	VXORPS       float80000000<>+0(SB), Y0, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y0, Y0
-	VMOVUPS      Y0, Y0
-	VXORPS       float80000000<>+0(SB), Y1, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y1, Y1
-	VMOVUPS      Y1, Y1
-	VXORPS       float80000000<>+0(SB), Y2, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y2, Y2
-	VMOVUPS      Y2, Y2
-	VXORPS       float80000000<>+0(SB), Y3, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y3, Y3
-	VMOVUPS      Y3, Y3
-	VXORPS       float80000000<>+0(SB), Y4, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y4, Y4
-	VMOVUPS      Y4, Y4
-	VXORPS       float80000000<>+0(SB), Y5, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y5, Y5
-	VMOVUPS      Y5, Y5
-	VXORPS       float80000000<>+0(SB), Y6, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y6, Y6
-	VMOVUPS      Y6, Y6
-	JMP          store
+	VMULPS      floatbfb8aa3b<>+0(SB), Y0, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y0, Y0
+	VMOVUPS     Y0, Y0
+	VMULPS      floatbfb8aa3b<>+0(SB), Y1, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y1, Y1
+	VMOVUPS     Y1, Y1
+	VMULPS      floatbfb8aa3b<>+0(SB), Y2, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y2, Y2
+	VMOVUPS     Y2, Y2
+	VMULPS      floatbfb8aa3b<>+0(SB), Y3, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y3, Y3
+	VMOVUPS     Y3, Y3
+	VMULPS      floatbfb8aa3b<>+0(SB), Y4, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y4, Y4
+	VMOVUPS     Y4, Y4
+	VMULPS      floatbfb8aa3b<>+0(SB), Y5, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y5, Y5
+	VMOVUPS     Y5, Y5
+	VMULPS      floatbfb8aa3b<>+0(SB), Y6, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y6, Y6
+	VMOVUPS     Y6, Y6
+	JMP         store
 
 clamp:
 	VBROADCASTSS 112(AX), Y7
@@ -6560,255 +6191,183 @@ next:
 	JMP         store
 
 silu:
-	VXORPS       float80000000<>+0(SB), Y0, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y0, Y0
-	VMOVUPS      Y0, Y0
-	VXORPS       float80000000<>+0(SB), Y1, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y1, Y1
-	VMOVUPS      Y1, Y1
-	VXORPS       float80000000<>+0(SB), Y2, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y2, Y2
-	VMOVUPS      Y2, Y2
-	VXORPS       float80000000<>+0(SB), Y3, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y3, Y3
-	VMOVUPS      Y3, Y3
-	VXORPS       float80000000<>+0(SB), Y4, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y4, Y4
-	VMOVUPS      Y4, Y4
-	VXORPS       float80000000<>+0(SB), Y5, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y5, Y5
-	VMOVUPS      Y5, Y5
-	VXORPS       float80000000<>+0(SB), Y6, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y6, Y6
-	VMOVUPS      Y6, Y6
-	VXORPS       float80000000<>+0(SB), Y7, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y7, Y7
-	VMOVUPS      Y7, Y7
-	JMP          store
+	VMULPS      floatbfb8aa3b<>+0(SB), Y0, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y0, Y0
+	VMOVUPS     Y0, Y0
+	VMULPS      floatbfb8aa3b<>+0(SB), Y1, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y1, Y1
+	VMOVUPS     Y1, Y1
+	VMULPS      floatbfb8aa3b<>+0(SB), Y2, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y2, Y2
+	VMOVUPS     Y2, Y2
+	VMULPS      floatbfb8aa3b<>+0(SB), Y3, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y3, Y3
+	VMOVUPS     Y3, Y3
+	VMULPS      floatbfb8aa3b<>+0(SB), Y4, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y4, Y4
+	VMOVUPS     Y4, Y4
+	VMULPS      floatbfb8aa3b<>+0(SB), Y5, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y5, Y5
+	VMOVUPS     Y5, Y5
+	VMULPS      floatbfb8aa3b<>+0(SB), Y6, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y6, Y6
+	VMOVUPS     Y6, Y6
+	VMULPS      floatbfb8aa3b<>+0(SB), Y7, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y7, Y7
+	VMOVUPS     Y7, Y7
+	JMP         store
 
 clamp:
 	VBROADCASTSS 112(AX), Y8
@@ -7106,224 +6665,161 @@ next:
 	JMP         store
 
 silu:
-	VXORPS       float80000000<>+0(SB), Y0, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y0, Y0
-	VMOVUPS      Y0, Y0
-	VXORPS       float80000000<>+0(SB), Y1, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y1, Y1
-	VMOVUPS      Y1, Y1
-	VXORPS       float80000000<>+0(SB), Y2, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y2, Y2
-	VMOVUPS      Y2, Y2
-	VXORPS       float80000000<>+0(SB), Y3, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y3, Y3
-	VMOVUPS      Y3, Y3
-	VXORPS       float80000000<>+0(SB), Y4, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y4, Y4
-	VMOVUPS      Y4, Y4
-	VXORPS       float80000000<>+0(SB), Y5, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y5, Y5
-	VMOVUPS      Y5, Y5
-	VXORPS       float80000000<>+0(SB), Y6, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y6, Y6
-	VMOVUPS      Y6, Y6
-	JMP          store
+	VMULPS      floatbfb8aa3b<>+0(SB), Y0, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y0, Y0
+	VMOVUPS     Y0, Y0
+	VMULPS      floatbfb8aa3b<>+0(SB), Y1, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y1, Y1
+	VMOVUPS     Y1, Y1
+	VMULPS      floatbfb8aa3b<>+0(SB), Y2, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y2, Y2
+	VMOVUPS     Y2, Y2
+	VMULPS      floatbfb8aa3b<>+0(SB), Y3, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y3, Y3
+	VMOVUPS     Y3, Y3
+	VMULPS      floatbfb8aa3b<>+0(SB), Y4, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y4, Y4
+	VMOVUPS     Y4, Y4
+	VMULPS      floatbfb8aa3b<>+0(SB), Y5, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y5, Y5
+	VMOVUPS     Y5, Y5
+	VMULPS      floatbfb8aa3b<>+0(SB), Y6, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y6, Y6
+	VMOVUPS     Y6, Y6
+	JMP         store
 
 clamp:
 	VBROADCASTSS 112(AX), Y7
@@ -7638,255 +7134,183 @@ next:
 	JMP         store
 
 silu:
-	VXORPS       float80000000<>+0(SB), Y0, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y0, Y0
-	VMOVUPS      Y0, Y0
-	VXORPS       float80000000<>+0(SB), Y1, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y1, Y1
-	VMOVUPS      Y1, Y1
-	VXORPS       float80000000<>+0(SB), Y2, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y2, Y2
-	VMOVUPS      Y2, Y2
-	VXORPS       float80000000<>+0(SB), Y3, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y3, Y3
-	VMOVUPS      Y3, Y3
-	VXORPS       float80000000<>+0(SB), Y4, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y4, Y4
-	VMOVUPS      Y4, Y4
-	VXORPS       float80000000<>+0(SB), Y5, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y5, Y5
-	VMOVUPS      Y5, Y5
-	VXORPS       float80000000<>+0(SB), Y6, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y6, Y6
-	VMOVUPS      Y6, Y6
-	VXORPS       float80000000<>+0(SB), Y7, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y7, Y7
-	VMOVUPS      Y7, Y7
-	JMP          store
+	VMULPS      floatbfb8aa3b<>+0(SB), Y0, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y0, Y0
+	VMOVUPS     Y0, Y0
+	VMULPS      floatbfb8aa3b<>+0(SB), Y1, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y1, Y1
+	VMOVUPS     Y1, Y1
+	VMULPS      floatbfb8aa3b<>+0(SB), Y2, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y2, Y2
+	VMOVUPS     Y2, Y2
+	VMULPS      floatbfb8aa3b<>+0(SB), Y3, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y3, Y3
+	VMOVUPS     Y3, Y3
+	VMULPS      floatbfb8aa3b<>+0(SB), Y4, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y4, Y4
+	VMOVUPS     Y4, Y4
+	VMULPS      floatbfb8aa3b<>+0(SB), Y5, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y5, Y5
+	VMOVUPS     Y5, Y5
+	VMULPS      floatbfb8aa3b<>+0(SB), Y6, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y6, Y6
+	VMOVUPS     Y6, Y6
+	VMULPS      floatbfb8aa3b<>+0(SB), Y7, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y7, Y7
+	VMOVUPS     Y7, Y7
+	JMP         store
 
 clamp:
 	VBROADCASTSS 112(AX), Y8
@@ -8194,224 +7618,161 @@ next:
 	JMP         store
 
 silu:
-	VXORPS       float80000000<>+0(SB), Y0, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y0, Y0
-	VMOVUPS      Y0, Y0
-	VXORPS       float80000000<>+0(SB), Y1, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y1, Y1
-	VMOVUPS      Y1, Y1
-	VXORPS       float80000000<>+0(SB), Y2, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y2, Y2
-	VMOVUPS      Y2, Y2
-	VXORPS       float80000000<>+0(SB), Y3, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y3, Y3
-	VMOVUPS      Y3, Y3
-	VXORPS       float80000000<>+0(SB), Y4, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y4, Y4
-	VMOVUPS      Y4, Y4
-	VXORPS       float80000000<>+0(SB), Y5, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y5, Y5
-	VMOVUPS      Y5, Y5
-	VXORPS       float80000000<>+0(SB), Y6, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y6, Y6
-	VMOVUPS      Y6, Y6
-	JMP          store
+	VMULPS      floatbfb8aa3b<>+0(SB), Y0, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y0, Y0
+	VMOVUPS     Y0, Y0
+	VMULPS      floatbfb8aa3b<>+0(SB), Y1, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y1, Y1
+	VMOVUPS     Y1, Y1
+	VMULPS      floatbfb8aa3b<>+0(SB), Y2, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y2, Y2
+	VMOVUPS     Y2, Y2
+	VMULPS      floatbfb8aa3b<>+0(SB), Y3, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y3, Y3
+	VMOVUPS     Y3, Y3
+	VMULPS      floatbfb8aa3b<>+0(SB), Y4, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y4, Y4
+	VMOVUPS     Y4, Y4
+	VMULPS      floatbfb8aa3b<>+0(SB), Y5, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y5, Y5
+	VMOVUPS     Y5, Y5
+	VMULPS      floatbfb8aa3b<>+0(SB), Y6, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y6, Y6
+	VMOVUPS     Y6, Y6
+	JMP         store
 
 clamp:
 	VBROADCASTSS 112(AX), Y7
@@ -8734,255 +8095,183 @@ next:
 	JMP         store
 
 silu:
-	VXORPS       float80000000<>+0(SB), Y0, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y0, Y0
-	VMOVUPS      Y0, Y0
-	VXORPS       float80000000<>+0(SB), Y1, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y1, Y1
-	VMOVUPS      Y1, Y1
-	VXORPS       float80000000<>+0(SB), Y2, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y2, Y2
-	VMOVUPS      Y2, Y2
-	VXORPS       float80000000<>+0(SB), Y3, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y3, Y3
-	VMOVUPS      Y3, Y3
-	VXORPS       float80000000<>+0(SB), Y4, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y4, Y4
-	VMOVUPS      Y4, Y4
-	VXORPS       float80000000<>+0(SB), Y5, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y5, Y5
-	VMOVUPS      Y5, Y5
-	VXORPS       float80000000<>+0(SB), Y6, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y6, Y6
-	VMOVUPS      Y6, Y6
-	VXORPS       float80000000<>+0(SB), Y7, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y7, Y7
-	VMOVUPS      Y7, Y7
-	JMP          store
+	VMULPS      floatbfb8aa3b<>+0(SB), Y0, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y0, Y0
+	VMOVUPS     Y0, Y0
+	VMULPS      floatbfb8aa3b<>+0(SB), Y1, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y1, Y1
+	VMOVUPS     Y1, Y1
+	VMULPS      floatbfb8aa3b<>+0(SB), Y2, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y2, Y2
+	VMOVUPS     Y2, Y2
+	VMULPS      floatbfb8aa3b<>+0(SB), Y3, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y3, Y3
+	VMOVUPS     Y3, Y3
+	VMULPS      floatbfb8aa3b<>+0(SB), Y4, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y4, Y4
+	VMOVUPS     Y4, Y4
+	VMULPS      floatbfb8aa3b<>+0(SB), Y5, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y5, Y5
+	VMOVUPS     Y5, Y5
+	VMULPS      floatbfb8aa3b<>+0(SB), Y6, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y6, Y6
+	VMOVUPS     Y6, Y6
+	VMULPS      floatbfb8aa3b<>+0(SB), Y7, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y7, Y7
+	VMOVUPS     Y7, Y7
+	JMP         store
 
 clamp:
 	VBROADCASTSS 112(AX), Y8
@@ -9314,224 +8603,161 @@ next:
 	JMP         store
 
 silu:
-	VXORPS       float80000000<>+0(SB), Y0, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y0, Y0
-	VMOVUPS      Y0, Y0
-	VXORPS       float80000000<>+0(SB), Y1, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y1, Y1
-	VMOVUPS      Y1, Y1
-	VXORPS       float80000000<>+0(SB), Y2, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y2, Y2
-	VMOVUPS      Y2, Y2
-	VXORPS       float80000000<>+0(SB), Y3, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y3, Y3
-	VMOVUPS      Y3, Y3
-	VXORPS       float80000000<>+0(SB), Y4, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y4, Y4
-	VMOVUPS      Y4, Y4
-	VXORPS       float80000000<>+0(SB), Y5, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y5, Y5
-	VMOVUPS      Y5, Y5
-	VXORPS       float80000000<>+0(SB), Y6, Y7
-	VMOVUPS      floatc2d00000<>+0(SB), Y8
-	VMAXPS       Y7, Y8, Y8
-	VMOVUPS      float42b20000<>+0(SB), Y7
-	VMINPS       Y8, Y7, Y7
-	VMULPS       float3fb8aa3b<>+0(SB), Y7, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS float3f318000<>+0(SB), Y8, Y7
-	VFNMADD231PS floatb95e8083<>+0(SB), Y8, Y7
-	VMOVUPS      float39506967<>+0(SB), Y9
-	VFMADD213PS  float3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  float3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  float3f000000<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VFMADD213PS  Y7, Y10, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VCVTPS2DQ    Y8, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VPADDD       float0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VADDPS       float3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y6, Y6
-	VMOVUPS      Y6, Y6
-	JMP          store
+	VMULPS      floatbfb8aa3b<>+0(SB), Y0, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y0, Y0
+	VMOVUPS     Y0, Y0
+	VMULPS      floatbfb8aa3b<>+0(SB), Y1, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y1, Y1
+	VMOVUPS     Y1, Y1
+	VMULPS      floatbfb8aa3b<>+0(SB), Y2, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y2, Y2
+	VMOVUPS     Y2, Y2
+	VMULPS      floatbfb8aa3b<>+0(SB), Y3, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y3, Y3
+	VMOVUPS     Y3, Y3
+	VMULPS      floatbfb8aa3b<>+0(SB), Y4, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y4, Y4
+	VMOVUPS     Y4, Y4
+	VMULPS      floatbfb8aa3b<>+0(SB), Y5, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y5, Y5
+	VMOVUPS     Y5, Y5
+	VMULPS      floatbfb8aa3b<>+0(SB), Y6, Y7
+	VMOVUPS     floatc2fc0000<>+0(SB), Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     float43000000<>+0(SB), Y7
+	VMINPS      Y8, Y7, Y7
+	VROUNDPS    $0x08, Y7, Y8
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     float3920fdde<>+0(SB), Y9
+	VFMADD213PS float3aaf9f29<>+0(SB), Y7, Y9
+	VFMADD213PS float3c1d96a6<>+0(SB), Y7, Y9
+	VFMADD213PS float3d635774<>+0(SB), Y7, Y9
+	VFMADD213PS float3e75fdee<>+0(SB), Y7, Y9
+	VFMADD213PS float3f317218<>+0(SB), Y7, Y9
+	VFMADD213PS float3f800000<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y9, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPADDD      float0000007e<>+0(SB), Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VMULPS      Y8, Y9, Y9
+	VADDPS      float3f800000<>+0(SB), Y9, Y9
+	VDIVPS      Y9, Y6, Y6
+	VMOVUPS     Y6, Y6
+	JMP         store
 
 clamp:
 	VBROADCASTSS 112(AX), Y7
@@ -9882,255 +9108,183 @@ next:
 	JMP         store
 
 silu:
-	VXORPS       float80000000<>+0(SB), Y0, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y0, Y0
-	VMOVUPS      Y0, Y0
-	VXORPS       float80000000<>+0(SB), Y1, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y1, Y1
-	VMOVUPS      Y1, Y1
-	VXORPS       float80000000<>+0(SB), Y2, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y2, Y2
-	VMOVUPS      Y2, Y2
-	VXORPS       float80000000<>+0(SB), Y3, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y3, Y3
-	VMOVUPS      Y3, Y3
-	VXORPS       float80000000<>+0(SB), Y4, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y4, Y4
-	VMOVUPS      Y4, Y4
-	VXORPS       float80000000<>+0(SB), Y5, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y5, Y5
-	VMOVUPS      Y5, Y5
-	VXORPS       float80000000<>+0(SB), Y6, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y6, Y6
-	VMOVUPS      Y6, Y6
-	VXORPS       float80000000<>+0(SB), Y7, Y8
-	VMOVUPS      floatc2d00000<>+0(SB), Y9
-	VMAXPS       Y8, Y9, Y9
-	VMOVUPS      float42b20000<>+0(SB), Y8
-	VMINPS       Y9, Y8, Y8
-	VMULPS       float3fb8aa3b<>+0(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS float3f318000<>+0(SB), Y9, Y8
-	VFNMADD231PS floatb95e8083<>+0(SB), Y9, Y8
-	VMOVUPS      float39506967<>+0(SB), Y10
-	VFMADD213PS  float3ab743ce<>+0(SB), Y8, Y10
-	VFMADD213PS  float3c088908<>+0(SB), Y8, Y10
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y8, Y10
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y8, Y10
-	VFMADD213PS  float3f000000<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y8
-	VPSRAD       $0x01, Y8, Y9
-	VPSUBD       Y9, Y8, Y8
-	VPADDD       float0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y10, Y10
-	VPADDD       float0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VADDPS       float3f800000<>+0(SB), Y10, Y10
-	VDIVPS       Y10, Y7, Y7
-	VMOVUPS      Y7, Y7
-	JMP          store
+	VMULPS      floatbfb8aa3b<>+0(SB), Y0, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y0, Y0
+	VMOVUPS     Y0, Y0
+	VMULPS      floatbfb8aa3b<>+0(SB), Y1, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y1, Y1
+	VMOVUPS     Y1, Y1
+	VMULPS      floatbfb8aa3b<>+0(SB), Y2, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y2, Y2
+	VMOVUPS     Y2, Y2
+	VMULPS      floatbfb8aa3b<>+0(SB), Y3, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y3, Y3
+	VMOVUPS     Y3, Y3
+	VMULPS      floatbfb8aa3b<>+0(SB), Y4, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y4, Y4
+	VMOVUPS     Y4, Y4
+	VMULPS      floatbfb8aa3b<>+0(SB), Y5, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y5, Y5
+	VMOVUPS     Y5, Y5
+	VMULPS      floatbfb8aa3b<>+0(SB), Y6, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y6, Y6
+	VMOVUPS     Y6, Y6
+	VMULPS      floatbfb8aa3b<>+0(SB), Y7, Y8
+	VMOVUPS     floatc2fc0000<>+0(SB), Y9
+	VMAXPS      Y8, Y9, Y9
+	VMOVUPS     float43000000<>+0(SB), Y8
+	VMINPS      Y9, Y8, Y8
+	VROUNDPS    $0x08, Y8, Y9
+	VSUBPS      Y9, Y8, Y8
+	VMOVUPS     float3920fdde<>+0(SB), Y10
+	VFMADD213PS float3aaf9f29<>+0(SB), Y8, Y10
+	VFMADD213PS float3c1d96a6<>+0(SB), Y8, Y10
+	VFMADD213PS float3d635774<>+0(SB), Y8, Y10
+	VFMADD213PS float3e75fdee<>+0(SB), Y8, Y10
+	VFMADD213PS float3f317218<>+0(SB), Y8, Y10
+	VFMADD213PS float3f800000<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y10, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPADDD      float0000007e<>+0(SB), Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VMULPS      Y9, Y10, Y10
+	VADDPS      float3f800000<>+0(SB), Y10, Y10
+	VDIVPS      Y10, Y7, Y7
+	VMOVUPS     Y7, Y7
+	JMP         store
 
 clamp:
 	VBROADCASTSS 112(AX), Y8
@@ -10342,6 +9496,204 @@ loop:
 	VZEROUPPER
 	RET
 
+DATA floatc2d00000<>+0(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+4(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+8(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+12(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+16(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+20(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+24(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+28(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+32(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+36(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+40(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+44(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+48(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+52(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+56(SB)/4, $0xc2d00000
+DATA floatc2d00000<>+60(SB)/4, $0xc2d00000
+GLOBL floatc2d00000<>(SB), RODATA|NOPTR, $64
+
+DATA float42b20000<>+0(SB)/4, $0x42b20000
+DATA float42b20000<>+4(SB)/4, $0x42b20000
+DATA float42b20000<>+8(SB)/4, $0x42b20000
+DATA float42b20000<>+12(SB)/4, $0x42b20000
+DATA float42b20000<>+16(SB)/4, $0x42b20000
+DATA float42b20000<>+20(SB)/4, $0x42b20000
+DATA float42b20000<>+24(SB)/4, $0x42b20000
+DATA float42b20000<>+28(SB)/4, $0x42b20000
+DATA float42b20000<>+32(SB)/4, $0x42b20000
+DATA float42b20000<>+36(SB)/4, $0x42b20000
+DATA float42b20000<>+40(SB)/4, $0x42b20000
+DATA float42b20000<>+44(SB)/4, $0x42b20000
+DATA float42b20000<>+48(SB)/4, $0x42b20000
+DATA float42b20000<>+52(SB)/4, $0x42b20000
+DATA float42b20000<>+56(SB)/4, $0x42b20000
+DATA float42b20000<>+60(SB)/4, $0x42b20000
+GLOBL float42b20000<>(SB), RODATA|NOPTR, $64
+
+DATA float3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+32(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+36(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+40(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+44(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+48(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+52(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
+DATA float3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
+GLOBL float3fb8aa3b<>(SB), RODATA|NOPTR, $64
+
+DATA float3f318000<>+0(SB)/4, $0x3f318000
+DATA float3f318000<>+4(SB)/4, $0x3f318000
+DATA float3f318000<>+8(SB)/4, $0x3f318000
+DATA float3f318000<>+12(SB)/4, $0x3f318000
+DATA float3f318000<>+16(SB)/4, $0x3f318000
+DATA float3f318000<>+20(SB)/4, $0x3f318000
+DATA float3f318000<>+24(SB)/4, $0x3f318000
+DATA float3f318000<>+28(SB)/4, $0x3f318000
+DATA float3f318000<>+32(SB)/4, $0x3f318000
+DATA float3f318000<>+36(SB)/4, $0x3f318000
+DATA float3f318000<>+40(SB)/4, $0x3f318000
+DATA float3f318000<>+44(SB)/4, $0x3f318000
+DATA float3f318000<>+48(SB)/4, $0x3f318000
+DATA float3f318000<>+52(SB)/4, $0x3f318000
+DATA float3f318000<>+56(SB)/4, $0x3f318000
+DATA float3f318000<>+60(SB)/4, $0x3f318000
+GLOBL float3f318000<>(SB), RODATA|NOPTR, $64
+
+DATA floatb95e8083<>+0(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+4(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+8(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+12(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+16(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+20(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+24(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+28(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+32(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+36(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+40(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+44(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+48(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+52(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+56(SB)/4, $0xb95e8083
+DATA floatb95e8083<>+60(SB)/4, $0xb95e8083
+GLOBL floatb95e8083<>(SB), RODATA|NOPTR, $64
+
+DATA float39506967<>+0(SB)/4, $0x39506967
+DATA float39506967<>+4(SB)/4, $0x39506967
+DATA float39506967<>+8(SB)/4, $0x39506967
+DATA float39506967<>+12(SB)/4, $0x39506967
+DATA float39506967<>+16(SB)/4, $0x39506967
+DATA float39506967<>+20(SB)/4, $0x39506967
+DATA float39506967<>+24(SB)/4, $0x39506967
+DATA float39506967<>+28(SB)/4, $0x39506967
+DATA float39506967<>+32(SB)/4, $0x39506967
+DATA float39506967<>+36(SB)/4, $0x39506967
+DATA float39506967<>+40(SB)/4, $0x39506967
+DATA float39506967<>+44(SB)/4, $0x39506967
+DATA float39506967<>+48(SB)/4, $0x39506967
+DATA float39506967<>+52(SB)/4, $0x39506967
+DATA float39506967<>+56(SB)/4, $0x39506967
+DATA float39506967<>+60(SB)/4, $0x39506967
+GLOBL float39506967<>(SB), RODATA|NOPTR, $64
+
+DATA float3ab743ce<>+0(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+4(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+8(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+12(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+16(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+20(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+24(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+28(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+32(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+36(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+40(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+44(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+48(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+52(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+56(SB)/4, $0x3ab743ce
+DATA float3ab743ce<>+60(SB)/4, $0x3ab743ce
+GLOBL float3ab743ce<>(SB), RODATA|NOPTR, $64
+
+DATA float3c088908<>+0(SB)/4, $0x3c088908
+DATA float3c088908<>+4(SB)/4, $0x3c088908
+DATA float3c088908<>+8(SB)/4, $0x3c088908
+DATA float3c088908<>+12(SB)/4, $0x3c088908
+DATA float3c088908<>+16(SB)/4, $0x3c088908
+DATA float3c088908<>+20(SB)/4, $0x3c088908
+DATA float3c088908<>+24(SB)/4, $0x3c088908
+DATA float3c088908<>+28(SB)/4, $0x3c088908
+DATA float3c088908<>+32(SB)/4, $0x3c088908
+DATA float3c088908<>+36(SB)/4, $0x3c088908
+DATA float3c088908<>+40(SB)/4, $0x3c088908
+DATA float3c088908<>+44(SB)/4, $0x3c088908
+DATA float3c088908<>+48(SB)/4, $0x3c088908
+DATA float3c088908<>+52(SB)/4, $0x3c088908
+DATA float3c088908<>+56(SB)/4, $0x3c088908
+DATA float3c088908<>+60(SB)/4, $0x3c088908
+GLOBL float3c088908<>(SB), RODATA|NOPTR, $64
+
+DATA float3d2aa9c1<>+0(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+4(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+8(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+12(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+16(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+20(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+24(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+28(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+32(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+36(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+40(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+44(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+48(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+52(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+56(SB)/4, $0x3d2aa9c1
+DATA float3d2aa9c1<>+60(SB)/4, $0x3d2aa9c1
+GLOBL float3d2aa9c1<>(SB), RODATA|NOPTR, $64
+
+DATA float3e2aaaaa<>+0(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+4(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+8(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+12(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+16(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+20(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+24(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+28(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+32(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+36(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+40(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+44(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+48(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+52(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+56(SB)/4, $0x3e2aaaaa
+DATA float3e2aaaaa<>+60(SB)/4, $0x3e2aaaaa
+GLOBL float3e2aaaaa<>(SB), RODATA|NOPTR, $64
+
+DATA float0000007f<>+0(SB)/4, $0x0000007f
+DATA float0000007f<>+4(SB)/4, $0x0000007f
+DATA float0000007f<>+8(SB)/4, $0x0000007f
+DATA float0000007f<>+12(SB)/4, $0x0000007f
+DATA float0000007f<>+16(SB)/4, $0x0000007f
+DATA float0000007f<>+20(SB)/4, $0x0000007f
+DATA float0000007f<>+24(SB)/4, $0x0000007f
+DATA float0000007f<>+28(SB)/4, $0x0000007f
+DATA float0000007f<>+32(SB)/4, $0x0000007f
+DATA float0000007f<>+36(SB)/4, $0x0000007f
+DATA float0000007f<>+40(SB)/4, $0x0000007f
+DATA float0000007f<>+44(SB)/4, $0x0000007f
+DATA float0000007f<>+48(SB)/4, $0x0000007f
+DATA float0000007f<>+52(SB)/4, $0x0000007f
+DATA float0000007f<>+56(SB)/4, $0x0000007f
+DATA float0000007f<>+60(SB)/4, $0x0000007f
+GLOBL float0000007f<>(SB), RODATA|NOPTR, $64
+
 // func sigmoidAVX2(dst *float32, src *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
@@ -10350,43 +9702,34 @@ TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
 	MOVQ n+16(FP), DX
 
 loop:
-	VMOVUPS      (CX), Y0
-	VMOVUPS      float3f800000<>+0(SB), Y1
-	VXORPS       float80000000<>+0(SB), Y0, Y0
-	VMOVUPS      floatc2d00000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y2
-	VMOVUPS      float42b20000<>+0(SB), Y0
-	VMINPS       Y2, Y0, Y0
-	VMULPS       float3fb8aa3b<>+0(SB), Y0, Y2
-	VROUNDPS     $0x08, Y2, Y2
-	VMOVUPS      Y0, Y0
-	VFNMADD231PS float3f318000<>+0(SB), Y2, Y0
-	VFNMADD231PS floatb95e8083<>+0(SB), Y2, Y0
-	VMOVUPS      float39506967<>+0(SB), Y3
-	VFMADD213PS  float3ab743ce<>+0(SB), Y0, Y3
-	VFMADD213PS  float3c088908<>+0(SB), Y0, Y3
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y0, Y3
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y0, Y3
-	VFMADD213PS  float3f000000<>+0(SB), Y0, Y3
-	VMULPS       Y0, Y0, Y4
-	VFMADD213PS  Y0, Y4, Y3
-	VADDPS       float3f800000<>+0(SB), Y3, Y3
-	VCVTPS2DQ    Y2, Y0
-	VPSRAD       $0x01, Y0, Y2
-	VPSUBD       Y2, Y0, Y0
-	VPADDD       float0000007f<>+0(SB), Y2, Y2
-	VPSLLD       $0x17, Y2, Y2
-	VMULPS       Y2, Y3, Y3
-	VPADDD       float0000007f<>+0(SB), Y0, Y0
-	VPSLLD       $0x17, Y0, Y0
-	VMULPS       Y0, Y3, Y3
-	VADDPS       float3f800000<>+0(SB), Y3, Y3
-	VDIVPS       Y3, Y1, Y1
-	VMOVUPS      Y1, (AX)
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, CX
-	SUBQ         $0x08, DX
-	JNZ          loop
+	VMOVUPS     (CX), Y0
+	VMOVUPS     float3f800000<>+0(SB), Y1
+	VMULPS      floatbfb8aa3b<>+0(SB), Y0, Y0
+	VMOVUPS     floatc2fc0000<>+0(SB), Y2
+	VMAXPS      Y0, Y2, Y2
+	VMOVUPS     float43000000<>+0(SB), Y0
+	VMINPS      Y2, Y0, Y0
+	VROUNDPS    $0x08, Y0, Y2
+	VSUBPS      Y2, Y0, Y0
+	VMOVUPS     float3920fdde<>+0(SB), Y3
+	VFMADD213PS float3aaf9f29<>+0(SB), Y0, Y3
+	VFMADD213PS float3c1d96a6<>+0(SB), Y0, Y3
+	VFMADD213PS float3d635774<>+0(SB), Y0, Y3
+	VFMADD213PS float3e75fdee<>+0(SB), Y0, Y3
+	VFMADD213PS float3f317218<>+0(SB), Y0, Y3
+	VFMADD213PS float3f800000<>+0(SB), Y0, Y3
+	VADDPS      Y3, Y3, Y3
+	VCVTPS2DQ   Y2, Y2
+	VPADDD      float0000007e<>+0(SB), Y2, Y2
+	VPSLLD      $0x17, Y2, Y2
+	VMULPS      Y2, Y3, Y3
+	VADDPS      float3f800000<>+0(SB), Y3, Y3
+	VDIVPS      Y3, Y1, Y1
+	VMOVUPS     Y1, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, DX
+	JNZ         loop
 	VZEROUPPER
 	RET
 
@@ -10398,42 +9741,33 @@ TEXT ·siluAVX2(SB), NOSPLIT, $0-24
 	MOVQ n+16(FP), DX
 
 loop:
-	VMOVUPS      (CX), Y0
-	VXORPS       float80000000<>+0(SB), Y0, Y1
-	VMOVUPS      floatc2d00000<>+0(SB), Y2
-	VMAXPS       Y1, Y2, Y2
-	VMOVUPS      float42b20000<>+0(SB), Y1
-	VMINPS       Y2, Y1, Y1
-	VMULPS       float3fb8aa3b<>+0(SB), Y1, Y2
-	VROUNDPS     $0x08, Y2, Y2
-	VMOVUPS      Y1, Y1
-	VFNMADD231PS float3f318000<>+0(SB), Y2, Y1
-	VFNMADD231PS floatb95e8083<>+0(SB), Y2, Y1
-	VMOVUPS      float39506967<>+0(SB), Y3
-	VFMADD213PS  float3ab743ce<>+0(SB), Y1, Y3
-	VFMADD213PS  float3c088908<>+0(SB), Y1, Y3
-	VFMADD213PS  float3d2aa9c1<>+0(SB), Y1, Y3
-	VFMADD213PS  float3e2aaaaa<>+0(SB), Y1, Y3
-	VFMADD213PS  float3f000000<>+0(SB), Y1, Y3
-	VMULPS       Y1, Y1, Y4
-	VFMADD213PS  Y1, Y4, Y3
-	VADDPS       float3f800000<>+0(SB), Y3, Y3
-	VCVTPS2DQ    Y2, Y1
-	VPSRAD       $0x01, Y1, Y2
-	VPSUBD       Y2, Y1, Y1
-	VPADDD       float0000007f<>+0(SB), Y2, Y2
-	VPSLLD       $0x17, Y2, Y2
-	VMULPS       Y2, Y3, Y3
-	VPADDD       float0000007f<>+0(SB), Y1, Y1
-	VPSLLD       $0x17, Y1, Y1
-	VMULPS       Y1, Y3, Y3
-	VADDPS       float3f800000<>+0(SB), Y3, Y3
-	VDIVPS       Y3, Y0, Y0
-	VMOVUPS      Y0, (AX)
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, CX
-	SUBQ         $0x08, DX
-	JNZ          loop
+	VMOVUPS     (CX), Y0
+	VMULPS      floatbfb8aa3b<>+0(SB), Y0, Y1
+	VMOVUPS     floatc2fc0000<>+0(SB), Y2
+	VMAXPS      Y1, Y2, Y2
+	VMOVUPS     float43000000<>+0(SB), Y1
+	VMINPS      Y2, Y1, Y1
+	VROUNDPS    $0x08, Y1, Y2
+	VSUBPS      Y2, Y1, Y1
+	VMOVUPS     float3920fdde<>+0(SB), Y3
+	VFMADD213PS float3aaf9f29<>+0(SB), Y1, Y3
+	VFMADD213PS float3c1d96a6<>+0(SB), Y1, Y3
+	VFMADD213PS float3d635774<>+0(SB), Y1, Y3
+	VFMADD213PS float3e75fdee<>+0(SB), Y1, Y3
+	VFMADD213PS float3f317218<>+0(SB), Y1, Y3
+	VFMADD213PS float3f800000<>+0(SB), Y1, Y3
+	VADDPS      Y3, Y3, Y3
+	VCVTPS2DQ   Y2, Y2
+	VPADDD      float0000007e<>+0(SB), Y2, Y2
+	VPSLLD      $0x17, Y2, Y2
+	VMULPS      Y2, Y3, Y3
+	VADDPS      float3f800000<>+0(SB), Y3, Y3
+	VDIVPS      Y3, Y0, Y0
+	VMOVUPS     Y0, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, DX
+	JNZ         loop
 	VZEROUPPER
 	RET
 
@@ -11268,6 +10602,24 @@ loop:
 	JNZ     loop
 	VZEROUPPER
 	RET
+
+DATA float80000000<>+0(SB)/4, $0x80000000
+DATA float80000000<>+4(SB)/4, $0x80000000
+DATA float80000000<>+8(SB)/4, $0x80000000
+DATA float80000000<>+12(SB)/4, $0x80000000
+DATA float80000000<>+16(SB)/4, $0x80000000
+DATA float80000000<>+20(SB)/4, $0x80000000
+DATA float80000000<>+24(SB)/4, $0x80000000
+DATA float80000000<>+28(SB)/4, $0x80000000
+DATA float80000000<>+32(SB)/4, $0x80000000
+DATA float80000000<>+36(SB)/4, $0x80000000
+DATA float80000000<>+40(SB)/4, $0x80000000
+DATA float80000000<>+44(SB)/4, $0x80000000
+DATA float80000000<>+48(SB)/4, $0x80000000
+DATA float80000000<>+52(SB)/4, $0x80000000
+DATA float80000000<>+56(SB)/4, $0x80000000
+DATA float80000000<>+60(SB)/4, $0x80000000
+GLOBL float80000000<>(SB), RODATA|NOPTR, $64
 
 // func reciprocalAVX2(dst *float32, src *float32, n int)
 // Requires: AVX
@@ -23618,93 +22970,100 @@ next:
 
 silu:
 	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z0, Z0
 	VMOVUPS     Z0, Z0
 	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z1, Z1
 	VMOVUPS     Z1, Z1
 	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z2, Z2
 	VMOVUPS     Z2, Z2
 	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z3, Z3
 	VMOVUPS     Z3, Z3
 	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z4, Z4
 	VMOVUPS     Z4, Z4
 	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z5, Z5
 	VMOVUPS     Z5, Z5
 	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z6, Z6
 	VMOVUPS     Z6, Z6
@@ -23764,132 +23123,6 @@ stored:
 	JNZ  channels
 	VZEROUPPER
 	RET
-
-DATA floatbfb8aa3b<>+0(SB)/4, $0xbfb8aa3b
-DATA floatbfb8aa3b<>+4(SB)/4, $0xbfb8aa3b
-DATA floatbfb8aa3b<>+8(SB)/4, $0xbfb8aa3b
-DATA floatbfb8aa3b<>+12(SB)/4, $0xbfb8aa3b
-DATA floatbfb8aa3b<>+16(SB)/4, $0xbfb8aa3b
-DATA floatbfb8aa3b<>+20(SB)/4, $0xbfb8aa3b
-DATA floatbfb8aa3b<>+24(SB)/4, $0xbfb8aa3b
-DATA floatbfb8aa3b<>+28(SB)/4, $0xbfb8aa3b
-DATA floatbfb8aa3b<>+32(SB)/4, $0xbfb8aa3b
-DATA floatbfb8aa3b<>+36(SB)/4, $0xbfb8aa3b
-DATA floatbfb8aa3b<>+40(SB)/4, $0xbfb8aa3b
-DATA floatbfb8aa3b<>+44(SB)/4, $0xbfb8aa3b
-DATA floatbfb8aa3b<>+48(SB)/4, $0xbfb8aa3b
-DATA floatbfb8aa3b<>+52(SB)/4, $0xbfb8aa3b
-DATA floatbfb8aa3b<>+56(SB)/4, $0xbfb8aa3b
-DATA floatbfb8aa3b<>+60(SB)/4, $0xbfb8aa3b
-GLOBL floatbfb8aa3b<>(SB), RODATA|NOPTR, $64
-
-DATA float3962a0bc<>+0(SB)/4, $0x3962a0bc
-DATA float3962a0bc<>+4(SB)/4, $0x3962a0bc
-DATA float3962a0bc<>+8(SB)/4, $0x3962a0bc
-DATA float3962a0bc<>+12(SB)/4, $0x3962a0bc
-DATA float3962a0bc<>+16(SB)/4, $0x3962a0bc
-DATA float3962a0bc<>+20(SB)/4, $0x3962a0bc
-DATA float3962a0bc<>+24(SB)/4, $0x3962a0bc
-DATA float3962a0bc<>+28(SB)/4, $0x3962a0bc
-DATA float3962a0bc<>+32(SB)/4, $0x3962a0bc
-DATA float3962a0bc<>+36(SB)/4, $0x3962a0bc
-DATA float3962a0bc<>+40(SB)/4, $0x3962a0bc
-DATA float3962a0bc<>+44(SB)/4, $0x3962a0bc
-DATA float3962a0bc<>+48(SB)/4, $0x3962a0bc
-DATA float3962a0bc<>+52(SB)/4, $0x3962a0bc
-DATA float3962a0bc<>+56(SB)/4, $0x3962a0bc
-DATA float3962a0bc<>+60(SB)/4, $0x3962a0bc
-GLOBL float3962a0bc<>(SB), RODATA|NOPTR, $64
-
-DATA float3aa36b26<>+0(SB)/4, $0x3aa36b26
-DATA float3aa36b26<>+4(SB)/4, $0x3aa36b26
-DATA float3aa36b26<>+8(SB)/4, $0x3aa36b26
-DATA float3aa36b26<>+12(SB)/4, $0x3aa36b26
-DATA float3aa36b26<>+16(SB)/4, $0x3aa36b26
-DATA float3aa36b26<>+20(SB)/4, $0x3aa36b26
-DATA float3aa36b26<>+24(SB)/4, $0x3aa36b26
-DATA float3aa36b26<>+28(SB)/4, $0x3aa36b26
-DATA float3aa36b26<>+32(SB)/4, $0x3aa36b26
-DATA float3aa36b26<>+36(SB)/4, $0x3aa36b26
-DATA float3aa36b26<>+40(SB)/4, $0x3aa36b26
-DATA float3aa36b26<>+44(SB)/4, $0x3aa36b26
-DATA float3aa36b26<>+48(SB)/4, $0x3aa36b26
-DATA float3aa36b26<>+52(SB)/4, $0x3aa36b26
-DATA float3aa36b26<>+56(SB)/4, $0x3aa36b26
-DATA float3aa36b26<>+60(SB)/4, $0x3aa36b26
-GLOBL float3aa36b26<>(SB), RODATA|NOPTR, $64
-
-DATA float3c1e85c9<>+0(SB)/4, $0x3c1e85c9
-DATA float3c1e85c9<>+4(SB)/4, $0x3c1e85c9
-DATA float3c1e85c9<>+8(SB)/4, $0x3c1e85c9
-DATA float3c1e85c9<>+12(SB)/4, $0x3c1e85c9
-DATA float3c1e85c9<>+16(SB)/4, $0x3c1e85c9
-DATA float3c1e85c9<>+20(SB)/4, $0x3c1e85c9
-DATA float3c1e85c9<>+24(SB)/4, $0x3c1e85c9
-DATA float3c1e85c9<>+28(SB)/4, $0x3c1e85c9
-DATA float3c1e85c9<>+32(SB)/4, $0x3c1e85c9
-DATA float3c1e85c9<>+36(SB)/4, $0x3c1e85c9
-DATA float3c1e85c9<>+40(SB)/4, $0x3c1e85c9
-DATA float3c1e85c9<>+44(SB)/4, $0x3c1e85c9
-DATA float3c1e85c9<>+48(SB)/4, $0x3c1e85c9
-DATA float3c1e85c9<>+52(SB)/4, $0x3c1e85c9
-DATA float3c1e85c9<>+56(SB)/4, $0x3c1e85c9
-DATA float3c1e85c9<>+60(SB)/4, $0x3c1e85c9
-GLOBL float3c1e85c9<>(SB), RODATA|NOPTR, $64
-
-DATA float3d634489<>+0(SB)/4, $0x3d634489
-DATA float3d634489<>+4(SB)/4, $0x3d634489
-DATA float3d634489<>+8(SB)/4, $0x3d634489
-DATA float3d634489<>+12(SB)/4, $0x3d634489
-DATA float3d634489<>+16(SB)/4, $0x3d634489
-DATA float3d634489<>+20(SB)/4, $0x3d634489
-DATA float3d634489<>+24(SB)/4, $0x3d634489
-DATA float3d634489<>+28(SB)/4, $0x3d634489
-DATA float3d634489<>+32(SB)/4, $0x3d634489
-DATA float3d634489<>+36(SB)/4, $0x3d634489
-DATA float3d634489<>+40(SB)/4, $0x3d634489
-DATA float3d634489<>+44(SB)/4, $0x3d634489
-DATA float3d634489<>+48(SB)/4, $0x3d634489
-DATA float3d634489<>+52(SB)/4, $0x3d634489
-DATA float3d634489<>+56(SB)/4, $0x3d634489
-DATA float3d634489<>+60(SB)/4, $0x3d634489
-GLOBL float3d634489<>(SB), RODATA|NOPTR, $64
-
-DATA float3e75feac<>+0(SB)/4, $0x3e75feac
-DATA float3e75feac<>+4(SB)/4, $0x3e75feac
-DATA float3e75feac<>+8(SB)/4, $0x3e75feac
-DATA float3e75feac<>+12(SB)/4, $0x3e75feac
-DATA float3e75feac<>+16(SB)/4, $0x3e75feac
-DATA float3e75feac<>+20(SB)/4, $0x3e75feac
-DATA float3e75feac<>+24(SB)/4, $0x3e75feac
-DATA float3e75feac<>+28(SB)/4, $0x3e75feac
-DATA float3e75feac<>+32(SB)/4, $0x3e75feac
-DATA float3e75feac<>+36(SB)/4, $0x3e75feac
-DATA float3e75feac<>+40(SB)/4, $0x3e75feac
-DATA float3e75feac<>+44(SB)/4, $0x3e75feac
-DATA float3e75feac<>+48(SB)/4, $0x3e75feac
-DATA float3e75feac<>+52(SB)/4, $0x3e75feac
-DATA float3e75feac<>+56(SB)/4, $0x3e75feac
-DATA float3e75feac<>+60(SB)/4, $0x3e75feac
-GLOBL float3e75feac<>(SB), RODATA|NOPTR, $64
-
-DATA float3f317216<>+0(SB)/4, $0x3f317216
-DATA float3f317216<>+4(SB)/4, $0x3f317216
-DATA float3f317216<>+8(SB)/4, $0x3f317216
-DATA float3f317216<>+12(SB)/4, $0x3f317216
-DATA float3f317216<>+16(SB)/4, $0x3f317216
-DATA float3f317216<>+20(SB)/4, $0x3f317216
-DATA float3f317216<>+24(SB)/4, $0x3f317216
-DATA float3f317216<>+28(SB)/4, $0x3f317216
-DATA float3f317216<>+32(SB)/4, $0x3f317216
-DATA float3f317216<>+36(SB)/4, $0x3f317216
-DATA float3f317216<>+40(SB)/4, $0x3f317216
-DATA float3f317216<>+44(SB)/4, $0x3f317216
-DATA float3f317216<>+48(SB)/4, $0x3f317216
-DATA float3f317216<>+52(SB)/4, $0x3f317216
-DATA float3f317216<>+56(SB)/4, $0x3f317216
-DATA float3f317216<>+60(SB)/4, $0x3f317216
-GLOBL float3f317216<>(SB), RODATA|NOPTR, $64
 
 // func depthwiseRowAVX512_3x1_8(p *byte)
 // Requires: AVX, AVX512DQ, AVX512F
@@ -24086,106 +23319,114 @@ next:
 
 silu:
 	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z0, Z0
 	VMOVUPS     Z0, Z0
 	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z1, Z1
 	VMOVUPS     Z1, Z1
 	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z2, Z2
 	VMOVUPS     Z2, Z2
 	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z3, Z3
 	VMOVUPS     Z3, Z3
 	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z4, Z4
 	VMOVUPS     Z4, Z4
 	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z5, Z5
 	VMOVUPS     Z5, Z5
 	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z6, Z6
 	VMOVUPS     Z6, Z6
 	VMULPS      floatbfb8aa3b<>+0(SB), Z7, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z7, Z7
 	VMOVUPS     Z7, Z7
@@ -24454,93 +23695,100 @@ next:
 
 silu:
 	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z0, Z0
 	VMOVUPS     Z0, Z0
 	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z1, Z1
 	VMOVUPS     Z1, Z1
 	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z2, Z2
 	VMOVUPS     Z2, Z2
 	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z3, Z3
 	VMOVUPS     Z3, Z3
 	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z4, Z4
 	VMOVUPS     Z4, Z4
 	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z5, Z5
 	VMOVUPS     Z5, Z5
 	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z6, Z6
 	VMOVUPS     Z6, Z6
@@ -24824,106 +24072,114 @@ next:
 
 silu:
 	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z0, Z0
 	VMOVUPS     Z0, Z0
 	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z1, Z1
 	VMOVUPS     Z1, Z1
 	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z2, Z2
 	VMOVUPS     Z2, Z2
 	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z3, Z3
 	VMOVUPS     Z3, Z3
 	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z4, Z4
 	VMOVUPS     Z4, Z4
 	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z5, Z5
 	VMOVUPS     Z5, Z5
 	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z6, Z6
 	VMOVUPS     Z6, Z6
 	VMULPS      floatbfb8aa3b<>+0(SB), Z7, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z7, Z7
 	VMOVUPS     Z7, Z7
@@ -25202,93 +24458,100 @@ next:
 
 silu:
 	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z0, Z0
 	VMOVUPS     Z0, Z0
 	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z1, Z1
 	VMOVUPS     Z1, Z1
 	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z2, Z2
 	VMOVUPS     Z2, Z2
 	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z3, Z3
 	VMOVUPS     Z3, Z3
 	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z4, Z4
 	VMOVUPS     Z4, Z4
 	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z5, Z5
 	VMOVUPS     Z5, Z5
 	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z6, Z6
 	VMOVUPS     Z6, Z6
@@ -25580,106 +24843,114 @@ next:
 
 silu:
 	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z0, Z0
 	VMOVUPS     Z0, Z0
 	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z1, Z1
 	VMOVUPS     Z1, Z1
 	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z2, Z2
 	VMOVUPS     Z2, Z2
 	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z3, Z3
 	VMOVUPS     Z3, Z3
 	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z4, Z4
 	VMOVUPS     Z4, Z4
 	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z5, Z5
 	VMOVUPS     Z5, Z5
 	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z6, Z6
 	VMOVUPS     Z6, Z6
 	VMULPS      floatbfb8aa3b<>+0(SB), Z7, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z7, Z7
 	VMOVUPS     Z7, Z7
@@ -25982,93 +25253,100 @@ next:
 
 silu:
 	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z0, Z0
 	VMOVUPS     Z0, Z0
 	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z1, Z1
 	VMOVUPS     Z1, Z1
 	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z2, Z2
 	VMOVUPS     Z2, Z2
 	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z3, Z3
 	VMOVUPS     Z3, Z3
 	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z4, Z4
 	VMOVUPS     Z4, Z4
 	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z5, Z5
 	VMOVUPS     Z5, Z5
 	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z6, Z6
 	VMOVUPS     Z6, Z6
@@ -26388,106 +25666,114 @@ next:
 
 silu:
 	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z0, Z0
 	VMOVUPS     Z0, Z0
 	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z1, Z1
 	VMOVUPS     Z1, Z1
 	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z2, Z2
 	VMOVUPS     Z2, Z2
 	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z3, Z3
 	VMOVUPS     Z3, Z3
 	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z4, Z4
 	VMOVUPS     Z4, Z4
 	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z5, Z5
 	VMOVUPS     Z5, Z5
 	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z6, Z6
 	VMOVUPS     Z6, Z6
 	VMULPS      floatbfb8aa3b<>+0(SB), Z7, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z7, Z7
 	VMOVUPS     Z7, Z7
@@ -26800,93 +26086,100 @@ next:
 
 silu:
 	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z0, Z0
 	VMOVUPS     Z0, Z0
 	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z1, Z1
 	VMOVUPS     Z1, Z1
 	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z2, Z2
 	VMOVUPS     Z2, Z2
 	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z3, Z3
 	VMOVUPS     Z3, Z3
 	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z4, Z4
 	VMOVUPS     Z4, Z4
 	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z5, Z5
 	VMOVUPS     Z5, Z5
 	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z6, Z6
 	VMOVUPS     Z6, Z6
@@ -27214,106 +26507,114 @@ next:
 
 silu:
 	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z0, Z0
 	VMOVUPS     Z0, Z0
 	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z1, Z1
 	VMOVUPS     Z1, Z1
 	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z2, Z2
 	VMOVUPS     Z2, Z2
 	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z3, Z3
 	VMOVUPS     Z3, Z3
 	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z4, Z4
 	VMOVUPS     Z4, Z4
 	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z5, Z5
 	VMOVUPS     Z5, Z5
 	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z6, Z6
 	VMOVUPS     Z6, Z6
 	VMULPS      floatbfb8aa3b<>+0(SB), Z7, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z7, Z7
 	VMOVUPS     Z7, Z7
@@ -27650,93 +26951,100 @@ next:
 
 silu:
 	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z0, Z0
 	VMOVUPS     Z0, Z0
 	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z1, Z1
 	VMOVUPS     Z1, Z1
 	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z2, Z2
 	VMOVUPS     Z2, Z2
 	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z3, Z3
 	VMOVUPS     Z3, Z3
 	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z4, Z4
 	VMOVUPS     Z4, Z4
 	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z5, Z5
 	VMOVUPS     Z5, Z5
 	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     float3962a0bc<>+0(SB), Z9
-	VFMADD213PS float3aa36b26<>+0(SB), Z8, Z9
-	VFMADD213PS float3c1e85c9<>+0(SB), Z8, Z9
-	VFMADD213PS float3d634489<>+0(SB), Z8, Z9
-	VFMADD213PS float3e75feac<>+0(SB), Z8, Z9
-	VFMADD213PS float3f317216<>+0(SB), Z8, Z9
-	VFMADD213PS float3f800000<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
+	VRNDSCALEPS $0x08, Z7, Z8
+	VREDUCEPS   $0x00, Z7, Z7
+	VMOVUPS     float3920fdde<>+0(SB), Z9
+	VFMADD213PS float3aaf9f29<>+0(SB), Z7, Z9
+	VFMADD213PS float3c1d96a6<>+0(SB), Z7, Z9
+	VFMADD213PS float3d635774<>+0(SB), Z7, Z9
+	VFMADD213PS float3e75fdee<>+0(SB), Z7, Z9
+	VFMADD213PS float3f317218<>+0(SB), Z7, Z9
+	VFMADD213PS float3f800000<>+0(SB), Z7, Z9
+	VSCALEFPS   Z8, Z9, Z9
 	VADDPS      float3f800000<>+0(SB), Z9, Z9
 	VDIVPS      Z9, Z6, Z6
 	VMOVUPS     Z6, Z6
@@ -28092,106 +27400,114 @@ next:
 
 silu:
 	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z0, Z0
 	VMOVUPS     Z0, Z0
 	VMULPS      floatbfb8aa3b<>+0(SB), Z1, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z1, Z1
 	VMOVUPS     Z1, Z1
 	VMULPS      floatbfb8aa3b<>+0(SB), Z2, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z2, Z2
 	VMOVUPS     Z2, Z2
 	VMULPS      floatbfb8aa3b<>+0(SB), Z3, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z3, Z3
 	VMOVUPS     Z3, Z3
 	VMULPS      floatbfb8aa3b<>+0(SB), Z4, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z4, Z4
 	VMOVUPS     Z4, Z4
 	VMULPS      floatbfb8aa3b<>+0(SB), Z5, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z5, Z5
 	VMOVUPS     Z5, Z5
 	VMULPS      floatbfb8aa3b<>+0(SB), Z6, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z6, Z6
 	VMOVUPS     Z6, Z6
 	VMULPS      floatbfb8aa3b<>+0(SB), Z7, Z8
-	VREDUCEPS   $0x01, Z8, Z9
-	VMOVUPS     float3962a0bc<>+0(SB), Z10
-	VFMADD213PS float3aa36b26<>+0(SB), Z9, Z10
-	VFMADD213PS float3c1e85c9<>+0(SB), Z9, Z10
-	VFMADD213PS float3d634489<>+0(SB), Z9, Z10
-	VFMADD213PS float3e75feac<>+0(SB), Z9, Z10
-	VFMADD213PS float3f317216<>+0(SB), Z9, Z10
-	VFMADD213PS float3f800000<>+0(SB), Z9, Z10
-	VSCALEFPS   Z8, Z10, Z10
+	VRNDSCALEPS $0x08, Z8, Z9
+	VREDUCEPS   $0x00, Z8, Z8
+	VMOVUPS     float3920fdde<>+0(SB), Z10
+	VFMADD213PS float3aaf9f29<>+0(SB), Z8, Z10
+	VFMADD213PS float3c1d96a6<>+0(SB), Z8, Z10
+	VFMADD213PS float3d635774<>+0(SB), Z8, Z10
+	VFMADD213PS float3e75fdee<>+0(SB), Z8, Z10
+	VFMADD213PS float3f317218<>+0(SB), Z8, Z10
+	VFMADD213PS float3f800000<>+0(SB), Z8, Z10
+	VSCALEFPS   Z9, Z10, Z10
 	VADDPS      float3f800000<>+0(SB), Z10, Z10
 	VDIVPS      Z10, Z7, Z7
 	VMOVUPS     Z7, Z7
@@ -28410,15 +27726,16 @@ loop:
 	VMOVUPS     (CX), Z0
 	VMOVUPS     float3f800000<>+0(SB), Z1
 	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z0
-	VREDUCEPS   $0x01, Z0, Z2
-	VMOVUPS     float3962a0bc<>+0(SB), Z3
-	VFMADD213PS float3aa36b26<>+0(SB), Z2, Z3
-	VFMADD213PS float3c1e85c9<>+0(SB), Z2, Z3
-	VFMADD213PS float3d634489<>+0(SB), Z2, Z3
-	VFMADD213PS float3e75feac<>+0(SB), Z2, Z3
-	VFMADD213PS float3f317216<>+0(SB), Z2, Z3
-	VFMADD213PS float3f800000<>+0(SB), Z2, Z3
-	VSCALEFPS   Z0, Z3, Z3
+	VRNDSCALEPS $0x08, Z0, Z2
+	VREDUCEPS   $0x00, Z0, Z0
+	VMOVUPS     float3920fdde<>+0(SB), Z3
+	VFMADD213PS float3aaf9f29<>+0(SB), Z0, Z3
+	VFMADD213PS float3c1d96a6<>+0(SB), Z0, Z3
+	VFMADD213PS float3d635774<>+0(SB), Z0, Z3
+	VFMADD213PS float3e75fdee<>+0(SB), Z0, Z3
+	VFMADD213PS float3f317218<>+0(SB), Z0, Z3
+	VFMADD213PS float3f800000<>+0(SB), Z0, Z3
+	VSCALEFPS   Z2, Z3, Z3
 	VADDPS      float3f800000<>+0(SB), Z3, Z3
 	VDIVPS      Z3, Z1, Z1
 	VMOVUPS     Z1, (AX)
@@ -28439,15 +27756,16 @@ TEXT ·siluAVX512(SB), NOSPLIT, $0-24
 loop:
 	VMOVUPS     (CX), Z0
 	VMULPS      floatbfb8aa3b<>+0(SB), Z0, Z1
-	VREDUCEPS   $0x01, Z1, Z2
-	VMOVUPS     float3962a0bc<>+0(SB), Z3
-	VFMADD213PS float3aa36b26<>+0(SB), Z2, Z3
-	VFMADD213PS float3c1e85c9<>+0(SB), Z2, Z3
-	VFMADD213PS float3d634489<>+0(SB), Z2, Z3
-	VFMADD213PS float3e75feac<>+0(SB), Z2, Z3
-	VFMADD213PS float3f317216<>+0(SB), Z2, Z3
-	VFMADD213PS float3f800000<>+0(SB), Z2, Z3
-	VSCALEFPS   Z1, Z3, Z3
+	VRNDSCALEPS $0x08, Z1, Z2
+	VREDUCEPS   $0x00, Z1, Z1
+	VMOVUPS     float3920fdde<>+0(SB), Z3
+	VFMADD213PS float3aaf9f29<>+0(SB), Z1, Z3
+	VFMADD213PS float3c1d96a6<>+0(SB), Z1, Z3
+	VFMADD213PS float3d635774<>+0(SB), Z1, Z3
+	VFMADD213PS float3e75fdee<>+0(SB), Z1, Z3
+	VFMADD213PS float3f317218<>+0(SB), Z1, Z3
+	VFMADD213PS float3f800000<>+0(SB), Z1, Z3
+	VSCALEFPS   Z2, Z3, Z3
 	VADDPS      float3f800000<>+0(SB), Z3, Z3
 	VDIVPS      Z3, Z0, Z0
 	VMOVUPS     Z0, (AX)

@@ -21,11 +21,20 @@ type Depthwise8 struct {
 	signed  bool
 	step    int // taps of one step of the kernel
 	blocks  []channelBlock
-	run     func(width int, t *channelTile) // nil: pure Go
+	kernel  depthwiseKernel
 	weight  func(tap, c int) int32
 	start   []int32
 	scale   []float32
 }
+
+// depthwiseKernel is an assembly kernel, as dotKernel.
+type depthwiseKernel uint8
+
+const (
+	depthwiseGeneric depthwiseKernel = iota // pure Go
+	depthwiseVNNI
+	depthwisePairs // int16 pairs
+)
 
 // channelBlock is packed weights for width channels from at on.
 type channelBlock struct {
@@ -53,21 +62,25 @@ type channelTile struct {
 
 // channelBlocks covers c channels, at least 16, with kernels of 64, 32 and 16
 // channels; the last one can overlap the one before.
-func channelBlocks(c, widest int) []channelBlock {
-	var b []channelBlock
+func channelBlocks(c, widest int) (b []channelBlock) {
 	for at := 0; at < c; {
-		w := widest
-		for w > 16 && w > c-at {
-			w /= 2
-		}
-		if left := c - at; left > 16 && left < 32 && c >= 32 && widest >= 32 || left > 32 && left < 64 && c >= 64 && widest >= 64 && left != 48 {
-			w *= 2 // one wider block that overlaps instead of two
-		}
-		at = min(at, c-w)
-		b = append(b, channelBlock{at: at, width: w})
-		at += w
+		first, w := nextBlock(at, c, widest)
+		b = append(b, channelBlock{at: first, width: w})
+		at = first + w
 	}
 	return b
+}
+
+// nextBlock is where the block of the channels from at on begins, and its width.
+func nextBlock(at, c, widest int) (first, w int) {
+	w = widest
+	for w > 16 && w > c-at {
+		w /= 2
+	}
+	if left := c - at; left > 16 && left < 32 && c >= 32 && widest >= 32 || left > 32 && left < 64 && c >= 64 && widest >= 64 && left != 48 {
+		w *= 2 // one wider block that overlaps instead of two
+	}
+	return min(at, c-w), w
 }
 
 // PackDepthwise8 packs w(tap, c), weights less their zero point; bias can be
@@ -92,7 +105,7 @@ func PackDepthwise8(taps, c int, w func(tap, c int) int32, zero int32, signed bo
 		}
 	}
 	var widest int
-	if d.run, d.step, widest = chooseDepthwise(fits); d.run == nil || c < 16 {
+	if d.kernel, d.step, widest = chooseDepthwise(fits); d.kernel == depthwiseGeneric || c < 16 {
 		return d
 	}
 	d.blocks = channelBlocks(c, widest)
@@ -135,8 +148,9 @@ func (d *Depthwise8) Run(p Pixels8, out []byte, ldc int, r Requant) {
 		return
 	}
 	taps := p.Taps[:d.Taps]
+	var whole [fewTaps]int32
 	if d.Taps%d.step != 0 { // the last step has weights of zero
-		taps = append(make([]int32, 0, d.Taps+d.step), taps...)
+		taps = append(whole[:0], taps...)
 		for len(taps)%d.step != 0 {
 			taps = append(taps, taps[0])
 		}
@@ -146,7 +160,7 @@ func (d *Depthwise8) Run(p Pixels8, out []byte, ldc int, r Requant) {
 		b := &d.blocks[i]
 		t.a, t.out = (*byte)(unsafe.Add(p.Base, b.at)), &out[b.at]
 		t.w, t.start, t.scale = &b.data[0], &b.start[0], &b.scale[0]
-		d.run(b.width, &t)
+		d.kernel.run(b.width, &t)
 	}
 }
 
@@ -178,8 +192,8 @@ func MaxPool8(p Pixels8, c int, out []byte, ldc int) {
 	if p.Signed {
 		flip, t.last.flipA = 0x80, flipBytes
 	}
-	run, widest := chooseMaxPool()
-	if run == nil || c < 16 {
+	widest := widestMaxPool()
+	if widest == 0 || c < 16 {
 		for i, offset := range p.Offsets {
 			for c := range c {
 				var top byte
@@ -191,8 +205,10 @@ func MaxPool8(p Pixels8, c int, out []byte, ldc int) {
 		}
 		return
 	}
-	for _, b := range channelBlocks(c, widest) {
-		t.a, t.out = (*byte)(unsafe.Add(p.Base, b.at)), &out[b.at]
-		run(b.width, &t)
+	for at := 0; at < c; {
+		first, w := nextBlock(at, c, widest)
+		t.a, t.out = (*byte)(unsafe.Add(p.Base, first)), &out[first]
+		maxPool(w, &t)
+		at = first + w
 	}
 }

@@ -31,8 +31,8 @@ type Weights8 struct {
 	sums     []int32 // of the weights of each column, in order of start
 	zero     int32   // that start is for
 	scale    []float32
-	dot      dotFunc // nil: pure Go
-	panels   int     // most that dot takes
+	dot      dotKernel
+	panels   int // most that dot takes
 }
 
 // Rows8 is a left-hand matrix: row i has its runs at Base + Offsets[i] + Taps[t],
@@ -94,8 +94,18 @@ func (r Requant) finish(signed bool) finish {
 
 const flipBytes = 0x80808080
 
-// dotFunc computes tiles of 6, 4 or 1 rows and 1, 2 or 4 panels.
-type dotFunc func(rows, panels int, t *dotTile)
+// dotKernel is an assembly kernel, which computes tiles of 6, 4 or 1 rows and 1, 2
+// or 4 panels. (A func would have every tile allocated.)
+type dotKernel uint8
+
+const (
+	dotGeneric dotKernel = iota // pure Go
+	dotVNNI
+	dotAVXVNNI
+	dotWide  // int16 pairs, AVX-512
+	dotBytes // VPMADDUBSW
+	dotPairs // int16 pairs, AVX2
+)
 
 // maxSum is the number of products of two 8-bit values that int32 holds.
 const maxSum = math.MaxInt32 / (255 * 255)
@@ -222,6 +232,9 @@ func (p *Weights8) Dot(a Rows8, out []byte, ldc int, r Requant) {
 	p.product(&a, unsafe.Pointer(&out[0]), ldc, 1, r)
 }
 
+// fewTaps is how many taps fit on the stack.
+const fewTaps = 64
+
 // Sums is Dot without the last step: ldc counts int32 elements.
 func (p *Weights8) Sums(a Rows8, out []int32, ldc int) {
 	if len(a.Offsets) == 0 {
@@ -236,15 +249,20 @@ func (p *Weights8) product(a *Rows8, out unsafe.Pointer, ldc, size int, r Requan
 	if a.Add != nil {
 		_ = a.Add[len(a.Offsets)-1]
 	}
-	if p.dot == nil {
+	if p.dot == dotGeneric {
 		p.generic(a, out, ldc, size, r)
 		return
 	}
 	t := dotTile{a: (*byte)(a.Base), taps: &a.Taps[0], tapsEnd: 8 * p.Taps, panel: p.panel(), k: p.steps() * 4, ldc: ldc, last: r.finish(p.signed)}
+	var wide [fewTaps]int
+	var buffer [6 * Lanes * 4]byte
+	if p.N < Lanes {
+		t.out = &buffer[0]
+	}
 	if p.Wide {
-		taps := make([]int, p.Taps)
-		for i, v := range a.Taps[:p.Taps] {
-			taps[i] = 2 * v
+		taps := wide[:0]
+		for _, v := range a.Taps[:p.Taps] {
+			taps = append(taps, 2*v)
 		}
 		t.taps = &taps[0]
 	}
@@ -296,15 +314,15 @@ func (p *Weights8) columns(t *dotTile, w int, a *Rows8, out unsafe.Pointer, size
 			t.rows = &a.Add[i]
 		}
 		t.out = (*byte)(unsafe.Add(out, i*t.ldc))
-		p.dot(h, w, t)
+		p.dot.run(h, w, t)
 	}
 }
 
-// narrow is columns for less than a panel, through a buffer.
+// narrow is columns for less than a panel, through a buffer of six rows.
 func (p *Weights8) narrow(t *dotTile, a *Rows8, out unsafe.Pointer, size int) {
-	var buffer [6 * Lanes * 4]byte
 	ldc, m := t.ldc, len(a.Offsets)
-	t.ldc, t.out = Lanes*size, &buffer[0]
+	t.ldc = Lanes * size
+	buffer := unsafe.Slice(t.out, 6*Lanes*size)
 	for i := 0; i < m; i += t.done {
 		h := tileHeight(m - i)
 		t.tiles, t.done = 1, 0
@@ -312,7 +330,7 @@ func (p *Weights8) narrow(t *dotTile, a *Rows8, out unsafe.Pointer, size int) {
 		if a.Add != nil {
 			t.rows = &a.Add[i]
 		}
-		p.dot(h, 1, t)
+		p.dot.run(h, 1, t)
 		for r := range h {
 			copy(unsafe.Slice((*byte)(unsafe.Add(out, (i+r)*ldc)), p.N*size), buffer[r*Lanes*size:])
 		}

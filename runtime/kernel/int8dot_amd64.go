@@ -6,28 +6,43 @@ import "unsafe"
 
 // chooseDot is the fastest exact kernel for weights that fit int8 or not, and
 // whose pairs pass VPMADDUBSW or not.
-func chooseDot(fits, pairsFit bool) (dot dotFunc, wide bool, panels int) {
+func chooseDot(fits, pairsFit bool) (dot dotKernel, wide bool, panels int) {
 	switch {
 	case useVNNI && fits:
-		return vnniDot, false, 4
+		return dotVNNI, false, 4
 	case useAVXVNNI && fits:
-		return avxvnniDot, false, 1
+		return dotAVXVNNI, false, 1
 	case useAVX512:
-		return wideDot, true, 4
+		return dotWide, true, 4
 	case useAVX2 && fits && pairsFit:
-		return ubsDot, false, 1
+		return dotBytes, false, 1
 	case useAVX2:
-		return pairDot, true, 1
+		return dotPairs, true, 1
 	}
-	return nil, !fits, 1
+	return dotGeneric, !fits, 1
 }
 
-// saturatingDot adds pairs of products in int16; nil is pure Go.
-func saturatingDot() dotFunc {
+// saturatingDot adds pairs of products in int16.
+func saturatingDot() dotKernel {
 	if useAVX2 {
-		return ubsDot
+		return dotBytes
 	}
-	return nil
+	return dotGeneric
+}
+
+func (d dotKernel) run(rows, panels int, t *dotTile) {
+	switch d {
+	case dotVNNI:
+		vnniDot(rows, panels, t)
+	case dotAVXVNNI:
+		avxvnniDot(rows, t)
+	case dotWide:
+		wideDot(rows, panels, t)
+	case dotBytes:
+		ubsDot(rows, t)
+	case dotPairs:
+		pairDot(rows, t)
+	}
 }
 
 func vnniDot(rows, panels int, t *dotTile) {
@@ -54,7 +69,7 @@ func vnniDot(rows, panels int, t *dotTile) {
 	}
 }
 
-func avxvnniDot(rows, panels int, t *dotTile) {
+func avxvnniDot(rows int, t *dotTile) {
 	p := (*byte)(unsafe.Pointer(t))
 	switch rows {
 	case 6:
@@ -90,7 +105,7 @@ func wideDot(rows, panels int, t *dotTile) {
 	}
 }
 
-func ubsDot(rows, panels int, t *dotTile) {
+func ubsDot(rows int, t *dotTile) {
 	p := (*byte)(unsafe.Pointer(t))
 	switch rows {
 	case 6:
@@ -102,7 +117,7 @@ func ubsDot(rows, panels int, t *dotTile) {
 	}
 }
 
-func pairDot(rows, panels int, t *dotTile) {
+func pairDot(rows int, t *dotTile) {
 	p := (*byte)(unsafe.Pointer(t))
 	switch rows {
 	case 6:
@@ -114,16 +129,25 @@ func pairDot(rows, panels int, t *dotTile) {
 	}
 }
 
-func chooseDepthwise(fits bool) (run func(width int, t *channelTile), step, widest int) {
+func chooseDepthwise(fits bool) (run depthwiseKernel, step, widest int) {
 	switch {
 	case useVNNI && fits:
-		return vnniDepthwise, 4, 64
+		return depthwiseVNNI, 4, 64
 	case useAVX512:
-		return pairDepthwise, 2, 64
+		return depthwisePairs, 2, 64
 	case useAVX2:
-		return pairDepthwise, 2, 32
+		return depthwisePairs, 2, 32
 	}
-	return nil, 1, 0
+	return depthwiseGeneric, 1, 0
+}
+
+func (d depthwiseKernel) run(width int, t *channelTile) {
+	switch d {
+	case depthwiseVNNI:
+		vnniDepthwise(width, t)
+	case depthwisePairs:
+		pairDepthwise(width, t)
+	}
 }
 
 func vnniDepthwise(width int, t *channelTile) {
@@ -150,14 +174,15 @@ func pairDepthwise(width int, t *channelTile) {
 	}
 }
 
-func chooseMaxPool() (run func(width int, t *channelTile), widest int) {
+// widestMaxPool is the channels of the widest block of maxPool, 0 if there is none.
+func widestMaxPool() int {
 	switch {
 	case useAVX512:
-		return maxPool, 64
+		return 64
 	case useAVX2:
-		return maxPool, 32
+		return 32
 	}
-	return nil, 0
+	return 0
 }
 
 func maxPool(width int, t *channelTile) {

@@ -2,15 +2,24 @@
 
 package kernel
 
-func chooseDot(fits, pairsFit bool) (dot dotFunc, wide bool, panels int) { return nil, !fits, 1 }
-
-func saturatingDot() dotFunc { return nil }
-
-func chooseDepthwise(fits bool) (run func(width int, t *channelTile), step, widest int) {
-	return nil, 1, 0
+func chooseDot(fits, pairsFit bool) (dot dotKernel, wide bool, panels int) {
+	return dotGeneric, !fits, 1
 }
 
-func chooseMaxPool() (run func(width int, t *channelTile), widest int) { return nil, 0 }
+func (dotKernel) run(rows, panels int, t *dotTile) {}
+
+func saturatingDot() dotKernel { return dotGeneric }
+
+func chooseDepthwise(fits bool) (run depthwiseKernel, step, widest int) {
+	return depthwiseGeneric, 1, 0
+}
+
+func (depthwiseKernel) run(width int, t *channelTile) {}
+
+// widestMaxPool is the channels of the widest block of maxPool, 0 if there is none.
+func widestMaxPool() int { return 0 }
+
+func maxPool(width int, t *channelTile) {}
 
 func add8Fast(k *binary8, dst, a, b []byte) int { return 0 }
 

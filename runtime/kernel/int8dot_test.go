@@ -93,7 +93,7 @@ func testDot(t *testing.T, r *rand.Rand, m, taps, k, n int, limit int32) {
 		}
 	}
 	plain := *p
-	plain.dot = nil
+	plain.dot = dotGeneric
 	again := bytes.Clone(got)
 	plain.Dot(rows, again, ldc, rq)
 	if !bytes.Equal(got, again) {
@@ -141,12 +141,13 @@ func TestProduct8(t *testing.T) {
 				Widen8(wide, a, xa.Zero, xa.Signed)
 				base = unsafe.Pointer(&wide[0])
 			}
-			rows := Rows8{Base: base, Taps: []int{0}, Add: p.Rows(a, m)}
+			rows := Rows8{Base: base, Taps: []int{0}, Add: p.Rows(make([]int32, m), a)}
 			for i := range m {
 				rows.Offsets = append(rows.Offsets, int32(i*k))
 			}
 			got := make([]int32, m*n)
-			p.Pack(make([]byte, p.Size()), b, make([]float32, Panels(n)*Lanes)).Sums(rows, got, n)
+			right := p.Pack(make([]byte, p.Size()), b, make([]float32, Panels(n)*Lanes))
+			right.Sums(rows, got, n)
 			value := func(q byte, x Affine8) int32 {
 				if x.Signed {
 					return int32(int8(q)) - x.Zero

@@ -38,25 +38,6 @@ func NewAdd8(a, b, y Affine8, lo, hi int32) Add8 {
 	return Add8{binary8{scaleA: ra, scaleB: rb, fixed: fixed, lo: lo + y.flip(), hi: hi + y.flip(), flip: y.flip()}}
 }
 
-// FMA32 is x*y + z with one rounding.
-func FMA32(x, y, z float32) float32 {
-	p := float64(x) * float64(y) // exact
-	c := float64(z)
-	s := p + c
-	// Round to odd, so that the second rounding is as if of the exact sum.
-	t := s - p
-	if e := (p - (s - t)) + (c - t); e != 0 && !math.IsInf(s, 0) {
-		if b := math.Float64bits(s); b&1 == 0 {
-			if (e > 0) == (s > 0) {
-				s = math.Float64frombits(b + 1)
-			} else {
-				s = math.Float64frombits(b - 1)
-			}
-		}
-	}
-	return float32(s)
-}
-
 // Run computes n bytes.
 func (k *Add8) Run(dst, a, b []byte) {
 	n := add8Fast(&k.binary8, dst, a, b)

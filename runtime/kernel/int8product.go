@@ -40,7 +40,7 @@ func (p *Product8) Size() int {
 }
 
 // Pack lays b out in dst. scale has a value for each column of whole panels.
-func (p *Product8) Pack(dst []byte, b []byte, scale []float32) *Weights8 {
+func (p *Product8) Pack(dst []byte, b []byte, scale []float32) Weights8 {
 	w := p.weight
 	panels, panel := Panels(p.n), w.panel()
 	w.data, w.scale = dst[:panels*panel], scale
@@ -74,7 +74,7 @@ func (p *Product8) Pack(dst []byte, b []byte, scale []float32) *Weights8 {
 			start[c] = -za*start[c] + int32(p.k)*za*zb
 		}
 	}
-	return &w
+	return w
 }
 
 // packQuad lays up to four rows of cols bytes out as the groups of four of each
@@ -98,8 +98,9 @@ func packQuad(to []byte, sums []int32, b []byte, stride, cols, rows int, flip by
 	}
 }
 
-// Rows is what to add to the sums of each of m rows of a.
-func (p *Product8) Rows(a []byte, m int) []int32 {
+// Rows puts what to add to the sums of each row of a into out; it returns nil
+// if that is nothing.
+func (p *Product8) Rows(out []int32, a []byte) []int32 {
 	zb := p.b.Zero
 	if !p.b.Signed {
 		zb -= 128
@@ -107,7 +108,6 @@ func (p *Product8) Rows(a []byte, m int) []int32 {
 	if p.Wide() || zb == 0 {
 		return nil
 	}
-	out := make([]int32, m)
 	for i := range out {
 		out[i] = -zb * SumBytes(a[i*p.k:(i+1)*p.k], p.a.Signed)
 	}

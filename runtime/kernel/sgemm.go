@@ -44,8 +44,8 @@ func PackB(dst []float32, b []float32, k, n, rowStride, colStride int) []float32
 // channels-last pixels, which needs no patch matrix, has one for each row of
 // the kernel. Rows of C are Ldc apart, those of Residual Ldr.
 //
-// Every sum is taken in order of the taps and k with one rounding for a fused
-// multiply-add (generic: two), so the split of the work changes no bit.
+// Every sum is taken in order of the taps and k, each product added with one
+// rounding, so neither the split of the work nor the instruction set changes a bit.
 type Gemm struct {
 	Groups, Rows, N, K int // Rows of each group
 	A                  []float32
@@ -125,11 +125,8 @@ func (g *Gemm) generic(g0, g1, r0, r1, n0, n1 int) {
 				for _, t := range g.Taps {
 					a := g.A[gr*g.GroupStride+r*g.Lda+t:]
 					for _, x := range a[:g.K] {
-						row := panel[at : at+Lanes]
+						axpy(acc[:w], x, panel[at:at+Lanes])
 						at += Lanes
-						for j := range acc {
-							acc[j] += x * row[j]
-						}
 					}
 				}
 				i := gr*g.Rows + r
@@ -142,7 +139,7 @@ func (g *Gemm) generic(g0, g1, r0, r1, n0, n1 int) {
 						v += g.Residual[i*g.Ldr+j0+j]
 					}
 					if g.Clamp {
-						v = min(max(v, g.Lo), g.Hi)
+						v = clamp(v, g.Lo, g.Hi)
 					}
 					g.C[i*g.Ldc+j0+j] = v
 				}

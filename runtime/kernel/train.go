@@ -59,6 +59,30 @@ func ReluBack(dst, y, g []float32) {
 	}
 }
 
+// MaxPool2 is the largest element of each of rows x cols windows of 2x2 side by
+// side, the first of equals, and its position in src, whose rows are width
+// elements. Windows of NaN have any of their elements.
+func MaxPool2(dst []float32, at []int32, src []float32, rows, cols, width int) {
+	if rows <= 0 || cols <= 0 {
+		return
+	}
+	_, _, _ = dst[rows*cols-1], at[rows*cols-1], src[(2*rows-1)*width+2*cols-1]
+	if useAVX2 && cols >= 4 {
+		maxPool2AVX2(rows, cols, &dst[0], &at[0], &src[0], width)
+		return
+	}
+	for o := range rows * cols {
+		first := o/cols*2*width + o%cols*2
+		best := first
+		for _, i := range [3]int{first + 1, first + width, first + width + 1} {
+			if src[i] > src[best] {
+				best = i
+			}
+		}
+		dst[o], at[o] = src[best], int32(best)
+	}
+}
+
 // TransposeF32 writes rows x cols elements of src, whose rows begin srcStride
 // apart, as their transpose: column j goes to the rows elements of dst from
 // j*dstStride on.

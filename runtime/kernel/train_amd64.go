@@ -30,3 +30,6 @@ func dotRowsAVX2(rows int, width int, dst *float32, dstStride int, src *float32,
 
 //go:noescape
 func addScalarAVX2(n int, dst *float32, x float32)
+
+//go:noescape
+func maxPool2AVX2(rows int, cols int, dst *float32, at *int32, src *float32, width int)

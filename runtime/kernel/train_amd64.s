@@ -176,12 +176,32 @@ done:
 // func copyRowsAVX2(rows int, width int, dst *float32, dstStride int, src *float32, srcStride int)
 // Requires: AVX
 TEXT ·copyRowsAVX2(SB), NOSPLIT, $0-48
-	MOVQ rows+0(FP), AX
-	MOVQ width+8(FP), CX
-	MOVQ dst+16(FP), DX
-	MOVQ dstStride+24(FP), BX
-	MOVQ src+32(FP), SI
-	MOVQ srcStride+40(FP), DI
+	MOVQ  rows+0(FP), AX
+	MOVQ  width+8(FP), CX
+	MOVQ  dst+16(FP), DX
+	MOVQ  dstStride+24(FP), BX
+	MOVQ  src+32(FP), SI
+	MOVQ  srcStride+40(FP), DI
+	TESTQ $0x00000007, CX
+	JNZ   row
+
+even:
+	MOVQ DX, R9
+	MOVQ SI, R10
+	MOVQ CX, R8
+
+evenEight:
+	VMOVUPS (R10), Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    $0x20, R9
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, R8
+	JNZ     evenEight
+	ADDQ    BX, DX
+	ADDQ    DI, SI
+	SUBQ    $0x01, AX
+	JNZ     even
+	JMP     done
 
 row:
 	MOVQ DX, R9
@@ -222,18 +242,41 @@ next:
 	ADDQ DI, SI
 	SUBQ $0x01, AX
 	JNZ  row
+
+done:
 	VZEROUPPER
 	RET
 
 // func addRowsAVX2(rows int, width int, dst *float32, dstStride int, src *float32, srcStride int)
 // Requires: AVX
 TEXT ·addRowsAVX2(SB), NOSPLIT, $0-48
-	MOVQ rows+0(FP), AX
-	MOVQ width+8(FP), CX
-	MOVQ dst+16(FP), DX
-	MOVQ dstStride+24(FP), BX
-	MOVQ src+32(FP), SI
-	MOVQ srcStride+40(FP), DI
+	MOVQ  rows+0(FP), AX
+	MOVQ  width+8(FP), CX
+	MOVQ  dst+16(FP), DX
+	MOVQ  dstStride+24(FP), BX
+	MOVQ  src+32(FP), SI
+	MOVQ  srcStride+40(FP), DI
+	TESTQ $0x00000007, CX
+	JNZ   row
+
+even:
+	MOVQ DX, R9
+	MOVQ SI, R10
+	MOVQ CX, R8
+
+evenEight:
+	VMOVUPS (R10), Y0
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    $0x20, R9
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, R8
+	JNZ     evenEight
+	ADDQ    BX, DX
+	ADDQ    DI, SI
+	SUBQ    $0x01, AX
+	JNZ     even
+	JMP     done
 
 row:
 	MOVQ DX, R9
@@ -277,6 +320,8 @@ next:
 	ADDQ DI, SI
 	SUBQ $0x01, AX
 	JNZ  row
+
+done:
 	VZEROUPPER
 	RET
 
@@ -290,6 +335,28 @@ TEXT ·axpyRowsAVX2(SB), NOSPLIT, $0-52
 	MOVQ         src+32(FP), SI
 	MOVQ         srcStride+40(FP), DI
 	VBROADCASTSS a+48(FP), Y0
+	TESTQ        $0x00000007, CX
+	JNZ          row
+
+even:
+	MOVQ DX, R9
+	MOVQ SI, R10
+	MOVQ CX, R8
+
+evenEight:
+	VMOVUPS (R10), Y1
+	VMULPS  Y0, Y1, Y1
+	VADDPS  (R9), Y1, Y1
+	VMOVUPS Y1, (R9)
+	ADDQ    $0x20, R9
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, R8
+	JNZ     evenEight
+	ADDQ    BX, DX
+	ADDQ    DI, SI
+	SUBQ    $0x01, AX
+	JNZ     even
+	JMP     done
 
 row:
 	MOVQ DX, R9
@@ -336,6 +403,8 @@ next:
 	ADDQ DI, SI
 	SUBQ $0x01, AX
 	JNZ  row
+
+done:
 	VZEROUPPER
 	RET
 
@@ -351,6 +420,27 @@ TEXT ·dotRowsAVX2(SB), NOSPLIT, $0-56
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
+	TESTQ  $0x00000007, CX
+	JNZ    row
+
+even:
+	MOVQ DX, R9
+	MOVQ SI, R10
+	MOVQ CX, R8
+
+evenEight:
+	VMOVUPS (R10), Y3
+	VMULPS  (R9), Y3, Y3
+	VADDPS  Y3, Y0, Y0
+	ADDQ    $0x20, R9
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, R8
+	JNZ     evenEight
+	ADDQ    BX, DX
+	ADDQ    DI, SI
+	SUBQ    $0x01, AX
+	JNZ     even
+	JMP     done
 
 row:
 	MOVQ DX, R9
@@ -390,10 +480,12 @@ one:
 	JMP    one
 
 next:
-	ADDQ    BX, DX
-	ADDQ    DI, SI
-	SUBQ    $0x01, AX
-	JNZ     row
+	ADDQ BX, DX
+	ADDQ DI, SI
+	SUBQ $0x01, AX
+	JNZ  row
+
+done:
 	MOVQ    sum+48(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS X1, 32(AX)
@@ -420,3 +512,78 @@ loop:
 done:
 	VZEROUPPER
 	RET
+
+// func maxPool2AVX2(rows int, cols int, dst *float32, at *int32, src *float32, width int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·maxPool2AVX2(SB), NOSPLIT, $0-48
+	MOVQ         rows+0(FP), AX
+	MOVQ         cols+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	MOVQ         at+24(FP), BX
+	MOVQ         src+32(FP), SI
+	MOVQ         width+40(FP), DI
+	VMOVDQU      even<>+0(SB), X0
+	MOVQ         $0x00000001, R8
+	VMOVQ        R8, X2
+	VPBROADCASTD X2, X2
+	VMOVQ        DI, X3
+	VPBROADCASTD X3, X3
+	VPADDD       X3, X3, X1
+	LEAQ         -4(CX), R8
+
+row:
+	XORQ R9, R9
+
+four:
+	LEAQ         (SI)(R9*8), R10
+	LEAQ         (R10)(DI*4), R11
+	VMOVQ        R9, X4
+	VPBROADCASTD X4, X4
+	VPADDD       X4, X4, X4
+	VPADDD       X0, X4, X4
+	VMOVUPS      (R10), X6
+	VMOVUPS      16(R10), X7
+	VSHUFPS      $0x88, X7, X6, X5
+	VSHUFPS      $0xdd, X7, X6, X7
+	VPADDD       X2, X4, X8
+	VMOVAPS      X5, X5
+	VMOVAPS      X4, X6
+	VCMPPS       $0x1e, X5, X7, X9
+	VBLENDVPS    X9, X7, X5, X5
+	VBLENDVPS    X9, X8, X6, X6
+	VMOVUPS      (R11), X7
+	VMOVUPS      16(R11), X8
+	VSHUFPS      $0x88, X8, X7, X9
+	VSHUFPS      $0xdd, X8, X7, X7
+	VPADDD       X3, X4, X4
+	VPADDD       X2, X4, X8
+	VCMPPS       $0x1e, X5, X9, X10
+	VBLENDVPS    X10, X9, X5, X5
+	VBLENDVPS    X10, X4, X6, X6
+	VCMPPS       $0x1e, X5, X7, X10
+	VBLENDVPS    X10, X7, X5, X5
+	VBLENDVPS    X10, X8, X6, X6
+	VMOVUPS      X5, (DX)(R9*4)
+	VMOVUPS      X6, (BX)(R9*4)
+	ADDQ         $0x04, R9
+	CMPQ         R9, CX
+	JGE          next
+	CMPQ         R9, R8
+	CMOVQGT      R8, R9
+	JMP          four
+
+next:
+	LEAQ   (DX)(CX*4), DX
+	LEAQ   (BX)(CX*4), BX
+	LEAQ   (SI)(DI*8), SI
+	VPADDD X1, X0, X0
+	SUBQ   $0x01, AX
+	JNZ    row
+	VZEROUPPER
+	RET
+
+DATA even<>+0(SB)/4, $0x00000000
+DATA even<>+4(SB)/4, $0x00000002
+DATA even<>+8(SB)/4, $0x00000004
+DATA even<>+12(SB)/4, $0x00000006
+GLOBL even<>(SB), RODATA|NOPTR, $16

@@ -21,3 +21,6 @@ func dotRowsAVX2(rows, width int, dst *float32, dstStride int, src *float32, src
 	panic("kernel: no assembly")
 }
 func addScalarAVX2(n int, dst *float32, x float32) { panic("kernel: no assembly") }
+func maxPool2AVX2(rows, cols int, dst *float32, at *int32, src *float32, width int) {
+	panic("kernel: no assembly")
+}

@@ -25,10 +25,13 @@ func TestTraining(t *testing.T) {
 			g[i] *= float32(i % 2)
 		}
 		rows, cols := n%13+1, n+1
-		src := values(rows * (cols + 3))
+		src, pairs := values(rows*(cols+3)), values(2*rows*(2*cols+1))
+		for i := range pairs {
+			pairs[i] = float32(math.Round(float64(3 * pairs[i]))) // some are equal
+		}
 		run := func() [][]float32 {
 			out := [][]float32{slices.Clone(w), slices.Clone(m), slices.Clone(v), make([]float32, n), slices.Clone(w), make([]float32, n), make([]float32, cols*(rows+1)),
-				make([]float32, rows*(cols+2)), slices.Clone(src), slices.Clone(w), slices.Clone(src)}
+				make([]float32, rows*(cols+2)), slices.Clone(src), slices.Clone(w), slices.Clone(src), make([]float32, rows*cols), nil}
 			Adam{0.9, 0.99, 1e-2, 1.5, 1e-8}.Apply(out[0], g, out[1], out[2])
 			Mask(out[3], w, g)
 			ReluBack(out[5], w, g)
@@ -38,6 +41,14 @@ func TestTraining(t *testing.T) {
 			AddScalar(out[9], 0.7)
 			AxpyRows(out[10], cols/2, 0.3, src, cols+3, rows, cols)
 			out[9] = append(out[9], DotRows(src, cols+3, src, cols+2, rows, cols))
+			at := make([]int32, rows*cols)
+			MaxPool2(out[11], at, pairs, rows, cols, 2*cols+1)
+			for i, k := range at {
+				if pairs[k] != out[11][i] {
+					t.Fatalf("n %d: position %d of window %d", n, k, i)
+				}
+				out[12] = append(out[12], float32(k))
+			}
 			return out
 		}
 		variants := allVariants()

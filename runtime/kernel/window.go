@@ -68,13 +68,13 @@ func (w *Window) generic(y, x []float32, pixels, first int) {
 			for _, t := range w.Taps {
 				p := x[i*w.Stride+t.X+c]
 				if w.W != nil {
-					v += p * w.W[t.W+c]
+					v = FMA32(p, w.W[t.W+c], v)
 				} else {
-					v = max(v, p)
+					v = greater(v, p)
 				}
 			}
 			if w.Clamp {
-				v = min(max(v, w.Lo), w.Hi)
+				v = clamp(v, w.Lo, w.Hi)
 			}
 			y[i*w.YStride+c] = v
 		}

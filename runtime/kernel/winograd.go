@@ -94,19 +94,18 @@ func (t *Transform) generic(dst, src, residual []float32) {
 	}
 	for c := range t.Channels {
 		var half [6][6]float32
-		for i, k := range m {
-			for j := range 6 {
-				for l, x := range k {
-					half[i][j] += x * src[l*t.SrcRow+j*t.SrcStep+c]
-				}
+		for j := range 6 {
+			var column [6]float32
+			for l := range column {
+				column[l] = src[l*t.SrcRow+j*t.SrcStep+c]
+			}
+			for i := range m {
+				half[i][j] = combine(&m[i], &column)
 			}
 		}
 		for i := range m {
-			for j, k := range m {
-				s := float32(0)
-				for l, x := range k {
-					s += x * half[i][l]
-				}
+			for j := range m {
+				s := combine(&m[j], &half[i])
 				at := i*t.DstRow + j*t.DstStep + c
 				if t.Bias != nil {
 					s += t.Bias[c]
@@ -115,12 +114,31 @@ func (t *Transform) generic(dst, src, residual []float32) {
 					s += residual[at]
 				}
 				if t.Clamp {
-					s = min(max(s, t.Lo), t.Hi)
+					s = clamp(s, t.Lo, t.Hi)
 				}
 				dst[at] = s
 			}
 		}
 	}
+}
+
+// combine is the sum of k[i]*in[i], those of coefficient 1 first.
+func combine(k, in *[6]float32) float32 {
+	s, first := float32(0), true
+	for i, c := range k {
+		switch {
+		case c == 1 && first:
+			s, first = in[i], false
+		case c == 1:
+			s += in[i]
+		}
+	}
+	for i, c := range k {
+		if c != 0 && c != 1 {
+			s = FMA32(c, in[i], s)
+		}
+	}
+	return s
 }
 
 // winogradArgs is the argument block of the assembly; _asm/float/winograd.go

@@ -145,7 +145,7 @@ func TestSolverAgainstGPTQ(t *testing.T) {
 					}
 				}
 			}
-			s, err := NewSolver(g)
+			s, err := NewSolver(g, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

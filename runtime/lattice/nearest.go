@@ -21,6 +21,7 @@ type Solver struct {
 	// Order is the inputs, of least energy first: those of most are rounded first.
 	Order  []int
 	n      int
+	damp   float32   // added to the diagonal of H
 	factor []float32 // L, inputs in order
 	packed []float32
 }
@@ -31,23 +32,33 @@ const (
 	blockCols = 64
 )
 
-// NewSolver damps and factorizes H, more where float32 needs it.
-func NewSolver(g *Gram) (*Solver, error) {
+// NewSolver damps and factorizes H, more where float32 needs it. Runs of so many
+// inputs (group) stay together in Order, the last one, which may be shorter, at
+// its end; 0 is 1.
+func NewSolver(g *Gram, group int) (*Solver, error) {
 	n := g.N
+	group = max(group, 1)
 	s := &Solver{n: n, Order: make([]int, n), factor: make([]float32, n*n)}
-	energy, trace := make([]float32, n), 0.0
-	for i := range energy {
-		s.Order[i], energy[i] = i, g.At(i, i)
-		trace += float64(energy[i])
+	energy, trace := make([]float32, (n+group-1)/group), 0.0
+	for i := range s.Order {
+		s.Order[i] = i
+		energy[i/group] += g.At(i, i)
+		trace += float64(g.At(i, i))
 	}
-	slices.SortFunc(s.Order, func(a, b int) int { return cmp.Or(cmp.Compare(energy[a], energy[b]), cmp.Compare(b, a)) })
+	if n%group != 0 {
+		energy[n/group] = float32(math.Inf(1))
+	}
+	slices.SortFunc(s.Order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(energy[a/group], energy[b/group]), cmp.Compare(b/group, a/group), cmp.Compare(b, a))
+	})
 	for damp := 0.01; damp <= 1; damp *= 10 {
+		s.damp = float32(damp*trace/float64(n) + 1e-12)
 		for i, a := range s.Order {
 			row := s.factor[i*n:]
 			for j, b := range s.Order[:i+1] {
 				row[j] = g.At(a, b)
 			}
-			row[i] += float32(damp*trace/float64(n) + 1e-12)
+			row[i] += s.damp
 		}
 		if s.cholesky() {
 			return s, nil
@@ -104,12 +115,7 @@ func (s *Solver) Round(w []float32, rows int, step func(row, input int) float32,
 	carry := make([]float32, rows*blockCols)
 	for e := n; e > 0; {
 		k := (e - 1) / blockCols * blockCols
-		clear(carry)
-		if e < n {
-			s.packed = kernel.PackB(s.packed, s.factor[e*n+k:], n-e, e-k, n, 1)
-			p := kernel.Gemm{Groups: 1, Rows: rows, N: e - k, K: n - e, A: w[e:], Lda: n, B: s.packed, C: carry, Ldc: blockCols}
-			p.Run(0, 1, 0, e-k)
-		}
+		s.carry(carry, w, rows, k, e)
 		for r := range rows {
 			row, c := w[r*n+k:r*n+e], carry[r*blockCols:]
 			for i := e - k - 1; i >= 0; i-- {
@@ -129,5 +135,16 @@ func (s *Solver) Round(w []float32, rows int, step func(row, input int) float32,
 			}
 		}
 		e = k
+	}
+}
+
+// carry is L'e of the inputs from k to e, as far as the errors of later inputs
+// make it: [rows][blockCols].
+func (s *Solver) carry(carry, errs []float32, rows, k, e int) {
+	clear(carry)
+	if n := s.n; e < n {
+		s.packed = kernel.PackB(s.packed, s.factor[e*n+k:], n-e, e-k, n, 1)
+		p := kernel.Gemm{Groups: 1, Rows: rows, N: e - k, K: n - e, A: errs[e:], Lda: n, B: s.packed, C: carry, Ldc: blockCols}
+		p.Run(0, 1, 0, e-k)
 	}
 }

@@ -112,13 +112,17 @@ func (r raster) resize(w, h int, nearest bool) raster {
 	return raster{w, h, 3, dropAlpha(dst.Pix)}
 }
 
+// cropCorner is the upper left corner of the centre of w x h of an image of
+// fromW x fromH.
+func cropCorner(fromW, fromH, w, h int) (x, y int) { return (fromW - w + 1) / 2, (fromH - h + 1) / 2 }
+
 // crop cuts out the centre; w and h are at most the image's.
 func (r raster) crop(w, h int) raster {
 	if w == r.w && h == r.h {
 		return r
 	}
 	out := raster{w, h, r.c, make([]byte, w*h*r.c)}
-	x, y := (r.w-w+1)/2, (r.h-h+1)/2
+	x, y := cropCorner(r.w, r.h, w, h)
 	for row := range h {
 		copy(out.pix[row*w*r.c:][:w*r.c], r.pix[((y+row)*r.w+x)*r.c:])
 	}

@@ -27,7 +27,8 @@ func bits(b uint32) Mem {
 
 func f32(x float64) Mem { return bits(math.Float32bits(float32(x))) }
 
-// unary is dst[i] = f(src[i]) for whole vectors.
+// unary is dst[i] = f(src[i]) for whole vectors; ../../functions.go is the same in Go,
+// operation by operation.
 var unary = []struct {
 	name string
 	f    func(v isa, x reg.VecVirtual) reg.VecVirtual
@@ -202,21 +203,29 @@ func silu(v isa, x reg.VecVirtual) reg.VecVirtual {
 	return y
 }
 
-// onePlusExpNeg is 1 + e^-x. With 16 lanes it is 2^t, t = -x*log2(e), as 2^(t - floor(t)), a minimax
-// polynomial with error 2e-9, times 2^floor(t); the rounding of t costs |x|*6e-8 of e^-x.
+// onePlusExpNeg is 1 + 2^t, t = -x*log2(e), as 2^(t - n), n = t to the nearest, which is exact, by a
+// minimax polynomial with error 2e-9, times 2^n; the rounding of t costs |x|*6e-8 of e^-x.
 func onePlusExpNeg(v isa, x reg.VecVirtual) reg.VecVirtual {
-	if v.lanes == 8 {
-		m := v.reg()
-		VXORPS(bits(0x80000000), x, m)
-		e := exp(v, m)
-		VADDPS(f32(1), e, e)
-		return e
-	}
-	t, f := v.reg(), v.reg()
+	t, f, n := v.reg(), v.reg(), v.reg()
 	VMULPS(f32(-math.Log2E), x, t)
-	VREDUCEPS(Imm(1), t, f) // t - floor(t)
-	p := horner(v, f, 2.161291750320131e-4, 1.2467845776297129e-3, 9.675451631530727e-3, 5.548528059081568e-2, 0.24022930555735691, 0.6931470444430254, 1)
-	VSCALEFPS(t, p, p)
+	if v.lanes == 16 {
+		VRNDSCALEPS(Imm(8), t, n)
+		VREDUCEPS(Imm(0), t, f) // t - n, 0 where both are infinite
+	} else {
+		t = clamp(v, t, f32(-126), f32(128)) // below the sum is 1, above infinite
+		VROUNDPS(Imm(8), t, n)
+		VSUBPS(n, t, f)
+	}
+	p := horner(v, f, 1.5353361868448057e-4, 1.3398874415026106e-3, 9.618437357846576e-3, 5.550332471123707e-2, 0.24022647913627004, 0.6931472028550673, 1)
+	if v.lanes == 16 {
+		VSCALEFPS(n, p, p)
+	} else { // 2p * 2^(n-1), as 2^128 has no bits
+		VADDPS(p, p, p)
+		VCVTPS2DQ(n, n)
+		VPADDD(bits(126), n, n)
+		VPSLLD(Imm(23), n, n)
+		VMULPS(n, p, p)
+	}
 	VADDPS(f32(1), p, p)
 	return p
 }

@@ -17,6 +17,7 @@ func main() {
 	rows()
 	dotRows()
 	addScalar()
+	maxPool2()
 	Generate()
 }
 
@@ -197,22 +198,41 @@ func eachRow(n, width reg.Register, p, strides []reg.Register, body func(lanes i
 		}
 		SUBQ(Imm(uint64(lanes)), left)
 	}
-	Label("row")
-	for i := range q {
-		MOVQ(p[i], q[i])
+	step := func(row string) {
+		for i := range p {
+			ADDQ(strides[i], p[i])
+		}
+		SUBQ(Imm(1), n)
+		JNZ(LabelRef(row))
 	}
-	MOVQ(width, left)
+	begin := func(row string) {
+		Label(row)
+		for i := range q {
+			MOVQ(p[i], q[i])
+		}
+		MOVQ(width, left)
+	}
+	TESTQ(U32(7), width)
+	JNZ(LabelRef("row"))
+	begin("even")
+	Label("evenEight")
+	body(8, at)
+	for _, x := range q {
+		ADDQ(Imm(32), x)
+	}
+	SUBQ(Imm(8), left)
+	JNZ(LabelRef("evenEight"))
+	step("even")
+	JMP(LabelRef("done"))
+	begin("row")
 	chunk(8, "eight", "four")
 	JMP(LabelRef("eight"))
 	chunk(4, "four", "one")
 	chunk(1, "one", "next")
 	JMP(LabelRef("one"))
 	Label("next")
-	for i := range p {
-		ADDQ(strides[i], p[i])
-	}
-	SUBQ(Imm(1), n)
-	JNZ(LabelRef("row"))
+	step("row")
+	Label("done")
 }
 
 // lanesOf is the part of a register that holds so many elements, with the
@@ -306,4 +326,86 @@ func addScalar() {
 		VADDPS(at(dst), x, y)
 		VMOVUPS(y, at(dst))
 	})
+}
+
+// maxPool2: the largest of each 2x2 of rows x cols windows side by side, the
+// first of equals, and its position in src, whose rows are width elements; cols
+// is at least 4, the last 4 of a row may overlap those before.
+func maxPool2() {
+	TEXT("maxPool2AVX2", NOSPLIT, "func(rows, cols int, dst *float32, at *int32, src *float32, width int)")
+	Pragma("noescape")
+	rows, cols := Load(Param("rows"), GP64()), Load(Param("cols"), GP64())
+	dst, pos, src := Load(Param("dst"), GP64()), Load(Param("at"), GP64()), Load(Param("src"), GP64())
+	width := Load(Param("width"), GP64())
+	even := GLOBL("even", RODATA|NOPTR)
+	for i := range 4 {
+		DATA(4*i, U32(2*i))
+	}
+	// first is the position of the first four windows, steps what to add for each tap.
+	first, skip, one, across := XMM(), XMM(), XMM(), XMM()
+	VMOVDQU(even, first)
+	t := GP64()
+	MOVQ(U32(1), t)
+	VMOVQ(t, one)
+	VPBROADCASTD(one, one)
+	VMOVQ(width, across)
+	VPBROADCASTD(across, across)
+	VPADDD(across, across, skip)
+	last := GP64()
+	LEAQ(Mem{Base: cols, Disp: -4}, last)
+	i := GP64()
+	Label("row")
+	XORQ(i, i)
+	Label("four")
+	q, r := GP64(), GP64()
+	LEAQ(Mem{Base: src, Index: i, Scale: 8}, q)
+	LEAQ(Mem{Base: q, Index: width, Scale: 4}, r)
+	places := XMM()
+	VMOVQ(i, places)
+	VPBROADCASTD(places, places)
+	VPADDD(places, places, places)
+	VPADDD(first, places, places)
+	value, place := XMM(), XMM()
+	for k, p := range []reg.Register{q, r} {
+		a, b, left, right := XMM(), XMM(), XMM(), XMM()
+		VMOVUPS(Mem{Base: p}, a)
+		VMOVUPS(Mem{Base: p, Disp: 16}, b)
+		VSHUFPS(Imm(0x88), b, a, left)
+		VSHUFPS(Imm(0xdd), b, a, right)
+		here := places
+		if k == 1 {
+			here = XMM()
+			VPADDD(across, places, here)
+		}
+		there, more := XMM(), XMM()
+		VPADDD(one, here, there)
+		if k == 0 {
+			VMOVAPS(left, value)
+			VMOVAPS(here, place)
+		} else {
+			VCMPPS(Imm(30), value, left, more)
+			VBLENDVPS(more, left, value, value)
+			VBLENDVPS(more, here, place, place)
+		}
+		VCMPPS(Imm(30), value, right, more) // greater
+		VBLENDVPS(more, right, value, value)
+		VBLENDVPS(more, there, place, place)
+	}
+	VMOVUPS(value, Mem{Base: dst, Index: i, Scale: 4})
+	VMOVUPS(place, Mem{Base: pos, Index: i, Scale: 4})
+	ADDQ(Imm(4), i)
+	CMPQ(i, cols)
+	JGE(LabelRef("next"))
+	CMPQ(i, last)
+	CMOVQGT(last, i)
+	JMP(LabelRef("four"))
+	Label("next")
+	LEAQ(Mem{Base: dst, Index: cols, Scale: 4}, dst)
+	LEAQ(Mem{Base: pos, Index: cols, Scale: 4}, pos)
+	LEAQ(Mem{Base: src, Index: width, Scale: 8}, src)
+	VPADDD(skip, first, first)
+	SUBQ(Imm(1), rows)
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
 }
