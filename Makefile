@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test test-kill test-determinism lint cross test-go test-deploy test-peers test-hostile conformance variants agree zoo shapes bench-quantize bench-labels bench-quantize-speed bench-calibrate bench-runtime bench-simplify bench-compress bench-big release release-check vuln test-beam test-engine test-slurm test-kubernetes bench-shards generate fuzz fuzz-all clean
+.PHONY: all build demo test test-kill test-determinism lint cross test-go test-deploy test-peers test-hostile conformance variants agree zoo shapes bench-quantize bench-labels bench-quantize-speed bench-calibrate bench-runtime bench-simplify bench-compress bench-train bench-big release release-check vuln test-beam test-engine test-slurm test-kubernetes bench-shards generate fuzz fuzz-list fuzz-all clean
 
 all: build
 
@@ -166,6 +166,11 @@ bench-simplify: build build/venv-simplify
 bench-compress: build $(VENV)/installed
 	$(PYTHON) testdata/bench_compress.py bin/onnxopt $(DATA) build/compress
 
+# Training steps beside PyTorch's on one thread.
+bench-train: build/venv-torch
+	go test -c -o build/distill.test ./passes/distill
+	build/venv-torch/bin/python testdata/bench_train.py build/distill.test
+
 # The helper that runs models in onnxruntime (its own module), and one model there and here.
 test-engine: build $(VENV)/installed
 	cd cmd/onnxopt-onnxruntime && go vet ./... && go build -trimpath -o $(CURDIR)/bin/onnxopt-onnxruntime .
@@ -239,9 +244,13 @@ FUZZTIME ?= 10m
 fuzz:
 	go test $(firstword $(subst :, ,$(T))) -run '^$$' -fuzz '^$(lastword $(subst :, ,$(T)))$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $(FUZZFLAGS)
 
+# Every fuzz test of the module, as T of make fuzz.
+fuzz-list:
+	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' onnx runtime passes cmd/onnxopt | sed 's|^|./|; s|/[^/]*:func |:|' | sort
+
 # Every fuzz test for FUZZTIME: make fuzz-all FUZZTIME=30m FUZZFLAGS='-parallel 1'
 fuzz-all:
-	@for t in $$(grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z]+' . | sed 's|/[^/]*:func |:|' | sort -u); do \
+	@for t in $$($(MAKE) --no-print-directory fuzz-list); do \
 		echo "$$t"; $(MAKE) --no-print-directory fuzz T=$$t || exit 1; \
 	done
 

@@ -64,7 +64,7 @@ def main():
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--no-dense", action="store_true")
     parser.add_argument("--extension", default=".onnxz", help=".onnx for plain models instead of containers, whose time in onnxruntime is then shown")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     args.out.mkdir(parents=True, exist_ok=True)
     for name in args.models:
         model, _, samples = name.partition("-")

@@ -249,6 +249,13 @@ def write_samples(path, samples):
     np.savez(path, **{f"{i:03d}/{k}": v for i, x in enumerate(samples) for k, v in x.items()})
 
 
+def size(path):
+    """Bytes of a model file and the files that hold its tensors."""
+    import onnx
+    parts = {e.value for t in onnx.load(path, load_external_data=False).graph.initializer for e in t.external_data if e.key == "location"}
+    return sum(os.path.getsize(os.path.join(os.path.dirname(path), x)) for x in parts | {os.path.basename(path)})
+
+
 def outputs(path, count):
     z = np.load(path)
     return [[z[k] for k in z.files if k.startswith(f"{i:03d}/")] for i in range(count)]
@@ -291,7 +298,7 @@ class Bench:
             r = job(self.o.peers, self.o.out, self.o.timeout, tool=tool, model=self.path, samples=self.sets["calibration"], count=self.o.calibration, out=out)
         if not os.path.exists(out) or "error" in r:
             return r
-        r["bytes"] = os.path.getsize(out)
+        r["bytes"] = size(out)
         if not self.o.speed:
             r.update({x: self.answer(x, out) for x in RUNTIMES})
             r["boxes"] = self.boxes(out)

@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"text/tabwriter"
 
 	"github.com/spf13/pflag"
@@ -106,40 +103,4 @@ func (o *optimizer) calibrationJob() (*pass.Calibration, error) {
 	}
 	set, err := readCalibration(o.ranges)
 	return &pass.Calibration{Set: set}, err
-}
-
-// identity says which samples these are, as far as that can be told without
-// reading them, and how they are prepared: shards of others do not merge.
-func (d *dataFlags) identity() (string, error) {
-	text := fmt.Sprintf("resize %s crop %s scale %g mean %v std %v layout %s bgr %v nearest %v cast %v", d.resize, d.crop, d.scale, d.mean, d.std, d.layout, d.bgr, d.nearest, d.cast)
-	for _, path := range []string{d.data, d.labels} {
-		if path == "" {
-			continue
-		}
-		path, err := filepath.EvalSymlinks(path)
-		if err != nil {
-			return "", err
-		}
-		h := sha256.New()
-		err = filepath.WalkDir(path, func(p string, e fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			name, err := filepath.Rel(path, p)
-			fmt.Fprintf(h, "%q\n", filepath.ToSlash(name))
-			return err
-		})
-		if err != nil {
-			return "", err
-		}
-		info, err := os.Stat(path)
-		if err != nil {
-			return "", err
-		}
-		if info.Mode().IsRegular() {
-			fmt.Fprintln(h, info.Size())
-		}
-		text += fmt.Sprintf(" files %x", h.Sum(nil)[:8])
-	}
-	return text, nil
 }

@@ -344,7 +344,8 @@ func (r *compressReport) print(w io.Writer) {
 		fmt.Fprintf(t, "%s\t%.2f %%\t%s\t%.2f %%\t%.2f\t%v\t\n", c.Stage, 100*c.Density, size, 100*c.Measure.Held.Agreement, c.Loss, c.Fits)
 	}
 	t.Flush()
-	fmt.Fprintln(w)
+	o := r.Search.Original
+	fmt.Fprintf(w, "lost: estimated on %d samples kept out of training, plus a standard error; the original is taken to have %.2f %% of new samples wrong\n\n", o.Held.Samples, 100*o.Unseen())
 	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(t, "tensor\tweights\tkept\tvalues\tweight bits\tindex bits\tHuffman w\tHuffman i\tfloat\tpruned\tshared\tHuffman\t\n")
 	for _, l := range append(r.Ledger, r.Total) {

@@ -184,6 +184,11 @@ func TestLoss(t *testing.T) {
 			t.Errorf("lost %v points with %v wrong as they are, want %v", new(Task).Loss(a, b), plain, want)
 		}
 	}
+	// Half a pixel costs the original 5 points, of which 2 count.
+	a.Plain, b.Views = 0.04, 0.05
+	if got := new(Task).Loss(a, b); math.Abs(got-100*(0.02+math.Sqrt((0.02-0.0001)/100))) > 1e-6 {
+		t.Errorf("lost %v points beside an original that bears no half pixel", got)
+	}
 	for n, want := range map[int]int{2: 1, 100: 20, 5000: 1000, 8000: 1000, 60000: 6000} {
 		if got := heldSamples(n); got != want {
 			t.Errorf("%d of %d samples held out, want %d", got, n, want)

@@ -112,7 +112,14 @@ const (
 	// aside is the share of the samples, at most, that half a pixel may cost a
 	// model without being counted as lost.
 	aside = 0.005
+	// unseen is the share of the samples, at most, that the original is taken to
+	// have wrong on new samples beyond what it has wrong on these.
+	unseen = 0.02
 )
+
+// Unseen is the share of new samples that the original, measured as m, is taken
+// to have wrong.
+func (m Measure) Unseen() float64 { return min(m.Views, m.Plain+unseen) }
 
 // Loss is how much worse a is than b, the original, in points: the mean over
 // the held samples of the difference of what is wrong, plus its standard error,
@@ -122,7 +129,9 @@ const (
 // tells how it does on new ones. To a the samples are new as they are, and half
 // a pixel costs it something on top, a matter of chance in networks of few
 // weights that says nothing of what was lost. So that cost is left out, up to a
-// bound, or any original that bears no half pixel would excuse everything.
+// bound. What half a pixel costs the original is bounded too: training with
+// shifts makes a small network bear what its original does not, which says
+// nothing of new samples as they are.
 func (t *Task) Loss(a, b Measure) float64 {
 	square, n := 0.0, float64(len(a.Wrong))
 	for i, w := range a.Wrong {
@@ -130,7 +139,7 @@ func (t *Task) Loss(a, b Measure) float64 {
 		square += d * d / n
 	}
 	difference := a.Views - b.Views
-	lost := max(min(a.Plain, a.Views), a.Views-aside) - b.Views
+	lost := max(min(a.Plain, a.Views), a.Views-aside) - b.Unseen()
 	return 100 * (lost + confidence*math.Sqrt(max(square-difference*difference, 0)/n))
 }
 

@@ -112,9 +112,9 @@ func dequantized(v *graph.Value) bool { d := def(v); return d != nil && d.Is("De
 // quantizedBehind reports that QuantizeLinear alone reads n's result, maybe
 // behind a fused activation.
 func quantizedBehind(n *graph.Node) bool {
-	next := n.Out(0).Only()
+	next := readerBeside(n.Out(0))
 	if next != nil && next.Is("Relu", "Clip") {
-		next = next.Out(0).Only()
+		next = readerBeside(next.Out(0))
 	}
 	return next != nil && next.Is("QuantizeLinear")
 }

@@ -196,7 +196,7 @@ func (p *plan) integer(n *graph.Node, q op.Quant) (*quantNode, string) {
 		return nil, "depthwise with padding: the target pads planes of this size with 0 instead of the zero point"
 	}
 	// A fused activation: the scale stands behind it.
-	if next := n.Out(0).Only(); next != nil && next.Is("Relu", "Clip") && next.In(0) == n.Out(0) {
+	if next := readerBeside(n.Out(0)); next != nil && next.Is("Relu", "Clip") && next.In(0) == n.Out(0) {
 		out.result = next.Out(0)
 	}
 	if !slices.Contains(p.profile.FloatResult, n.Op) {
@@ -205,6 +205,15 @@ func (p *plan) integer(n *graph.Node, q op.Quant) (*quantNode, string) {
 		}
 	}
 	return out, ""
+}
+
+// readerBeside is the single node that reads v, nil if there are other uses, or
+// if it is in a subgraph of v's graph.
+func readerBeside(v *graph.Value) *graph.Node {
+	if n := v.Only(); n != nil && n.Graph() == v.Graph() {
+		return n
+	}
+	return nil
 }
 
 // shifted reports that the zero point of v, or of what data movement makes it
@@ -294,7 +303,7 @@ func isZero(t *tensor.Tensor) bool {
 // each handles operators with a scale on every input and the result.
 func (p *plan) each(n *graph.Node, q op.Quant) (*quantNode, string) {
 	result := n.Out(0)
-	if next := result.Only(); next != nil && n.Is("Add") && next.Is("Relu") {
+	if next := readerBeside(result); next != nil && n.Is("Add") && next.Is("Relu") {
 		result = next.Out(0)
 	}
 	if !p.wanted(result) {

@@ -58,10 +58,10 @@ func qoperator(c *pass.Context, m *graph.Model) error {
 // quantizeBehind is the QuantizeLinear that alone reads n's result. A Relu
 // between goes where the zero point is the least value: saturation does the same.
 func quantizeBehind(n *graph.Node) (*graph.Node, string) {
-	next := n.Out(0).Only()
+	next := readerBeside(n.Out(0))
 	relu := next != nil && next.Is("Relu")
 	if relu {
-		next = next.Out(0).Only()
+		next = readerBeside(next.Out(0))
 	}
 	if next == nil || !next.Is("QuantizeLinear") || next.In(2) == nil || next.In(2).Const() == nil {
 		return nil, "its result is not quantized, or by an activation that is no Relu"

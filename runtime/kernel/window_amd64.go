@@ -4,19 +4,35 @@ package kernel
 
 import "unsafe"
 
-// vectors computes all channels that fill vectors and says how many.
+// vectors computes the channels in vectors and says how many: none below 8, else all. Those beyond
+// whole vectors are the end of one more, whose other channels are computed twice.
 func (w *Window) vectors(y, x []float32, pixels int) int {
 	n := lanes()
-	args := windowArgs{stride: 4 * w.Stride, taps: unsafe.Pointer(&w.offsets[0]), count: len(w.Taps),
-		yStride: 4 * w.YStride, vectors: w.Channels / n, lo: w.Lo, hi: w.Hi}
-	if args.vectors == 0 {
+	if w.Channels < n {
+		n = 8
+	}
+	if w.Channels < n {
 		return 0
 	}
+	w.columns(y, x, pixels, 0, w.Channels/n, n)
+	if rest := w.Channels % n; rest > 0 {
+		if rest <= 8 {
+			n = 8
+		}
+		w.columns(y, x, pixels, w.Channels-n, 1, n)
+	}
+	return w.Channels
+}
+
+// columns computes that many vectors of n channels, from channel first on.
+func (w *Window) columns(y, x []float32, pixels, first, vectors, n int) {
+	args := windowArgs{stride: 4 * w.Stride, taps: unsafe.Pointer(&w.offsets[0]), count: len(w.Taps),
+		yStride: 4 * w.YStride, vectors: vectors, lo: w.Lo, hi: w.Hi}
 	if w.W != nil {
-		args.w = unsafe.Pointer(&w.W[0])
+		args.w = unsafe.Pointer(&w.W[first])
 	}
 	if w.Bias != nil {
-		args.bias = unsafe.Pointer(&w.Bias[0])
+		args.bias = unsafe.Pointer(&w.Bias[first])
 	}
 	if w.Clamp {
 		args.clamp = 1
@@ -24,19 +40,18 @@ func (w *Window) vectors(y, x []float32, pixels int) int {
 	groups := (pixels + 7) / 8
 	for g := range groups { // of even size
 		from, to := pixels*g/groups, pixels*(g+1)/groups
-		args.x, args.y = unsafe.Pointer(&x[from*w.Stride]), unsafe.Pointer(&y[from*w.YStride])
-		runWindow(to-from, w.W == nil, &args)
+		args.x, args.y = unsafe.Pointer(&x[from*w.Stride+first]), unsafe.Pointer(&y[from*w.YStride+first])
+		runWindow(to-from, w.W == nil, n == 16, &args)
 	}
-	return args.vectors * n
 }
 
-func runWindow(pixels int, maximum bool, args *windowArgs) {
+func runWindow(pixels int, maximum, wide bool, args *windowArgs) {
 	p := (*byte)(unsafe.Pointer(args))
 	code := pixels
 	if maximum {
 		code += 16
 	}
-	if useAVX512 {
+	if wide {
 		code += 32
 	}
 	switch code {
