@@ -37,12 +37,16 @@ func New(seed []byte) *Case {
 		opset: int64(11 + len(seed)%13), top: graph.New("random"),
 	}
 	b.graph = b.top
+	loops := h.Sum64()%4 == 0
 	b.inputs()
 	for range 2 + b.IntN(14) {
-		if b.IntN(8) == 0 {
-			b.control()
-		} else {
+		switch {
+		case b.IntN(8) > 0:
 			b.node()
+		case loops && b.IntN(3) > 0:
+			b.repeated()
+		default:
+			b.control()
 		}
 	}
 	return b.done()
@@ -147,21 +151,27 @@ func (b *builder) node() bool {
 		if b.IntN(2) == 0 {
 			d = op.Find("", pick(b, common...))
 		}
-		if d == nil || d.Domain != "" || d.Eval == nil || d.Flags&(op.Random|op.Control) != 0 || d.At(b.opset) == nil {
+		if d == nil || d.Domain != "" || d.Eval == nil || d.Flags&(op.Random|op.Control) != 0 {
 			continue
 		}
-		s, err := d.At(b.opset).Parsed()
-		if err != nil {
-			continue
-		}
-		r := op.Resolved{Def: d, Since: d.At(b.opset).Since, Schema: s}
+		r, ok := b.resolve(d)
 		for range 4 {
-			if b.try(r) {
+			if ok && b.try(r) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// resolve is the operator at the model's opset.
+func (b *builder) resolve(d *op.Def) (op.Resolved, bool) {
+	v := d.At(b.opset)
+	if v == nil {
+		return op.Resolved{}, false
+	}
+	s, err := v.Parsed()
+	return op.Resolved{Def: d, Since: v.Since, Schema: s}, err == nil
 }
 
 // common is what real models consist of: half of the nodes.
@@ -192,14 +202,8 @@ func (b *builder) try(r op.Resolved) bool {
 	outs := b.outputs(r.Schema)
 	n := scratch.NewNode(r.Name, given, outs, attrs...)
 	got, err := r.Run(n, &op.Env{MaxBytes: 1 << 14}, values)
-	if err != nil || len(got) < len(outs) || slices.Contains(got[:len(outs)], nil) || !slices.ContainsFunc(got, tame) || slices.ContainsFunc(got, wild) {
+	if err != nil || len(got) < len(outs) || slices.Contains(got[:len(outs)], nil) || !slices.ContainsFunc(got, tame) || !telling(r.Name, values, got) {
 		return false
-	}
-	if r.Name == "Div" && slices.ContainsFunc(in[1].x.Floats(), func(d float64) bool { return math.Abs(d) < 1e-3 }) {
-		return false
-	}
-	if strings.HasSuffix(r.Name, "Normalization") && flat(in[0].x) {
-		return false // only its rounding errors would be left, scaled up
 	}
 	scratch.InsertBefore(nil, n)
 	if Valid(&graph.Model{IRVersion: 10, Opsets: []graph.Opset{{Version: b.opset}}, Graph: scratch}) != nil {
@@ -238,6 +242,20 @@ func (b *builder) add(r op.Resolved, in []value, outs []string, attrs []*graph.A
 	}
 }
 
+// telling reports that an operator made values of in from which others can
+// follow: not only rounding errors, scaled up.
+func telling(name string, in, got []tensor.Value) bool {
+	switch {
+	case slices.ContainsFunc(got, wild):
+		return false
+	case name == "Div":
+		return !slices.ContainsFunc(in[1].(*tensor.Tensor).Floats(), func(d float64) bool { return math.Abs(d) < 1e-3 })
+	case strings.HasSuffix(name, "Normalization"):
+		return !flat(in[0].(*tensor.Tensor))
+	}
+	return true
+}
+
 // tame values may be read by other nodes.
 func tame(v tensor.Value) bool {
 	t, ok := v.(*tensor.Tensor)
@@ -271,7 +289,7 @@ func wild(v tensor.Value) bool {
 	return slices.ContainsFunc(t.Floats(), func(x float64) bool { return !(math.Abs(x) < 1000) })
 }
 
-// control adds an If whose branches, or a Loop whose body, read what is there.
+// control adds an If whose branches read what is there.
 func (b *builder) control() {
 	if b.inside {
 		return

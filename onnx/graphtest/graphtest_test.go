@@ -36,7 +36,7 @@ func TestNew(t *testing.T) {
 		}
 	}
 	t.Logf("%d operators, %d nodes: %v", len(seen), nodes, seen)
-	if len(seen) < 100 || nodes < 2500 {
+	if len(seen) < 100 || nodes < 2500 || seen["If"] == 0 || seen["Loop"] == 0 || seen["Scan"] == 0 {
 		t.Errorf("%d operators, %d nodes", len(seen), nodes)
 	}
 }

@@ -87,11 +87,11 @@ func (r *Recipe) dense(task *Task) stage {
 // prunable reports weights of two axes and more: matrices and kernels.
 func prunable(shape []int) bool { return len(shape) >= 2 }
 
-func (s *stage) start(t *distill.Trainer) error {
+func (s *stage) start(t *distill.Trainer, m *graph.Model) error {
 	chosen := func(i int) bool { return prunable(t.Program.Params[i].Shape) }
 	switch {
 	case s.prune != nil:
-		return s.prune.Start(t, chosen)
+		return s.prune.Start(t, m, chosen)
 	case s.share != nil:
 		s.share.Start(t, chosen)
 	}
@@ -150,7 +150,7 @@ func (s *stage) run(ctx context.Context, m *graph.Model, task *Task, j *journal)
 		return Measure{}, err
 	}
 	defer t.Close()
-	if err := s.start(t); err != nil {
+	if err := s.start(t, m); err != nil {
 		return Measure{}, err
 	}
 	if snap := j.running(); snap != nil {

@@ -3,7 +3,9 @@ package prune
 import (
 	"fmt"
 	"math"
+	"slices"
 
+	"onnxopt/onnx/graph"
 	"onnxopt/passes/distill"
 	"onnxopt/runtime/grad"
 )
@@ -36,12 +38,14 @@ type Gradual struct {
 
 	Masks   [][]float32 // 1 or 0, by parameter; nil where the parameter is not pruned
 	score   [][]float32
+	runs    [][][]int // with M set: of each parameter, the M inputs of an output
 	ordered []float32
 }
 
-// Start makes the masks for the parameters of t, all ones, or with From below
-// 1 zero where weights are, and takes over t.Derive. prunable names the parameters.
-func (g *Gradual) Start(t *distill.Trainer, prunable func(i int) bool) error {
+// Start makes the masks for the parameters of t, which trains m: all ones, or
+// with From below 1 zero where weights are. It takes over t.Derive. prunable
+// names the parameters.
+func (g *Gradual) Start(t *distill.Trainer, m *graph.Model, prunable func(i int) bool) error {
 	if g.Density <= 0 || g.Density > 1 || g.N > g.M || g.N < 0 {
 		return fmt.Errorf("density %v, %d of %d: want a density in (0, 1] and at most M of M", g.Density, g.N, g.M)
 	}
@@ -58,7 +62,7 @@ func (g *Gradual) Start(t *distill.Trainer, prunable func(i int) bool) error {
 		g.From = 1
 	}
 	n := len(t.Program.Params)
-	g.Masks, g.score = make([][]float32, n), make([][]float32, n)
+	g.Masks, g.score, g.runs = make([][]float32, n), make([][]float32, n), make([][][]int, n)
 	total := 0
 	for i, q := range t.Program.Params {
 		if !prunable(i) {
@@ -70,6 +74,9 @@ func (g *Gradual) Start(t *distill.Trainer, prunable func(i int) bool) error {
 			if x != 0 || g.From == 1 {
 				g.Masks[i][k] = 1
 			}
+		}
+		if g.M > 0 {
+			g.runs[i] = g.runsOf(m, q)
 		}
 		total += len(q.Value)
 	}
@@ -126,7 +133,7 @@ func (g *Gradual) choose(t *distill.Trainer) {
 	case g.M > 0:
 		for i, s := range g.score {
 			if s != nil {
-				pattern(g.Masks[i], s, g.N, g.M)
+				pattern(g.Masks[i], s, g.runs[i], g.N)
 			}
 		}
 	case g.PerLayer:
@@ -173,21 +180,38 @@ func keep(mask, score []float32, limit float32) {
 	}
 }
 
-// pattern keeps the n highest scores of every m consecutive ones, the first of
-// equals.
-func pattern(mask, score []float32, n, m int) {
-	for at := 0; at < len(score); at += m {
-		s, out := score[at:min(at+m, len(score))], mask[at:min(at+m, len(score))]
-		for k, x := range s {
+// runsOf is the runs of a parameter as the layer that reads it sums over them;
+// of others M consecutive elements.
+func (g *Gradual) runsOf(m *graph.Model, q *grad.Param) [][]int {
+	if v := m.Graph.Find(q.Name); v != nil {
+		for _, u := range v.Uses() {
+			if u.Node != nil && u.Index == 1 {
+				if r := runs(u.Node, q.Shape, g.M); r != nil {
+					return r
+				}
+			}
+		}
+	}
+	all := make([]int, len(q.Value))
+	for i := range all {
+		all[i] = i
+	}
+	return slices.Collect(slices.Chunk(all, g.M))
+}
+
+// pattern keeps the n highest scores of every run, the first of equals.
+func pattern(mask, score []float32, runs [][]int, n int) {
+	for _, run := range runs {
+		for k, at := range run {
 			rank := 0
-			for j, y := range s {
-				if y > x || y == x && j < k {
+			for j, other := range run {
+				if x, y := score[at], score[other]; y > x || y == x && j < k {
 					rank++
 				}
 			}
-			out[k] = 0
+			mask[at] = 0
 			if rank < n {
-				out[k] = 1
+				mask[at] = 1
 			}
 		}
 	}

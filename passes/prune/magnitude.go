@@ -45,7 +45,7 @@ func magnitude(c *pass.Context, m *graph.Model) error {
 	for _, l := range layers {
 		was, detail := l.zeros(), ""
 		if s.M > 0 {
-			runs := l.runs(s.M)
+			runs := runs(l.node, l.w.Const().Shape, s.M)
 			if runs == nil {
 				c.Kept(l.node, "it has no runs of inputs")
 				continue
@@ -109,17 +109,17 @@ func (l *layer) store(c *pass.Context, how string) {
 	c.Changed(l.node, "%d of %d weights of %s are zero (%.1f %%), %s", zeros, len(l.v), l.w.Name, 100*float64(zeros)/float64(len(l.v)), how)
 }
 
-// runs is where every m consecutive inputs of each output are; nil for
-// operators whose outputs share no such runs.
-func (l *layer) runs(m int) [][]int {
-	shape, stride := l.w.Const().Shape, 1
+// runs is where every m consecutive inputs of each output are in the weight of
+// n; nil for operators whose outputs share no such runs.
+func runs(n *graph.Node, shape []int, m int) [][]int {
+	size, stride := product(shape), 1
 	switch {
-	case l.node.Is("Conv"):
-		shape = []int{shape[0], len(l.v) / max(shape[0], 1)}
-	case l.node.Is("Gemm") && l.node.Int("transB", 0) != 0:
-	case l.node.Is("Gemm", "MatMul") && len(shape) >= 2: // [..., inputs, outputs]
+	case n.Is("Conv"):
+		shape = []int{shape[0], size / max(shape[0], 1)}
+	case n.Is("Gemm") && n.Int("transB", 0) != 0:
+	case n.Is("Gemm", "MatMul") && len(shape) >= 2: // [..., inputs, outputs]
 		stride = shape[len(shape)-1]
-		shape = []int{len(l.v) / max(shape[len(shape)-2], 1), shape[len(shape)-2]}
+		shape = []int{size / max(shape[len(shape)-2], 1), shape[len(shape)-2]}
 	default:
 		return nil
 	}

@@ -28,7 +28,7 @@ func TestRunsFollowInputs(t *testing.T) {
 		}
 		n.In(1).Data = &graph.Data{Tensor: tensor.New(tensor.Float32, c.shape...)}
 		l := layer{n, n.In(1), n.In(1).Const().Floats()}
-		if got := l.runs(2); !slices.EqualFunc(got, c.want, slices.Equal) {
+		if got := runs(l.node, l.w.Const().Shape, 2); !slices.EqualFunc(got, c.want, slices.Equal) {
 			t.Errorf("%s: %v, want %v", c.body, got, c.want)
 		}
 	}
