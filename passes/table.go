@@ -61,6 +61,7 @@ var Table = []pass.Pass{
 	encode.RoundBiases,
 	encode.Weights,
 	clean.Dead,
+	fuse.Parallel,
 	encode.DefaultAttributes,
 	encode.ShortNames,
 }
@@ -104,6 +105,10 @@ var Order = []Before{
 	{"mixed-precision", "quantize", "it chooses what quantize leaves alone"},
 	{"calibrate", "quantize", "activation scales come from the ranges"},
 	{"quantize", "dead-code", "the float weights are left behind"},
+	{"fuse-affine", "join-parallel", "a constant behind a branch becomes part of its own weights"},
+	{"quantize", "join-parallel", "values that become one share a scale"},
+	{"cluster-weights", "join-parallel", "weights that become one share a codebook"},
+	{"dead-code", "join-parallel", "a reader that is dead keeps a branch from being a chain"},
 	{"dead-units", "encode-weights", "zeros are cheapest where they are not written at all"},
 	{"round-biases", "encode-weights", "rounded biases take a byte each"},
 	{"dead-units", "pad-channels", "dead units would be padded, and padding removed"},
@@ -125,7 +130,7 @@ var int8Passes = []string{"freeze-defaults", "raise-opset", "prepare-quantizatio
 
 // Presets are named sets of passes.
 var Presets = []Preset{
-	{"simplify", "the smallest equal graph", simplify},
+	{"simplify", "the smallest equal graph", append(slices.Clone(simplify), "join-parallel")},
 	{"int8", "simplify, then 8-bit weights and activations", append(slices.Clone(simplify), int8Passes...)},
 	{"weights", "simplify, then 8- or 4-bit weights and float arithmetic", append(slices.Clone(simplify), "freeze-defaults", "raise-opset", "prepare-quantization", "quantize-blocks", "quantize-weights")},
 	{"dynamic", "simplify, then 8-bit weights and activations whose ranges are found at run time", append(slices.Clone(simplify), "freeze-defaults", "raise-opset", "prepare-quantization", "quantize-dynamic", "quantize-weights")},

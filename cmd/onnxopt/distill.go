@@ -133,7 +133,7 @@ func (d *distiller) figures(m *graph.Model) htmlreport.Figures {
 }
 
 // makeStudent is the network to teach: simplified, so that training sees plain
-// weights, with channels removed.
+// weights, those of each branch by themselves, with channels removed.
 func (d *distiller) makeStudent() (*graph.Model, error) {
 	m, settings, more := d.model.Clone(), pass.Settings{}, []string(nil)
 	if d.student != "" {
@@ -149,7 +149,7 @@ func (d *distiller) makeStudent() (*graph.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := pass.Run(d.c, m, list, pass.Options{Settings: settings})
+	l, err := pass.Run(d.c, m, list, pass.Options{Settings: settings, Off: map[string]bool{"join-parallel": true}})
 	if err == nil && d.student == "" && l.Changes("prune-channels") == 0 {
 		err = fmt.Errorf("%s: no channel can be removed", d.c.args[0])
 	}

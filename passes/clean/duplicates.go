@@ -1,7 +1,6 @@
 package clean
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"strings"
 
@@ -9,6 +8,7 @@ import (
 	"onnxopt/onnx/op"
 	"onnxopt/onnx/tensor"
 	"onnxopt/passes/pass"
+	"onnxopt/passes/rewrite"
 )
 
 // Duplicates computes equal expressions once and stores equal initializers
@@ -151,25 +151,17 @@ func signature(m *graph.Model, n *graph.Node) (string, bool) {
 	if err != nil || r.Flags&(op.Random|op.Control) != 0 || n.Is("QuantizeLinear", "DequantizeLinear") {
 		return "", false
 	}
+	key, ok := rewrite.Signature(n)
+	if !ok {
+		return "", false
+	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s|%s|%d|", n.Domain, n.Op, len(n.Outputs()))
+	fmt.Fprintf(&b, "%s|%d|", key, len(n.Outputs()))
 	for _, v := range n.Outputs() {
 		fmt.Fprintf(&b, "%v,", v != nil)
 	}
 	for _, v := range n.Inputs() {
 		fmt.Fprintf(&b, "%p,", v)
 	}
-	attrs := map[string]string{}
-	for _, a := range n.Attrs {
-		if a.T != nil || a.Tensors != nil || a.Type != nil || a.Types != nil {
-			if a.T == nil || a.T.Tensor == nil {
-				return "", false
-			}
-			attrs[a.Name] = fmt.Sprintf("%v %x %q", a.T.Tensor, sha256.Sum256(a.T.Tensor.Bytes()), a.T.Tensor.Strings())
-			continue
-		}
-		attrs[a.Name] = fmt.Sprintf("%d %v %d %q %v %v %q", a.Kind, a.F, a.I, a.S, a.Floats, a.Ints, a.Strings)
-	}
-	fmt.Fprint(&b, attrs) // maps print in order of their keys
 	return b.String(), true
 }

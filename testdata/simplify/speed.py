@@ -4,8 +4,9 @@ OUT/NAME/onnxopt.onnx relative to the original's.
 All of onnxruntime's optimizations, one thread, on bench.py's inputs. The two are
 run in turn for SECONDS, half of it each with two new sessions, made in the other
 order, because where their memory lies moves a time by some percent; the ratio is
-that of the least times. It is kept beside the file, and bench.py shows it while
-the file stays as it is. Run it on a machine that does nothing else.
+that of the least times, in processor time of the calling thread, which does all
+of the work. It is kept beside the file, and bench.py shows it while the file
+stays as it is. Run it on a machine that does little else.
 """
 import json
 import pathlib
@@ -16,7 +17,7 @@ import bench
 
 
 def least(src, paths, seconds):
-    """Least time of a run of each model on src's inputs, in turn for that long, five times or more."""
+    """Least processor time of a run of each model on src's inputs, in turn for that long, five times or more."""
     sessions = {p: bench.session(p, "ORT_ENABLE_ALL") for p in paths}
     feeds = bench.inputs(src, sessions[src])
     best = dict.fromkeys(paths, float("inf"))
@@ -26,9 +27,9 @@ def least(src, paths, seconds):
     while turns < 5 or time.perf_counter() < end:
         turns += 1
         for p, s in sessions.items():
-            t = time.perf_counter()
+            t = time.thread_time()
             s.run(None, feeds)
-            best[p] = min(best[p], time.perf_counter() - t)
+            best[p] = min(best[p], time.thread_time() - t)
     return best
 
 
