@@ -14,7 +14,7 @@ import sys
 import numpy as np
 import onnxruntime
 
-from bench_quantize import job, write_samples
+from bench_quantize import job, size, write_samples
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../models/gen"))
 from mnist import read_idx  # noqa: E402
@@ -41,9 +41,9 @@ def error(path, images, labels):
     o = onnxruntime.SessionOptions()
     o.log_severity_level, o.intra_op_num_threads = 4, 1
     s = onnxruntime.InferenceSession(path, o, providers=["CPUExecutionProvider"])
-    size = s.get_inputs()[0].shape[0]
-    size = size if isinstance(size, int) else 500
-    wrong = sum(int((s.run(None, {"input": images[i:i + size]})[0].argmax(1) != labels[i:i + size]).sum()) for i in range(0, len(images), size))
+    n = s.get_inputs()[0].shape[0]
+    n = n if isinstance(n, int) else 500
+    wrong = sum(int((s.run(None, {"input": images[i:i + n]})[0].argmax(1) != labels[i:i + n]).sum()) for i in range(0, len(images), n))
     return 100 * wrong / len(images)
 
 
@@ -72,7 +72,7 @@ def main(o):
                     errors[tool] = error(out, images, labels)
                 except Exception as e:
                     r["error"] = str(e).splitlines()[0][:100]
-            cells.append(f"{tool}: {r['error']}" if "error" in r else f"{tool} {errors[tool]:.2f} {os.path.getsize(out) / os.path.getsize(path):.3f}x")
+            cells.append(f"{tool}: {r['error']}" if "error" in r else f"{tool} {errors[tool]:.2f} {size(out) / size(path):.3f}x")
         print(" | ".join(cells), flush=True)
 
         def want(tool, most, what):

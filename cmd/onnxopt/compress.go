@@ -92,7 +92,7 @@ func (o *compressor) declare(f *pflag.FlagSet) {
 	f.IntVar(&o.o.ShareSteps, "share-steps", 0, "training steps with shared weights (default 2000)")
 	f.IntVar(&o.o.Batch, "batch", 0, "samples in a step (default 128)")
 	f.Float64Var(&o.o.Rate, "rate", 0, "peak learning rate (default 0.002)")
-	f.IntSliceVar(&o.pattern, "pattern", nil, "N,M keeps N of every M consecutive weights")
+	f.IntSliceVar(&o.pattern, "pattern", nil, "N,M keeps N of every M consecutive weights of an output")
 	f.BoolVar(&o.o.Pattern.PerLayer, "per-layer", false, "the same density in every layer instead of over all")
 	f.IntVar(&o.o.Pattern.Block, "block", 0, "keep or drop so many consecutive weights together")
 	f.IntVar(&o.o.Augment.Shift, "shift", 1, "largest shift of training pictures in pixels")
@@ -237,6 +237,9 @@ func (o *compressor) search(m *graph.Model) error {
 	}
 	p := &progress{c: o.c, off: o.quiet}
 	total, began, done := o.o.Steps(), time.Time{}, 0
+	if o.target == "speed" {
+		total = o.o.NarrowSteps()
+	}
 	task, err := compress.NewTask(o.c, distill.Logits(m), data, o.seed, o.threads, func(stage string, density float64, at, of int, s distill.Scores) {
 		if stage != "teacher" && began.IsZero() {
 			began = time.Now()
