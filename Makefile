@@ -11,7 +11,7 @@ DEMO        ?= lenet5
 ONNX_TESTS   = CI=1 ONNXOPT_ONNX_DATA=$(CURDIR)/build/onnx-data ONNXOPT_CONFORMANCE=$(CURDIR)/build/conformance \
                ONNXOPT_SCHEMAS=$(CURDIR)/build/schemas.json ONNXOPT_CONTRIB=$(CURDIR)/build/contrib
 
-.PHONY: all build demo test test-kill test-determinism lint cross test-go test-deploy test-peers test-hostile conformance variants agree zoo shapes bench-quantize bench-labels bench-quantize-speed bench-calibrate bench-runtime bench-simplify bench-compress bench-train bench-big release release-check vuln test-beam test-engine test-slurm test-kubernetes bench-shards generate fuzz fuzz-list fuzz-all clean
+.PHONY: all build demo test test-kill test-determinism lint cross test-go test-deploy test-peers test-hostile conformance variants agree zoo shapes bench-quantize bench-labels bench-quantize-speed bench-calibrate bench-runtime bench-simplify bench-compress bench-train bench-big release release-check vuln test-beam test-engine test-onnx-go test-slurm test-kubernetes bench-shards generate fuzz fuzz-list fuzz-all clean
 
 all: build
 
@@ -175,6 +175,10 @@ bench-train: build/venv-torch
 test-engine: build $(VENV)/installed
 	cd cmd/onnxopt-onnxruntime && go vet ./... && go build -trimpath -o $(CURDIR)/bin/onnxopt-onnxruntime .
 	PATH=$(CURDIR)/bin:$$PATH ONNXOPT_ONNXRUNTIME=$$(ls $(CURDIR)/$(VENV)/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so*) go test -count 1 ./runtime/engine
+
+# This runtime against onnx-go, a second opinion in Go, on what that covers: its own module.
+test-onnx-go:
+	cd runtime/onnxgo && go vet ./... && go test -count 1 ./...
 
 # Calibration and evaluation as an Apache Beam pipeline, on Prism in process and as a server: its own module, minutes to build.
 test-beam:

@@ -44,6 +44,9 @@ func (q *quantizer) run(c *call) error {
 			q.activations = "uint8"
 		}
 	}
+	if strings.HasPrefix(q.weights, "float8") || strings.HasPrefix(q.activations, "float8") {
+		return fmt.Errorf("quantize: float8 is not written: int8 takes as many bytes and is more accurate")
+	}
 	preset := formats[[2]string{q.weights, q.activations}]
 	if preset == "" {
 		return fmt.Errorf("quantize: no form has %s weights with %s activations", q.weights, q.activations)

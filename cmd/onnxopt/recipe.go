@@ -23,7 +23,7 @@ type recipe struct {
 // so that it need not search again.
 func (o *optimizer) chosen() recipe {
 	r := recipe{Version: version, Preset: o.preset, Calibration: o.calibrationSamples, Settings: o.settings}
-	r.Settings.Quant.Half = o.ledger.Half
+	r.Settings.Quant.Half, r.Settings.Quant.Float = o.ledger.Half, o.ledger.Float
 	for _, p := range o.list {
 		if !o.off[p.Name] && p.Name != "mixed-precision" {
 			r.Passes = append(r.Passes, p.Name)

@@ -52,6 +52,7 @@ type Ledger struct {
 	Ranges      Ranges        `json:"-"`
 	Sensitivity []Sensitivity `json:"sensitivity,omitempty"`
 	Half        []string      `json:"half,omitempty"`
+	Float       []string      `json:"float,omitempty"`
 }
 
 func (l *Ledger) add(e Entry) { l.Entries = append(l.Entries, e) }

@@ -212,6 +212,7 @@ type QuantSettings struct {
 	Half16               string   // float16 (default) or bfloat16, in preset float16
 	Skip                 []string // node names or operators left alone
 	Half                 []string // node names left in float, with weights in float16
+	Float                []string // node names left in float, with weights in WeightBits
 	BatchSize            int      // samples run at once in calibration; 0 chooses
 	// MinSQNR is the least SQNR of an output in dB that search accepts; 0 is 20,
 	// negative accepts anything.

@@ -78,7 +78,8 @@ func Run(ctx context.Context, m *graph.Model, passes []Pass, o Options) (*Ledger
 		}
 		i = end
 	}
-	c.Ledger.Ranges, c.Ledger.Sensitivity, c.Ledger.Half = c.Ranges, c.Sensitivity, c.Settings.Quant.Half
+	c.Ledger.Ranges, c.Ledger.Sensitivity = c.Ranges, c.Sensitivity
+	c.Ledger.Half, c.Ledger.Float = c.Settings.Quant.Half, c.Settings.Quant.Float
 	return c.Ledger, nil
 }
 

@@ -132,7 +132,7 @@ func (p *plan) classify(n *graph.Node) (*quantNode, string) {
 	if skipped(n, p.s) {
 		return nil, "skipped on request"
 	}
-	if slices.Contains(p.s.Half, Title(n)) {
+	if sensitive(n, p.s) {
 		return nil, "too sensitive: stays float"
 	}
 	switch {
@@ -150,6 +150,11 @@ func (p *plan) classify(n *graph.Node) (*quantNode, string) {
 
 func skipped(n *graph.Node, s pass.QuantSettings) bool {
 	return slices.Contains(s.Skip, Title(n)) || slices.Contains(s.Skip, n.Op)
+}
+
+// sensitive reports that n was found too sensitive for integers.
+func sensitive(n *graph.Node, s pass.QuantSettings) bool {
+	return slices.Contains(s.Half, Title(n)) || slices.Contains(s.Float, Title(n))
 }
 
 // Title is the name by which Skip and recipes call a node: its own, or that of
@@ -350,7 +355,7 @@ func (p *plan) integerSource(v *graph.Value) bool {
 		return v.IsInput()
 	}
 	r, err := op.Resolve(d, p.m.Opset)
-	if err != nil || !p.profile.quantizes(d.Op) || skipped(d, p.s) || slices.Contains(p.s.Half, Title(d)) {
+	if err != nil || !p.profile.quantizes(d.Op) || skipped(d, p.s) || sensitive(d, p.s) {
 		return false
 	}
 	switch r.Quant.Kind {

@@ -87,7 +87,7 @@ func (r *Report) Write(w io.Writer) error {
 		v.Signal, v.FirstBad, v.Flips = signalChart(c.Tensors), c.FirstBad, c.Flips
 		v.Histograms = r.histograms()
 	}
-	v.Sensitivity = sensitivityChart(r.Ledger.Sensitivity, r.Ledger.Half)
+	v.Sensitivity = sensitivityChart(r.Ledger.Sensitivity, slices.Concat(r.Ledger.Half, r.Ledger.Float))
 	return pageTemplate.Execute(w, v)
 }
 

@@ -18,8 +18,9 @@ import (
 	"onnxopt/runtime/compare"
 )
 
-// Mixed leaves layers in float, with weights in float16, until the outputs of the quantized model reach the
-// least SQNR: those first that cost most when they alone are quantized.
+// Mixed leaves layers in float until the outputs of the quantized model reach the
+// least SQNR: those first that cost most when they alone are quantized. Their
+// weights are stored in float16, or in 8 bits where that is enough.
 var Mixed = pass.Pass{
 	Name:  "mixed-precision",
 	Doc:   "leave the most sensitive layers in float until the outputs are accurate enough",
@@ -72,16 +73,42 @@ func mixed(c *pass.Context, m *graph.Model) error {
 		return nil
 	}
 	skip, have, enough, err := t.leaveOut(c.Sensitivity)
+	half, float := skip, []string(nil)
 	switch {
 	case err != nil:
 		return err
 	case enough:
+		if half, float, err = t.narrow(skip); err != nil {
+			return err
+		}
 		c.Warn("%d of %d layers stay in float, for an SQNR of the outputs of %.1f dB: %s", len(skip), len(titles), have, strings.Join(skip, ", "))
 	default:
 		c.Warn("outputs reach an SQNR of %.1f dB, less than asked for, even with %d of %d layers in float: %s", have, len(skip), len(titles), strings.Join(skip, ", "))
 	}
-	c.Settings.Quant.Half = append(slices.Clone(c.Settings.Quant.Half), skip...)
+	c.Settings.Quant.Half = append(slices.Clone(c.Settings.Quant.Half), half...)
+	c.Settings.Quant.Float = append(slices.Clone(c.Settings.Quant.Float), float...)
 	return nil
+}
+
+// narrow divides the layers that stay in float, the most sensitive first, into
+// those that need weights in float16 and those whose 8-bit weights do: what
+// made them sensitive is what they read and compute.
+func (t *trial) narrow(skip []string) (half, float []string, err error) {
+	lo, hi := 0, len(skip) // so many need float16: at least, at most
+	for at := 0; lo < hi; at = (lo + hi) / 2 {
+		t.float = skip[at:]
+		_, ok, err := t.measure(skip[:at])
+		if err != nil {
+			return nil, nil, err
+		}
+		if ok {
+			hi = at
+		} else {
+			lo = at + 1
+		}
+	}
+	t.float = nil
+	return skip[:hi], skip[hi:], nil
 }
 
 // leaveOut grows the set of float layers, most sensitive first, until the
@@ -162,6 +189,7 @@ type trial struct {
 	candidates   []string           // values that count instead of chosen outputs
 	chosen       []bool             // outputs
 	least        float64            // SQNR in dB, with the margin
+	float        []string           // layers in float with 8-bit weights, in every trial
 	classes      []int              // what the float model decides; nil if that does not count
 }
 
@@ -249,6 +277,7 @@ func newTrial(c *pass.Context, m *graph.Model) (*trial, error) {
 func (t *trial) quantized(skip []string, passes ...pass.Pass) (*graph.Model, error) {
 	settings := t.c.Settings
 	settings.Quant.Half = append(slices.Clone(settings.Quant.Half), skip...)
+	settings.Quant.Float = append(slices.Clone(settings.Quant.Float), t.float...)
 	m := t.m.Clone()
 	c := t.c.Fork(m, settings)
 	for _, p := range passes {
