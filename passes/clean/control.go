@@ -20,6 +20,7 @@ var Control = pass.Pass{
 			{Ops: []string{"If"}, Apply: swapBranches},
 			{Ops: []string{"If"}, Apply: mergeIfs},
 			{Ops: []string{"Loop"}, Apply: unrollLoop},
+			{Ops: []string{"Scan"}, Apply: func(e *rewrite.Editor, n *graph.Node) { e.Kept(n, "a Scan is not unrolled") }},
 		})
 		return nil
 	},

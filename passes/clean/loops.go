@@ -14,11 +14,15 @@ import (
 const maxTurns = 64
 
 // unrollLoop handles a Loop whose number of turns is constant: none, one, or so
-// many that unrolled it has fewer nodes.
+// many that unrolled it has fewer nodes. It says why it leaves another alone.
 func unrollLoop(e *rewrite.Editor, n *graph.Node) {
 	body := n.Attr("body")
+	if body == nil || body.G == nil || len(body.G.Inputs()) != len(n.Inputs()) {
+		return
+	}
 	trip, cond := e.Shape.Const(n.In(0)), e.Shape.Const(n.In(1))
-	if body == nil || body.G == nil || trip == nil || trip.Len() != 1 || n.In(1) != nil && (cond == nil || cond.Len() != 1) {
+	if trip == nil || trip.Len() != 1 || n.In(1) != nil && (cond == nil || cond.Len() != 1) {
+		e.Kept(n, "not unrolled: how often it runs is not constant")
 		return
 	}
 	turns := trip.Ints()[0]
@@ -31,11 +35,16 @@ func unrollLoop(e *rewrite.Editor, n *graph.Node) {
 		if e.Allow() {
 			replaceOutputs(e, n, "the loop never runs", func(i int) *graph.Value { return n.In(i + 2) })
 		}
-	case turns <= 0 || turns > maxTurns || len(body.G.Inputs()) != len(n.Inputs()):
-	case turns == 1 || staysTrue(e, body.G) && shrinks(e, n, body.G, int(turns)):
-		if e.Allow() {
-			unroll(e, n, body.G, int(turns))
-		}
+	case turns <= 0:
+		e.Kept(n, "never runs, but has outputs of no turns")
+	case turns > maxTurns:
+		e.Kept(n, "not unrolled: it may run more than %d times", maxTurns)
+	case turns > 1 && !staysTrue(e, body.G):
+		e.Kept(n, "not unrolled: its body computes when it ends")
+	case turns > 1 && !shrinks(e, n, body.G, int(turns)):
+		e.Kept(n, "not unrolled: %d copies of its body are more nodes", turns)
+	case e.Allow():
+		unroll(e, n, body.G, int(turns))
 	}
 }
 
