@@ -192,8 +192,12 @@ func (b *builder) constant(n *graph.Node) bool {
 // or at a glance.
 func (b *builder) add(st step, out []*graph.Value) {
 	for i, v := range out {
-		if v != nil && b.main() && b.l.s.watches(v) && (b.slot[v] == st.outs[i] || b.l.s.opts.Glance) {
-			st.observe = append(st.observe, observed{v, i})
+		if v == nil || !b.main() || !b.l.s.watches(v) {
+			continue
+		}
+		if slot, plain := b.slot[v]; plain && slot == st.outs[i] || b.l.s.opts.Glance {
+			at, last := b.last[v]
+			st.observe = append(st.observe, observed{v, i, last && at.slot == st.outs[i]})
 		}
 	}
 	b.steps = append(b.steps, st)

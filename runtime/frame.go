@@ -196,7 +196,11 @@ func (f *frame) step(st *step) error {
 		if !f.s.opts.Glance {
 			f.escape(st.outs[o.i])
 		}
-		f.s.opts.Observe(o.value, f.slots[st.outs[o.i]])
+		see := f.s.opts.Observe
+		if o.last && f.s.opts.ObserveLast != nil {
+			see = f.s.opts.ObserveLast
+		}
+		see(o.value, f.slots[st.outs[o.i]])
 	}
 	for _, slot := range st.free {
 		f.slots[slot] = nil

@@ -38,6 +38,9 @@ type Options struct {
 	// Glance says that Observe keeps no tensor after it returns and does not mind
 	// axis 1 being the last: values are then seen as they are held.
 	Glance bool
+	// ObserveLast, if set, is told instead of Observe of values whose axis 1 is
+	// the last, at a glance.
+	ObserveLast func(v *graph.Value, t tensor.Value)
 	// Profile, if set, is told of every step of the main graph after it.
 	Profile func(Step)
 }
@@ -225,8 +228,9 @@ type memo struct {
 	in, out []tensor.Value
 }
 
-// observed is a watched value: output i of a step.
+// observed is a watched value: output i of a step, maybe with axis 1 last.
 type observed struct {
 	value *graph.Value
 	i     int
+	last  bool
 }

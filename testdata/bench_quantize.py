@@ -7,8 +7,8 @@ worst float output, in dB, against the float model in onnxruntime. Outputs that 
 with the least noise: of detectors the share of the float model's boxes found again is printed as well (by onnxopt compare). Times
 are processor seconds on one core, of this tool with its comparison of all samples; the speed is that of the float file in
 onnxruntime over the quantized one's, one thread, least of interleaved runs. Options: --tools a,b --timeout SECONDS --json FILE;
---resume keeps the results in FILE, but for the tools of --again; --speed --calibration N quantizes only and prints how
-many times as long as this tool each peer takes, and its memory.
+--resume keeps the results in FILE, but for the tools of --again; --speed --calibration N quantizes only, compares nothing, and
+prints how many times as long as this tool each peer takes, and its memory.
 """
 import argparse
 import json
@@ -308,7 +308,7 @@ class Bench:
         p = subprocess.run(["/usr/bin/env", "python3", "-c",
                             "import resource,subprocess,sys; r=subprocess.run(sys.argv[1:]); u=resource.getrusage(resource.RUSAGE_CHILDREN); "
                             "print(u.ru_maxrss/1024); print(u.ru_utime+u.ru_stime); sys.exit(r.returncode)",
-                            self.o.tool, "optimize", self.path, "--data", f"{self.base}calibration.sets", "-o", out, "--quiet"] + self.o.flags.split(),
+                            self.o.tool, "optimize", self.path, "--calibration" if self.o.speed else "--data", f"{self.base}calibration.sets", "-o", out, "--quiet"] + self.o.flags.split(),
                            capture_output=True, text=True)
         mb, seconds = p.stdout.strip().splitlines()[-2:]
         r = {"seconds": float(seconds), "mb": float(mb)}

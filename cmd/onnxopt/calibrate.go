@@ -49,7 +49,7 @@ func calibrateModel(c *call, o *optimizer, shard string) error {
 	if o.model, err = loadModel(c.args[0]); err != nil {
 		return err
 	}
-	if err := o.optimize(list); err != nil {
+	if err := o.optimize(list, nil); err != nil {
 		return err
 	}
 	if err := writeCalibration(c, job.Set, o.out); err != nil {

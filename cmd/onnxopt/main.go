@@ -113,6 +113,8 @@ func dispatch(ctx context.Context, args []string, out, errOut io.Writer) error {
 	l.declare(f)
 	var k locker
 	k.declare(f)
+	var prof profiler
+	prof.declare(f)
 	f.Usage = func() { v.usage(out, f) }
 	if err := f.Parse(args[1:]); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
@@ -128,6 +130,11 @@ func dispatch(ctx context.Context, args []string, out, errOut io.Writer) error {
 		return fmt.Errorf("%s: %w", v.name, err)
 	}
 	defer lift()
+	stop, err := prof.start()
+	if err != nil {
+		return fmt.Errorf("--cpuprofile: %w", err)
+	}
+	defer stop()
 	if err = k.begin(bounded, v.name, f); err == nil {
 		err = run(&call{Context: bounded, verbs: verbs, args: f.Args(), out: out, errOut: errOut, tty: isTerminal(errOut)})
 	}

@@ -62,6 +62,7 @@ type optimizer struct {
 	ledger *pass.Ledger
 	list   []pass.Pass
 	job    *pass.Calibration // nil unless calibration is sharded
+	seen   int               // of the samples to compare on, how many the passes have seen
 }
 
 func (o *optimizer) declare(f *pflag.FlagSet) {
@@ -121,7 +122,7 @@ func (o *optimizer) run(c *call) error {
 			return err
 		}
 	}
-	if err := o.optimize(list); err != nil {
+	if err := o.optimize(list, eval); err != nil {
 		return err
 	}
 	staged, err := onnx.Stage(o.model, o.out, onnx.SaveOptions{Context: c})
@@ -227,8 +228,9 @@ func (o *optimizer) pipeline() ([]pass.Pass, error) {
 }
 
 // optimize runs the passes. The model as it is before the first lossy pass is
-// kept for the comparison of inner tensors.
-func (o *optimizer) optimize(list []pass.Pass) error {
+// kept for the comparison of inner tensors, and how many of the samples of eval
+// the passes see.
+func (o *optimizer) optimize(list []pass.Pass, eval *samples.Set) error {
 	o.list = list
 	p := &progress{c: o.c, off: o.quiet}
 	opts := pass.Options{Settings: o.settings, Off: o.off, Progress: p.update, Scratch: filepath.Dir(o.out)}
@@ -255,6 +257,9 @@ func (o *optimizer) optimize(list []pass.Pass) error {
 		if set != nil {
 			defer set.Close()
 			opts.Samples = first(set, o.calibrationSamples)
+			if eval != nil && eval.Shares(set) {
+				o.seen = min(opts.Samples.Len(), first(eval, o.samples).Len())
+			}
 			if opts.Labels, err = set.Labels(); err != nil {
 				return err
 			}
@@ -335,6 +340,7 @@ func (o *optimizer) measure(original *graph.Model, staged *onnx.Staged, eval *sa
 	if err != nil {
 		return err
 	}
+	o.result.Compare.Seen = o.seen
 	o.result.Compare.Tensors, o.result.Compare.FirstBad, o.result.Compare.Candidates = inner.Tensors, inner.FirstBad, inner.Candidates
 	return nil
 }

@@ -56,6 +56,9 @@ func (r *report) printCompare(t io.Writer) {
 	if c == nil {
 		return
 	}
+	if c.Seen > 0 {
+		fmt.Fprintf(t, "fitted on\t\t%d\tof the %d samples: new ones may do worse\t\n", c.Seen, c.Samples)
+	}
 	if c.Top1 != nil {
 		fmt.Fprintf(t, "top-1\t%.2f %%\t%.2f %%\t%+.2f\t\n", 100*c.Top1.A, 100*c.Top1.B, 100*(c.Top1.B-c.Top1.A))
 	}

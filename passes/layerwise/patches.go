@@ -10,20 +10,23 @@ import (
 // of a matrix, [C/group * taps] each.
 type patches struct {
 	input, kernel, out []int // N C spatial..., spatial kernel, spatial output
+	last               bool  // the input is held N spatial... C
 	channels           int   // of one group
 	win                *op.Window
 }
 
-func newPatches(a *op.Attrs, input, weight []int) (*patches, error) {
+func newPatches(a *op.Attrs, input, weight []int, last bool) (*patches, error) {
 	g, err := op.NewConvGeometry(a, input, weight)
 	if err != nil {
 		return nil, err
 	}
-	return &patches{slices.Clone(input), weight[2:], slices.Clone(g.Out()[2:]), weight[1], g.Window()}, nil
+	return &patches{slices.Clone(input), weight[2:], slices.Clone(g.Out()[2:]), last, weight[1], g.Window()}, nil
 }
 
-// fits reports that inputs of a shape can be read.
-func (p *patches) fits(input []int) bool { return slices.Equal(p.input, input) }
+// fits reports that inputs of a shape and layout can be read.
+func (p *patches) fits(input []int, last bool) bool {
+	return last == p.last && slices.Equal(p.input, input)
+}
 
 // pixels is the number of output positions of one sample.
 func (p *patches) pixels() int { return volume(p.out) }
@@ -46,15 +49,19 @@ func (p *patches) table(positions []int) []int {
 func (p *patches) read(x []float32, sample, group int, table []int, dst []float32, stride int) {
 	plane, taps := volume(p.input[2:]), volume(p.kernel)
 	n := len(table) / taps
-	first := (sample*p.input[1] + group*p.channels) * plane
+	channel, element := plane, 1 // how far apart
+	if p.last {
+		channel, element = 1, p.input[1]
+	}
+	first := sample*p.input[1]*plane + group*p.channels*channel
 	for c := range p.channels {
-		in := x[first+c*plane : first+(c+1)*plane]
+		in := x[first+c*channel:]
 		for k := range taps {
 			row := dst[(c*taps+k)*stride:]
 			for i, at := range table[k*n : (k+1)*n] {
 				row[i] = 0
 				if at >= 0 {
-					row[i] = in[at]
+					row[i] = in[at*element]
 				}
 			}
 		}

@@ -1,6 +1,8 @@
 package layerwise
 
 import (
+	"slices"
+
 	"onnxopt/onnx/op"
 	"onnxopt/onnx/tensor"
 	"onnxopt/runtime/lattice"
@@ -15,18 +17,22 @@ type reader struct {
 	grams  []*lattice.Gram // one for each group
 }
 
-// read takes evenly spaced rows of a batch of samples.
-func (r *reader) read(x *tensor.Tensor, samples int) {
-	v := x.Float32s()
+// read takes evenly spaced rows of a batch of samples, which may be held with
+// axis 1 last.
+func (r *reader) read(x *tensor.Tensor, samples int, last bool) {
+	v, shape := x.Float32s(), x.Shape
+	if last {
+		shape = slices.Concat(shape[:1], shape[len(shape)-1:], shape[1:len(shape)-1])
+	}
 	if r.attrs != nil {
-		if r.conv == nil || !r.conv.fits(x.Shape) {
+		if r.conv == nil || !r.conv.fits(shape, last) {
 			var err error
-			if r.conv, err = newPatches(r.attrs, x.Shape, r.weight); err != nil {
+			if r.conv, err = newPatches(r.attrs, shape, r.weight, last); err != nil {
 				return
 			}
 		}
 		positions := spaced(r.conv.pixels(), r.rows)
-		for s := range min(samples, x.Shape[0]) {
+		for s := range min(samples, shape[0]) {
 			for at := 0; at < len(positions); {
 				n := 0
 				for _, g := range r.grams { // all are filled alike
@@ -42,6 +48,9 @@ func (r *reader) read(x *tensor.Tensor, samples int) {
 		}
 		return
 	}
+	if last { // rows are along the last axis of the others
+		v = plain(v, shape)
+	}
 	g := r.grams[0]
 	all := len(v) / g.N
 	for _, row := range spaced(all, min(all, r.rows*samples)) {
@@ -50,6 +59,17 @@ func (r *reader) read(x *tensor.Tensor, samples int) {
 			dst[i*stride] = y
 		}
 	}
+}
+
+// plain is values of a shape that are held with axis 1 last, in order.
+func plain(v []float32, shape []int) []float32 {
+	out := make([]float32, len(v))
+	pixels, channels := volume(shape[2:]), shape[1]
+	for i, x := range v {
+		sample, pixel, channel := i/(pixels*channels), i/channels%pixels, i%channels
+		out[(sample*channels+channel)*pixels+pixel] = x
+	}
+	return out
 }
 
 // spaced is at most k of the integers below n, evenly spaced.

@@ -39,22 +39,34 @@ func TestPatchesAreWhatConvReads(t *testing.T) {
 	}
 	want := out[0].(*tensor.Tensor)
 	attrs := &op.Attrs{Node: n, Since: r.Since, Schema: r.Schema}
-	read, err := newPatches(attrs, x.Shape, w.Shape)
-	if err != nil {
-		t.Fatal(err)
+	moved := make([]float32, x.Len())
+	for i, v := range x.Float32s() {
+		sample, channel, pixel := i/(6*63), i/63%6, i%63
+		moved[(sample*63+pixel)*6+channel] = v
 	}
+	for layout, x := range [][]float32{x.Float32s(), moved} {
+		read, err := newPatches(attrs, []int{2, 6, 7, 9}, w.Shape, layout == 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		testRead(t, read, x, w.Float32s(), want.Float32s())
+	}
+}
+
+func testRead(t *testing.T, read *patches, x, w, want []float32) {
+	t.Helper()
 	const inputs = 18
 	all := spaced(read.pixels(), 1<<20)
 	row := make([]float32, inputs*len(all))
 	for s := range 2 {
 		for c := range 8 {
-			read.read(x.Float32s(), s, c/4, read.table(all), row, len(all))
+			read.read(x, s, c/4, read.table(all), row, len(all))
 			for p := range all {
 				sum := 0.0
 				for i := range inputs {
-					sum += float64(row[i*len(all)+p]) * float64(w.Float32s()[c*inputs+i])
+					sum += float64(row[i*len(all)+p]) * float64(w[c*inputs+i])
 				}
-				if y := float64(want.Float32s()[(s*8+c)*len(all)+p]); math.Abs(sum-y) > 1e-5 {
+				if y := float64(want[(s*8+c)*len(all)+p]); math.Abs(sum-y) > 1e-5 {
 					t.Fatalf("sample %d, channel %d, position %d: %g, want %g", s, c, p, sum, y)
 				}
 			}

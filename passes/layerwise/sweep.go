@@ -8,10 +8,19 @@ import (
 	"onnxopt/runtime/calibrate"
 )
 
-// Sweep runs the model on a span of the samples; o.Observe gets the values of
-// o.Watch, graph inputs among them, of each batch b.
-func Sweep(c *pass.Context, m *graph.Model, span calibrate.Span, o runtime.Options, b *Batch, progress func(done, total int)) error {
-	o.Threads = c.Settings.Threads
+// Sweep runs the model on a span of the samples; see gets the float32 values
+// to watch, graph inputs among them, of each batch, some of them held with
+// axis 1 last. It must not keep them.
+func Sweep(c *pass.Context, m *graph.Model, span calibrate.Span, watch map[*graph.Value]bool, see func(b *Batch, v *graph.Value, t *tensor.Tensor, last bool), progress func(done, total int)) error {
+	var b Batch
+	observe := func(last bool) func(*graph.Value, tensor.Value) {
+		return func(v *graph.Value, x tensor.Value) {
+			if t, ok := x.(*tensor.Tensor); ok && t.Type == tensor.Float32 {
+				see(&b, v, t, last)
+			}
+		}
+	}
+	o := runtime.Options{Threads: c.Settings.Threads, Watch: watch, Observe: observe(false), ObserveLast: observe(true), Glance: true}
 	s, err := runtime.Compile(m, o)
 	if err != nil {
 		return err
@@ -28,7 +37,7 @@ func Sweep(c *pass.Context, m *graph.Model, span calibrate.Span, o runtime.Optio
 		}
 		b.rows, b.size = to-at, max(c.Samples.BatchSize(), to-at)
 		for i, v := range m.Graph.Inputs() {
-			if i < len(in) && in[i] != nil && o.Watch[v] {
+			if i < len(in) && in[i] != nil && watch[v] {
 				o.Observe(v, in[i])
 			}
 		}

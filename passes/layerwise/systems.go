@@ -10,7 +10,6 @@ import (
 	"onnxopt/onnx/op"
 	"onnxopt/onnx/tensor"
 	"onnxopt/passes/pass"
-	"onnxopt/runtime"
 	"onnxopt/runtime/calibrate"
 	"onnxopt/runtime/lattice"
 )
@@ -25,6 +24,8 @@ const (
 	// groupedWidth is the rows that the Gram matrix of one of many groups
 	// multiplies at once.
 	groupedWidth = 64
+	// leastRows is how many rows are summed at least, if there are as many.
+	leastRows = 4096
 )
 
 // System is the layers that read the same rows X: their weights are seen as
@@ -32,6 +33,7 @@ const (
 type System struct {
 	reader
 	Layers []*Layer
+	key    string // of X
 	input  *graph.Value
 	inputs int  // weights of one output channel
 	Bias   bool // the layers have one, which absorbs the mean error
@@ -68,46 +70,65 @@ func (y *Systems) Add(m *graph.Model, n *graph.Node, samples int, bias bool) str
 		return reason
 	}
 	s.Bias = bias
-	key := fmt.Sprint(s.input.Name, s.inputs, s.groups, s.Bias)
+	s.key = fmt.Sprint(s.input.Name, s.inputs, s.groups, s.rows, s.Bias)
 	if s.attrs != nil {
-		key += fmt.Sprint(s.weight[1:], s.attrs.Ints("strides"), s.attrs.Ints("pads"), s.attrs.Ints("dilations"), s.attrs.Str("auto_pad"))
+		s.key += fmt.Sprint(s.weight[1:], s.attrs.Ints("strides"), s.attrs.Ints("pads"), s.attrs.Ints("dilations"), s.attrs.Str("auto_pad"))
 	}
-	if k := y.known[key]; k != nil {
+	if k := y.known[s.key]; k != nil {
 		k.Layers = append(k.Layers, s.Layers...)
 		return ""
 	}
-	y.known[key] = s
+	y.known[s.key] = s
 	y.list = append(y.list, s)
 	return ""
 }
 
-// Each gathers the Gram matrices of all systems, as many at a time as fit in
-// memory, and hands each system to use, after which its matrices are freed.
+// Each hands each system to use, with the Gram matrices that calibration left
+// in c or that it gathers, as many at a time as fit in memory; they are freed
+// then.
 func (y *Systems) Each(c *pass.Context, m *graph.Model, use func(*System)) error {
-	rest, total := y.list, len(y.list)
-	for len(rest) > 0 {
-		n, bytes := 0, 0
-		for n < len(rest) && (n == 0 || bytes+rest[n].bytes() <= gramBytes) {
-			bytes += rest[n].bytes()
-			n++
+	var rest []*System
+	for _, s := range y.list {
+		if s.grams = c.Grams[s.key]; s.grams == nil {
+			rest = append(rest, s)
+			continue
 		}
-		if err := gather(c, m, rest[:n], total-len(rest), total); err != nil {
+		delete(c.Grams, s.key)
+		use(s)
+		s.grams = nil
+	}
+	total := len(rest)
+	for len(rest) > 0 {
+		g := newGathering(rest)
+		if err := g.sweep(c, m, total-len(rest), total); err != nil {
 			return err
 		}
-		for _, s := range rest[:n] {
+		for _, s := range g.systems {
 			use(s)
 			s.grams = nil
 		}
-		rest = rest[n:]
+		rest = rest[len(g.systems):]
 	}
 	return nil
 }
 
-// gather runs the model on the samples and sums the Gram matrices of systems.
-func gather(c *pass.Context, m *graph.Model, systems []*System, done, total int) error {
-	readers := map[*graph.Value][]*System{}
-	watch := map[*graph.Value]bool{}
-	for _, s := range systems {
+// Gathering sums the Gram matrices of some systems while the model runs.
+type Gathering struct {
+	systems []*System
+	readers map[*graph.Value][]*System
+}
+
+// Gathering is that of the first systems, as many as fit in memory.
+func (y *Systems) Gathering() *Gathering { return newGathering(y.list) }
+
+func newGathering(list []*System) *Gathering {
+	n, bytes := 0, 0
+	for n < len(list) && (n == 0 || bytes+list[n].bytes() <= gramBytes) {
+		bytes += list[n].bytes()
+		n++
+	}
+	g := &Gathering{list[:n], map[*graph.Value][]*System{}}
+	for _, s := range g.systems {
 		width := 0
 		if s.groups > 1 {
 			width = groupedWidth
@@ -115,28 +136,53 @@ func gather(c *pass.Context, m *graph.Model, systems []*System, done, total int)
 		for range s.groups {
 			s.grams = append(s.grams, lattice.NewGram(s.inputs, width, s.Bias))
 		}
-		readers[s.input] = append(readers[s.input], s)
-		watch[s.input] = true
+		g.readers[s.input] = append(g.readers[s.input], s)
 	}
-	var b Batch
-	see := func(v *graph.Value, x tensor.Value) {
-		if t, ok := x.(*tensor.Tensor); ok && t.Type == tensor.Float32 {
-			for _, s := range readers[v] {
-				s.read(t, b.Parts(t))
-			}
-		}
+	return g
+}
+
+// Watch adds what the systems read to the values to watch.
+func (g *Gathering) Watch(watch map[*graph.Value]bool) {
+	for v := range g.readers {
+		watch[v] = true
 	}
+}
+
+// See reads a watched value of a batch, which may be held with axis 1 last.
+func (g *Gathering) See(b *Batch, v *graph.Value, t *tensor.Tensor, last bool) {
+	for _, s := range g.readers[v] {
+		s.read(t, b.Parts(t), last)
+	}
+}
+
+// Keep leaves the Gram matrices to Each of the passes that follow.
+func (g *Gathering) Keep(c *pass.Context) {
+	c.Grams = map[string][]*lattice.Gram{}
+	for _, s := range g.systems {
+		c.Grams[s.key] = s.finish()
+	}
+}
+
+// sweep runs the model on the samples.
+func (g *Gathering) sweep(c *pass.Context, m *graph.Model, done, total int) error {
+	watch := map[*graph.Value]bool{}
+	g.Watch(watch)
 	all := calibrate.Span{First: 0, End: c.Samples.Len()}
-	if err := Sweep(c, m, all, runtime.Options{Watch: watch, Observe: see}, &b,
-		func(at, n int) { c.Progress((done*n+at*len(systems))/max(n, 1), total) }); err != nil {
+	progress := func(at, n int) { c.Progress((done*n+at*len(g.systems))/max(n, 1), total) }
+	if err := Sweep(c, m, all, watch, g.See, progress); err != nil {
 		return err
 	}
-	for _, s := range systems {
-		for _, g := range s.grams {
-			g.Finish()
-		}
+	for _, s := range g.systems {
+		s.finish()
 	}
 	return nil
+}
+
+func (s *System) finish() []*lattice.Gram {
+	for _, g := range s.grams {
+		g.Finish()
+	}
+	return s.grams
 }
 
 func newSystem(m *graph.Model, n *graph.Node, samples int) (*System, string) {
@@ -173,7 +219,11 @@ func newSystem(m *graph.Model, n *graph.Node, samples int) (*System, string) {
 		return nil, fmt.Sprintf("%d inputs, more than %d", s.inputs, maxInputs)
 	}
 	work := max(s.inputs*s.inputs*s.groups, 1)
-	rows := min(max(4*s.inputs, 4096), 2*gramWork/work)
+	enough := leastRows
+	if s.groups > 1 { // there are many, of few inputs
+		enough = leastRows / 2
+	}
+	rows := min(max(4*s.inputs, enough), 2*gramWork/work)
 	s.rows = max((rows+samples-1)/max(samples, 1), 1)
 	return s, ""
 }

@@ -13,6 +13,7 @@ import (
 	"onnxopt/onnx/shape"
 	"onnxopt/onnx/tensor"
 	"onnxopt/runtime/calibrate"
+	"onnxopt/runtime/lattice"
 )
 
 // Pass is one transformation of a model.
@@ -94,6 +95,17 @@ type Context struct {
 	// Rounded holds the weights whose rounding was chosen by their effect, by
 	// name.
 	Rounded map[string]*Rounding
+	// Grams is what calibration has summed for the passes after it that solve
+	// layers by least squares: one for each group of a layerwise.System, by its
+	// key.
+	Grams map[string][]*lattice.Gram
+
+	list []*Pass // the pipeline
+}
+
+// Runs says that the pipeline runs a pass of this name.
+func (c *Context) Runs(name string) bool {
+	return slices.ContainsFunc(c.list, func(p *Pass) bool { return p.Name == name })
 }
 
 // Samples is a set of inputs that can be read any number of times.

@@ -68,6 +68,7 @@ func Run(ctx context.Context, m *graph.Model, passes []Pass, o Options) (*Ledger
 	if err != nil {
 		return c.Ledger, err
 	}
+	c.list = list
 	for i := 0; i < len(list); {
 		end := i + 1
 		for end < len(list) && list[i].Group != "" && list[end].Group == list[i].Group {

@@ -115,7 +115,7 @@ func roundBlocks(c *pass.Context, m *graph.Model, nodes []*graph.Node) (map[*gra
 	}
 	var list layerwise.Systems
 	for _, n := range nodes {
-		addLayer(c, m, &list, n, false)
+		addLayer(c, m, &list, n, false, c.Kept)
 	}
 	err := roundLayers(c, m, &list, func(n *graph.Node) *pass.Rounding { return blockSteps(n, c.Settings.Quant) },
 		func(n *graph.Node, r *pass.Rounding) { out[n] = r })

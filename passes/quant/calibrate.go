@@ -3,6 +3,7 @@ package quant
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"onnxopt/onnx"
@@ -10,7 +11,6 @@ import (
 	"onnxopt/onnx/tensor"
 	"onnxopt/passes/layerwise"
 	"onnxopt/passes/pass"
-	"onnxopt/runtime"
 	"onnxopt/runtime/calibrate"
 )
 
@@ -116,19 +116,38 @@ func unbounded(s *calibrate.Sketch, choice calibrate.Choice) string {
 	return ""
 }
 
+// How many values of one tensor are counted over all samples, about, and of each
+// sample at least: more say nothing new of a distribution.
+const (
+	countedValues = 1 << 20
+	leastCounted  = 1 << 12
+)
+
 // observe runs the model on a span of the samples; each sample is one
-// observation of every value that the plan quantizes.
+// observation of every value that the plan quantizes. What round-weights needs
+// is summed on the way, if these are all samples.
 func observe(c *pass.Context, m *graph.Model, p *plan, set *calibrate.Set, span calibrate.Span) error {
-	var b layerwise.Batch
-	see := func(v *graph.Value, x tensor.Value) {
-		t, ok := x.(*tensor.Tensor)
-		if !ok || t.Type != tensor.Float32 {
+	var list layerwise.Systems
+	if c.Runs(Round.Name) && span.End-span.First == c.Samples.Len() {
+		layersToRound(c, m, p, &list, silent)
+	}
+	sums := list.Gathering()
+	watch := maps.Clone(p.values)
+	sums.Watch(watch)
+	some := max(countedValues/max(set.Total, 1), leastCounted)
+	see := func(b *layerwise.Batch, v *graph.Value, t *tensor.Tensor, last bool) {
+		sums.See(b, v, t, last)
+		if !p.values[v] {
 			return
 		}
 		s, d := set.Sketch(v.Name), t.Float32s()
 		for i := range b.Parts(t) {
-			s.Add(d[i*len(d)/b.Of(t) : (i+1)*len(d)/b.Of(t)])
+			s.AddSome(d[i*len(d)/b.Of(t):(i+1)*len(d)/b.Of(t)], some)
 		}
 	}
-	return layerwise.Sweep(c, m, span, runtime.Options{Watch: p.values, Observe: see, Glance: true}, &b, c.Progress)
+	if err := layerwise.Sweep(c, m, span, watch, see, c.Progress); err != nil {
+		return err
+	}
+	sums.Keep(c)
+	return nil
 }

@@ -33,25 +33,34 @@ func roundWeights(c *pass.Context, m *graph.Model) error {
 		return nil
 	}
 	var list layerwise.Systems
-	scales := map[*graph.Node]int{}
-	for _, n := range p.order {
-		if q := p.nodes[n]; q.weight == 1 {
-			scales[n] = q.axis
-			addLayer(c, m, &list, n, !n.Is("MatMul") && n.In(2) != nil)
-		}
-	}
+	scales := layersToRound(c, m, p, &list, c.Kept)
 	limit := weightLimit(c.Settings.Quant)
 	start := func(n *graph.Node) *pass.Rounding {
 		w := n.In(1).Const()
 		return &pass.Rounding{Scale: weightScales(w, scales[n], limit), Values: make([]int8, w.Len())}
 	}
-	return roundLayers(c, m, &list, start, func(n *graph.Node, r *pass.Rounding) { c.Rounded[n.In(1).Name] = r })
+	err = roundLayers(c, m, &list, start, func(n *graph.Node, r *pass.Rounding) { c.Rounded[n.In(1).Name] = r })
+	c.Grams = nil
+	return err
+}
+
+// layersToRound puts the layers of a plan among those to round, and returns the
+// axes of their scales.
+func layersToRound(c *pass.Context, m *graph.Model, p *plan, list *layerwise.Systems, kept func(*graph.Node, string, ...any)) map[*graph.Node]int {
+	axes := map[*graph.Node]int{}
+	for _, n := range p.order {
+		if q := p.nodes[n]; q.weight == 1 {
+			axes[n] = q.axis
+			addLayer(c, m, list, n, !n.Is("MatMul") && n.In(2) != nil, kept)
+		}
+	}
+	return axes
 }
 
 // addLayer puts n among the layers to round, or reports why it is not.
-func addLayer(c *pass.Context, m *graph.Model, list *layerwise.Systems, n *graph.Node, bias bool) {
+func addLayer(c *pass.Context, m *graph.Model, list *layerwise.Systems, n *graph.Node, bias bool, kept func(*graph.Node, string, ...any)) {
 	if reason := list.Add(m, n, c.Samples.Len(), bias); reason != "" {
-		c.Kept(n, "weight rounded to nearest: %s", reason)
+		kept(n, "weight rounded to nearest: %s", reason)
 	}
 }
 

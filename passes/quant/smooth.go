@@ -8,7 +8,6 @@ import (
 	"onnxopt/onnx/tensor"
 	"onnxopt/passes/layerwise"
 	"onnxopt/passes/pass"
-	"onnxopt/runtime"
 	"onnxopt/runtime/calibrate"
 )
 
@@ -121,18 +120,26 @@ func observeMoments(c *pass.Context, m *graph.Model, list []*smoothing, watch ma
 			of[v] = s
 		}
 	}
-	var b layerwise.Batch
-	see := func(v *graph.Value, x tensor.Value) {
+	see := func(b *layerwise.Batch, v *graph.Value, t *tensor.Tensor, last bool) {
 		s := of[v]
-		t, ok := x.(*tensor.Tensor)
-		if s == nil || !ok || t.Type != tensor.Float32 || s.axis[v] >= t.Rank() || t.Shape[s.axis[v]] != s.n {
+		if s == nil {
+			return
+		}
+		axis := s.axis[v]
+		switch {
+		case last && axis == 1:
+			axis = t.Rank() - 1
+		case last && axis > 1:
+			axis--
+		}
+		if axis >= t.Rank() || t.Shape[axis] != s.n {
 			return
 		}
 		d := t.Float32s()
-		s.seen[v].add(d[:len(d)/b.Of(t)*b.Parts(t)], s.n, tensor.Strides(t.Shape)[s.axis[v]])
+		s.seen[v].add(d[:len(d)/b.Of(t)*b.Parts(t)], s.n, tensor.Strides(t.Shape)[axis])
 	}
 	span := calibrate.Span{First: 0, End: min(smoothSamples, c.Samples.Len())}
-	return layerwise.Sweep(c, m, span, runtime.Options{Watch: watch, Observe: see}, &b, c.Progress)
+	return layerwise.Sweep(c, m, span, watch, see, c.Progress)
 }
 
 // add includes values laid out as [outer, channels, inner].

@@ -99,6 +99,9 @@ func (r *Report) tiles() []tile {
 	if c == nil {
 		return list
 	}
+	if c.Seen > 0 {
+		list = append(list, tile{"fitted on", fmt.Sprint(c.Seen), fmt.Sprintf("of the %d samples: new ones may do worse", c.Samples), ""})
+	}
 	if c.Top1 != nil {
 		list = append(list, tile{"top-1", fmt.Sprintf("%.2f %%", 100*c.Top1.B), fmt.Sprintf("was %.2f %%: %+.2f points", 100*c.Top1.A, 100*(c.Top1.B-c.Top1.A)), better(c.Top1.B >= c.Top1.A-0.001)})
 	}

@@ -44,6 +44,9 @@ func mixed(c *pass.Context, m *graph.Model) error {
 		c.Warn("left out: it needs samples")
 		return nil
 	}
+	if q := c.Settings.Quant; q.MinSQNR < 0 && q.MaxDrop == nil && !q.Sensitivity {
+		return nil // anything is accurate enough
+	}
 	titles, ops, err := quant.Layers(c, m)
 	if err != nil || len(titles) == 0 {
 		return err

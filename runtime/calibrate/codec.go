@@ -215,15 +215,14 @@ func (d *decoder) sketch(s *Sketch) {
 	}
 }
 
-// consistent reports whether the extremes lie in the outermost bins.
+// consistent reports whether no bin lies beyond the extremes.
 func (s *Sketch) consistent() bool {
-	bins, n := s.bins(), s.Counts().Finite
-	if len(bins) == 0 || s.observed > n || flush(s.min) != s.min || flush(s.max) != s.max {
+	if s.observed > s.Counts().Finite || flush(s.min) != s.min || flush(s.max) != s.max {
 		return false
 	}
-	first, last := bins[0], bins[len(bins)-1]
+	bins := s.bins()
 	lo, hi := float64(s.min), float64(s.max)
-	return lo <= hi && first.lo <= lo && lo <= first.hi && last.lo <= hi && hi <= last.hi
+	return lo <= hi && lo <= bins[0].hi && bins[len(bins)-1].lo <= hi
 }
 
 // append appends a mask of the non-empty bins and their counts.

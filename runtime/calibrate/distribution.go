@@ -26,7 +26,7 @@ func edge(octave, i int) float64 {
 }
 
 // bins returns the non-empty bins of the finite values, ascending, as wide as
-// they are counted.
+// they are counted, and empty ones for extremes that were not.
 func (s *Sketch) bins() []bin {
 	if s.observed == 0 {
 		return nil
@@ -38,6 +38,13 @@ func (s *Sketch) bins() []bin {
 		bins = append(bins, bin{0, 0, float64(n)})
 	}
 	s.magnitudes(0, func(b bin) { bins = append(bins, b) })
+	lo, hi := float64(s.min), float64(s.max)
+	if len(bins) == 0 || lo < bins[0].lo {
+		bins = slices.Insert(bins, 0, bin{lo, lo, 0})
+	}
+	if hi > bins[len(bins)-1].hi {
+		bins = append(bins, bin{hi, hi, 0})
+	}
 	return bins
 }
 

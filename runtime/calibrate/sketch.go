@@ -15,6 +15,8 @@ package calibrate
 import (
 	"math"
 	"math/bits"
+
+	"onnxopt/runtime/kernel"
 )
 
 // A float32 falls into bin bits>>mantissaShift of the octave bits>>23: an
@@ -76,30 +78,23 @@ func (s *Sketch) init() {
 // Add counts the values of one observation: all values that the tensor has
 // for one sample. MovingAverage averages over observations; nothing else
 // depends on how values are divided into calls.
-func (s *Sketch) Add(values []float32) {
+func (s *Sketch) Add(values []float32) { s.AddSome(values, len(values)) }
+
+// AddSome is Add, but of more than n values it counts only about n, spread
+// evenly over them; the extremes remain those of all. It counts all if some are
+// not finite or beyond DefaultLimit.
+func (s *Sketch) AddSome(values []float32, n int) {
 	if s.blocks == nil {
 		s.init()
 	}
-	slot, blocks := s.slot, s.blocks
-	inf := float32(math.Inf(1))
-	lo, hi := inf, -inf
-	for _, v := range values {
-		if v < lo {
-			lo = v
-		}
-		if v > hi {
-			hi = v
-		}
-		b := math.Float32bits(v)
-		k := slot[b>>23]
-		if k == slotUnseen {
-			k = s.open(b)
-			blocks = s.blocks
-		}
-		blocks[k][b>>mantissaShift%binsPerOctave]++
+	lo, hi, finite := kernel.Extremes(values)
+	switch {
+	case len(values) <= n || !finite || lo <= -DefaultLimit || hi >= DefaultLimit:
+		s.count(values)
+	default:
+		s.countSome(values, max(n, 1))
 	}
-	clear(s.blocks[slotDiscard][:])
-	if lo == -inf || hi == inf {
+	if !finite {
 		lo, hi = finiteExtremes(values)
 	}
 	if lo > hi {
@@ -110,6 +105,37 @@ func (s *Sketch) Add(values []float32) {
 	s.observed++
 	s.sumMin.add(lo)
 	s.sumMax.add(hi)
+}
+
+func (s *Sketch) count(values []float32) {
+	slot, blocks := s.slot, s.blocks
+	for _, v := range values {
+		b := math.Float32bits(v)
+		k := slot[b>>23]
+		if k == slotUnseen {
+			k = s.open(b)
+			blocks = s.blocks
+		}
+		blocks[k][b>>mantissaShift%binsPerOctave]++
+	}
+	clear(s.blocks[slotDiscard][:])
+}
+
+// countSome counts one value of each of n stretches: at a place in it that no
+// stride of the tensor's own is in step with (multiples of the golden ratio).
+func (s *Sketch) countSome(values []float32, n int) {
+	const golden = 0x9e3779b97f4a7c15
+	step := uint64(len(values)) << 32 / uint64(n) // of stretches, in 2^-32
+	var some [256]float32
+	for i := uint64(0); i < uint64(n); {
+		k := 0
+		for ; k < len(some) && i < uint64(n); k, i = k+1, i+1 {
+			from, to := i*step>>32, (i+1)*step>>32
+			within, _ := bits.Mul64(i*golden, to-from)
+			some[k] = values[from+within]
+		}
+		s.count(some[:k])
+	}
 }
 
 // finiteExtremes returns the least and greatest finite value; lo > hi if there

@@ -1,12 +1,15 @@
 package calibrate
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/big"
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"onnxopt/runtime/kernel"
 )
 
 func random(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 1)) }
@@ -247,6 +250,49 @@ func TestHistogram(t *testing.T) {
 	}
 }
 
+// Of many values, some are counted: the extremes are exact, quantiles and ranges
+// about those of all, whatever stride the tensor's channels have.
+func TestAddSome(t *testing.T) {
+	const channels, n = 96, 4096
+	for name, sample := range tensors {
+		for _, pixels := range []int{60, 1000, 4801} {
+			x := draw(random(5), channels*pixels, sample)
+			for i := range x {
+				x[i] *= float32(i%channels+1) / channels // channels last, each of its own range
+			}
+			var some, all Sketch
+			some.AddSome(x, n)
+			all.Add(x)
+			lo, hi, _ := some.MinMax()
+			wantLo, wantHi, _ := all.MinMax()
+			if lo != wantLo || hi != wantHi {
+				t.Errorf("%s: extremes %v %v, want %v %v", name, lo, hi, wantLo, wantHi)
+			}
+			if r, err := some.Range(Options{Format: Format{Bits: 8}}); err != nil || r.Min > lo || r.Max < hi {
+				t.Errorf("%s: min-max range %v does not cover %v to %v", name, r, lo, hi)
+			}
+			if c := some.Counts(); c.Finite != min(n, uint64(len(x))) && all.Counts().NaN+all.Counts().PosInf+all.Counts().NegInf == 0 {
+				t.Errorf("%s: %d of %d values counted", name, c.Finite, len(x))
+			}
+			spread := all.Percentile(95) - all.Percentile(5)
+			for _, p := range []float64{5, 25, 50, 75, 95} {
+				if d := math.Abs(some.Percentile(p) - all.Percentile(p)); d > 0.1*spread {
+					t.Errorf("%s, %d pixels: percentile %v is %v, want %v", name, pixels, p, some.Percentile(p), all.Percentile(p))
+				}
+			}
+			var buf bytes.Buffer
+			set := NewSet("m", "d", 1)
+			set.Sketch("x").Merge(&some)
+			if _, err := set.WriteTo(&buf); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := new(Set).ReadFrom(&buf); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
 func BenchmarkAdd(b *testing.B) {
 	for _, name := range []string{"normal", "relu"} {
 		for _, n := range []int{16, 1 << 18} {
@@ -267,7 +313,17 @@ func BenchmarkMinMax(b *testing.B) {
 	x := draw(random(1), 1<<18, tensors["normal"])
 	b.SetBytes(4 << 18)
 	for b.Loop() {
-		finiteExtremes(x)
+		kernel.Extremes(x)
+	}
+}
+
+// BenchmarkAddSome is the time of counting 2^14 of 2^18 values.
+func BenchmarkAddSome(b *testing.B) {
+	x := draw(random(1), 1<<18, tensors["relu"])
+	var s Sketch
+	b.SetBytes(4 << 18)
+	for b.Loop() {
+		s.AddSome(x, 1<<14)
 	}
 }
 

@@ -44,6 +44,7 @@ type Options struct {
 // Result is how model B differs from model A.
 type Result struct {
 	Samples  int      `json:"samples"`
+	Seen     int      `json:"samples_fitted_on,omitempty"` // of Samples, those that B was fitted on, set by who knows
 	Outputs  []Tensor `json:"outputs"`
 	Tensors  []Tensor `json:"tensors"` // in the order of A's graph
 	FirstBad string   `json:"first_bad,omitempty"`

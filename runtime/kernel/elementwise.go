@@ -186,6 +186,28 @@ func Min(x []float32) float32 {
 	return smallest
 }
 
+// Extremes is the least and the greatest of x, +Inf and -Inf of none, and whether all
+// are finite; if not, lo and hi mean nothing.
+func Extremes(x []float32) (lo, hi float32, finite bool) {
+	var p [48]float32
+	lo, hi, finite = float32(math.Inf(1)), float32(math.Inf(-1)), true
+	i := 0
+	if useAVX2 {
+		i = extremesVectors(&p, x)
+	}
+	if i > 0 {
+		for k := range 16 {
+			lo, hi = min(lo, p[k]), max(hi, p[16+k])
+			finite = finite && math.Float32bits(p[32+k]) == 0
+		}
+	}
+	for _, v := range x[i:] {
+		lo, hi = min(lo, v), max(hi, v)
+		finite = finite && v-v == 0
+	}
+	return lo, hi, finite
+}
+
 func parts(v float32) (p [16]float32) {
 	for i := range p {
 		p[i] = v

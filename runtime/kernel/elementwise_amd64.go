@@ -166,6 +166,18 @@ func maxVectors(p *[16]float32, x []float32) int {
 	return n
 }
 
+func extremesVectors(p *[48]float32, x []float32) int {
+	n := len(x) &^ 15
+	switch {
+	case n == 0:
+	case useAVX512:
+		extremesAVX512(&p[0], &x[0], n)
+	default:
+		extremesAVX2(&p[0], &x[0], n)
+	}
+	return n
+}
+
 func minVectors(p *[16]float32, x []float32) int {
 	n := len(x) &^ 15
 	switch {

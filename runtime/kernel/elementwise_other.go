@@ -7,6 +7,7 @@ func (o Binary) vectors(dst, a, b []float32)                                  {}
 func affineVectors(dst, src, scale, shift []float32) int                      { return 0 }
 func sumVectors(p *[16]float32, x []float32) int                              { return 0 }
 func maxVectors(p *[16]float32, x []float32) int                              { return 0 }
+func extremesVectors(p *[48]float32, x []float32) int                         { return 0 }
 func minVectors(p *[16]float32, x []float32) int                              { return 0 }
 func dotVectors(p *[16]float32, x, b []float32) int                           { return 0 }
 func spreadVectors(p *[16]float32, x []float32, center float32) int           { return 0 }

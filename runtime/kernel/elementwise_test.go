@@ -125,6 +125,33 @@ func TestBinaryAndReductions(t *testing.T) {
 	})
 }
 
+func TestExtremes(t *testing.T) {
+	eachVariant(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(9, 2))
+		nan, inf := float32(math.NaN()), float32(math.Inf(1))
+		for n := range 80 {
+			x := normal(r, n)
+			want := [2]float32{inf, -inf}
+			for _, v := range x {
+				want[0], want[1] = min(want[0], v), max(want[1], v)
+			}
+			if lo, hi, finite := Extremes(x); [2]float32{lo, hi} != want || !finite {
+				t.Fatalf("extremes of %d: %v %v %v, want %v", n, lo, hi, finite, want)
+			}
+			for i := range n {
+				for _, odd := range []float32{nan, inf, -inf} {
+					was := x[i]
+					x[i] = odd
+					if _, _, finite := Extremes(x); finite {
+						t.Fatalf("%v at %d of %d not seen", odd, i, n)
+					}
+					x[i] = was
+				}
+			}
+		}
+	})
+}
+
 func TestWindow(t *testing.T) {
 	eachVariant(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(11, 1))

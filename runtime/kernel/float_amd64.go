@@ -236,6 +236,9 @@ func minAVX2(partial *float32, src *float32, n int)
 func dotAVX2(partial *float32, a *float32, b *float32, n int)
 
 //go:noescape
+func extremesAVX2(partial *float32, src *float32, n int)
+
+//go:noescape
 func spreadAVX2(partial *float32, src *float32, center *float32, n int)
 
 //go:noescape
@@ -597,6 +600,9 @@ func minAVX512(partial *float32, src *float32, n int)
 
 //go:noescape
 func dotAVX512(partial *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func extremesAVX512(partial *float32, src *float32, n int)
 
 //go:noescape
 func spreadAVX512(partial *float32, src *float32, center *float32, n int)

@@ -10870,6 +10870,42 @@ loop:
 	VZEROUPPER
 	RET
 
+// func extremesAVX2(partial *float32, src *float32, n int)
+// Requires: AVX
+TEXT ·extremesAVX2(SB), NOSPLIT, $0-24
+	MOVQ    partial+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    n+16(FP), DX
+	VMOVUPS float7f800000<>+0(SB), Y0
+	VMOVUPS floatff800000<>+0(SB), Y1
+	VXORPS  Y2, Y2, Y2
+	VMOVUPS float7f800000<>+0(SB), Y3
+	VMOVUPS floatff800000<>+0(SB), Y4
+	VXORPS  Y5, Y5, Y5
+
+loop:
+	VMOVUPS (CX), Y6
+	VMINPS  Y6, Y0, Y0
+	VMAXPS  Y6, Y1, Y1
+	VSUBPS  Y6, Y6, Y6
+	VORPS   Y6, Y2, Y2
+	VMOVUPS 32(CX), Y6
+	VMINPS  Y6, Y3, Y3
+	VMAXPS  Y6, Y4, Y4
+	VSUBPS  Y6, Y6, Y6
+	VORPS   Y6, Y5, Y5
+	ADDQ    $0x40, CX
+	SUBQ    $0x10, DX
+	JNZ     loop
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 64(AX)
+	VMOVUPS Y2, 128(AX)
+	VMOVUPS Y3, 32(AX)
+	VMOVUPS Y4, 96(AX)
+	VMOVUPS Y5, 160(AX)
+	VZEROUPPER
+	RET
+
 // func spreadAVX2(partial *float32, src *float32, center *float32, n int)
 // Requires: AVX, FMA3
 TEXT ·spreadAVX2(SB), NOSPLIT, $0-32
@@ -28211,6 +28247,31 @@ loop:
 	SUBQ        $0x10, CX
 	JNZ         loop
 	VMOVUPS     Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func extremesAVX512(partial *float32, src *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·extremesAVX512(SB), NOSPLIT, $0-24
+	MOVQ    partial+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    n+16(FP), DX
+	VMOVUPS float7f800000<>+0(SB), Z0
+	VMOVUPS floatff800000<>+0(SB), Z1
+	VPXORD  Z2, Z2, Z2
+
+loop:
+	VMOVUPS (CX), Z3
+	VMINPS  Z3, Z0, Z0
+	VMAXPS  Z3, Z1, Z1
+	VSUBPS  Z3, Z3, Z3
+	VORPS   Z3, Z2, Z2
+	ADDQ    $0x40, CX
+	SUBQ    $0x10, DX
+	JNZ     loop
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
 	VZEROUPPER
 	RET
 

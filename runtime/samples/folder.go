@@ -45,7 +45,8 @@ func (s *Set) openFolder(dir string, opt *Options) error {
 			if err != nil {
 				return err
 			}
-			return s.openFile(filepath.Join(dir, name), opt)
+			s.path = filepath.Join(dir, name)
+			return s.openFile(s.path, opt)
 		}
 	}
 	isSplit := func(f string) bool { return slices.Contains(splits, strings.ToLower(f)) }

@@ -212,6 +212,13 @@ func (s *Set) span(from, to int) error {
 // opened, or "".
 func (s *Set) Name(i int) string { return s.source.name(i) }
 
+// Shares reports that both sets read the same file or folder.
+func (s *Set) Shares(other *Set) bool {
+	a, err := os.Stat(s.path)
+	b, err2 := os.Stat(other.path)
+	return err == nil && err2 == nil && os.SameFile(a, b)
+}
+
 // Labels is the class of every sample if the source itself tells: sub-folders
 // of images, labels-idx1 beside images-idx3, an array "labels" in an npz. Nil
 // if it does not. Sub-folders with numbers as names are those classes, others

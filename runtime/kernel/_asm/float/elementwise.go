@@ -357,6 +357,7 @@ func reductions(v isa) {
 		VMOVUPS(at(in[0], d), x)
 		VFMADD231PS(at(in[1], d), x, acc)
 	})
+	extremes(v)
 	// sum of (src - center)^2
 	var center reg.VecVirtual
 	reduce("spread", "func(partial, src, center *float32, n int)", f32(0), []string{"src"}, func(acc reg.VecVirtual, d int, in []reg.GPVirtual) {
@@ -378,4 +379,32 @@ func reductions(v isa) {
 		VMOVUPS(e, at(in[0], d))
 		VADDPS(e, acc, acc)
 	})
+}
+
+// extremes leaves, of 16 elements a step, the least in 16 parts, the greatest in the 16 after
+// them, and x-x of all ORed in the last 16: not zero where one is NaN or infinite.
+func extremes(v isa) {
+	start("extremes"+v.name, "func(partial, src *float32, n int)")
+	partial, src, n := arg("partial"), arg("src"), arg("n")
+	type part struct{ least, greatest, odd reg.VecVirtual }
+	parts := make([]part, 16/v.lanes)
+	for i := range parts {
+		parts[i] = part{v.constant(f32(math.Inf(1))), v.constant(f32(math.Inf(-1))), v.zero()}
+	}
+	v.loop(n, []reg.GPVirtual{src}, 64, func() {
+		for i, p := range parts {
+			x, d := v.reg(), v.reg()
+			VMOVUPS(Mem{Base: src, Disp: i * v.bytes()}, x)
+			VMINPS(x, p.least, p.least)
+			VMAXPS(x, p.greatest, p.greatest)
+			VSUBPS(x, x, d)
+			VORPS(d, p.odd, p.odd)
+		}
+	})
+	for i, p := range parts {
+		for k, r := range []reg.VecVirtual{p.least, p.greatest, p.odd} {
+			VMOVUPS(r, Mem{Base: partial, Disp: 64*k + i*v.bytes()})
+		}
+	}
+	end()
 }
