@@ -120,7 +120,7 @@ type convolution struct {
 	c, m            int // channels of x and y in one group
 	cols, back      []float32
 	forward         *product // w [m,k] * columns [k,out]
-	weight          *product // columns [k,out] * dy' [out,m]
+	weight          *weights // columns [k,out] * dy' [out,m]
 	data            *product // w' [k,m] * dy [m,out]
 	dw, wt          []float32
 	direct          bool // a kernel of one element: the patches are x itself
@@ -140,12 +140,12 @@ func newConvolution(p *pool, w *op.Window, in, out, kernelShape []int, batch, gr
 		return v
 	}
 	k := v.c * t.kernel
-	v.cols, v.back, v.dw = make([]float32, k*t.out), make([]float32, k*t.out), make([]float32, k*v.m*group)
+	v.direct = t.kernel == 1 && len(t.runs[0]) == 1 && t.runs[0][0] == tapRun{0, 0, t.in, 1}
+	v.weight = newWeights(v, p)
+	v.cols, v.back, v.dw = make([]float32, v.weight.images*k*t.out), make([]float32, k*t.out), make([]float32, k*v.m*group)
 	v.forward = newProduct(p, v.m, t.out, k, false, false, 1)
-	v.weight = newProduct(p, k, v.m, t.out, false, true, 1)
 	v.data = newProduct(p, k, t.out, v.m, false, false, 1)
 	v.wt = make([]float32, len(v.dw))
-	v.direct = t.kernel == 1 && len(t.runs[0]) == 1 && t.runs[0][0] == tapRun{0, 0, t.in, 1}
 	return v
 }
 
@@ -160,15 +160,16 @@ func (v *convolution) each(f func(x, y, w, group int)) {
 	}
 }
 
-// patches is the columns [k, out] of one group of channels.
-func (v *convolution) patches(x []float32) []float32 {
+// patches is the columns [k, out] of one group of channels, in cols unless they
+// are x itself.
+func (v *convolution) patches(cols, x []float32) []float32 {
 	if v.direct {
 		return x[:v.c*v.in]
 	}
 	for c := range v.c {
-		v.columns(v.cols[c*v.kernel*v.out:], x[c*v.in:(c+1)*v.in])
+		v.columns(cols[c*v.kernel*v.out:], x[c*v.in:(c+1)*v.in])
 	}
-	return v.cols
+	return cols
 }
 
 // run computes y, which it replaces.
@@ -185,7 +186,7 @@ func (v *convolution) run(y, x, w []float32) {
 		return
 	}
 	v.each(func(xo, yo, wo, _ int) {
-		v.forward.run(y[yo:yo+v.m*v.out], w[wo:], v.patches(x[xo:]), true)
+		v.forward.run(y[yo:yo+v.m*v.out], w[wo:], v.patches(v.cols, x[xo:]), true)
 	})
 }
 
@@ -266,9 +267,11 @@ func (v *convolution) weightGrad(gw, x, gy []float32) {
 	}
 	clear(v.dw)
 	k := v.c * v.kernel
-	v.each(func(xo, yo, wo, _ int) {
-		v.weight.run(v.dw[wo:wo+k*v.m], v.patches(x[xo:]), gy[yo:], false)
-	})
+	for g := range v.group {
+		for n := 0; n < v.batch; n += v.weight.images {
+			v.weight.add(v, v.dw[g*k*v.m:(g+1)*k*v.m], x, gy, n, min(n+v.weight.images, v.batch), g)
+		}
+	}
 	for g := range v.group { // dw holds [k, m] for each group
 		part, dst := v.dw[g*k*v.m:], gw[g*k*v.m:]
 		for i := range k {
