@@ -125,14 +125,18 @@ type convolution struct {
 	dw, wt          []float32
 	direct          bool // a kernel of one element: the patches are x itself
 	depthwise       bool
-	inSize, outSize int // of one image
+	planes          *planes // of depthwise images
+	inSize, outSize int     // of one image
 }
 
-func newConvolution(p *pool, t *taps, batch, group, c, m int) *convolution {
+// newConvolution prepares the convolution of x [batch, c, in] to y [batch, m, out].
+func newConvolution(p *pool, w *op.Window, in, out, kernelShape []int, batch, group, c, m int) *convolution {
+	t := newTaps(w, in, out, kernelShape)
 	v := &convolution{taps: t, batch: batch, group: group, c: c / group, m: m / group}
 	v.inSize, v.outSize = c*t.in, m*t.out
 	v.depthwise = v.c == 1 && v.m == 1
 	if v.depthwise {
+		v.planes = newPlanes(p, w, in, out, kernelShape, batch, group)
 		return v
 	}
 	k := v.c * t.kernel
@@ -169,6 +173,10 @@ func (v *convolution) patches(x []float32) []float32 {
 
 // run computes y, which it replaces.
 func (v *convolution) run(y, x, w []float32) {
+	if v.planes != nil {
+		v.planes.run(y, x, w)
+		return
+	}
 	if v.depthwise {
 		clear(y)
 		v.each(func(xo, yo, wo, _ int) {
@@ -246,6 +254,10 @@ func (v *convolution) planeData(gx, w, gy []float32) {
 
 // weightGrad adds dW = dy * columns'.
 func (v *convolution) weightGrad(gw, x, gy []float32) {
+	if v.planes != nil {
+		v.planes.weightGrad(gw, x, gy)
+		return
+	}
 	if v.depthwise {
 		v.each(func(xo, yo, wo, _ int) {
 			v.planeWeights(gw[wo:wo+v.kernel], x[xo:xo+v.in], gy[yo:yo+v.out])
@@ -269,6 +281,10 @@ func (v *convolution) weightGrad(gw, x, gy []float32) {
 
 // dataGrad adds dX = w' * dy, scattered.
 func (v *convolution) dataGrad(gx, w, gy []float32) {
+	if v.planes != nil {
+		v.planes.dataGrad(gx, w, gy)
+		return
+	}
 	if v.depthwise {
 		v.each(func(xo, yo, wo, _ int) {
 			v.planeData(gx[xo:xo+v.in], w[wo:wo+v.kernel], gy[yo:yo+v.out])
@@ -313,18 +329,17 @@ func convRule(n *node) (func(), func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	t := newTaps(geo.Window(), x.shape[2:], y.shape[2:], w.shape[2:])
-	v := newConvolution(n.pool, t, x.shape[0], geo.Group(), x.shape[1], y.shape[1])
+	v := newConvolution(n.pool, geo.Window(), x.shape[2:], y.shape[2:], w.shape[2:], x.shape[0], geo.Group(), x.shape[1], y.shape[1])
 	forward := func() {
 		v.run(y.v, x.v, w.v)
 		if n.has(2) {
-			addBias(y.v, n.in[2].v, t.out)
+			addBias(y.v, n.in[2].v, v.out)
 		}
 	}
 	gx, gw, gb := n.g(0), n.g(1), n.g(2)
 	backward := func() {
 		if gb != nil {
-			biasGrad(gb, y.g, t.out)
+			biasGrad(gb, y.g, v.out)
 		}
 		if gw != nil {
 			v.weightGrad(gw, x.v, y.g)
@@ -344,13 +359,12 @@ func convTransposeRule(n *node) (func(), func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	t := newTaps(&win, y.shape[2:], x.shape[2:], w.shape[2:])
-	v := newConvolution(n.pool, t, x.shape[0], n.Int("group"), y.shape[1], x.shape[1])
+	v := newConvolution(n.pool, &win, y.shape[2:], x.shape[2:], w.shape[2:], x.shape[0], n.Int("group"), y.shape[1], x.shape[1])
 	forward := func() {
 		clear(y.v)
 		v.dataGrad(y.v, w.v, x.v)
 		if n.has(2) {
-			addBias(y.v, n.in[2].v, t.in)
+			addBias(y.v, n.in[2].v, v.in)
 		}
 	}
 	gx, gw, gb := n.g(0), n.g(1), n.g(2)
@@ -360,7 +374,7 @@ func convTransposeRule(n *node) (func(), func(), error) {
 	}
 	backward := func() {
 		if gb != nil {
-			biasGrad(gb, y.g, t.in)
+			biasGrad(gb, y.g, v.in)
 		}
 		if gw != nil {
 			v.weightGrad(gw, y.g, x.v)
