@@ -135,9 +135,7 @@ func newGathering(list []*System) *Gathering {
 		if s.groups > 1 {
 			width = groupedWidth
 		}
-		for range s.groups {
-			s.grams = append(s.grams, lattice.NewGram(s.inputs, width, s.Bias))
-		}
+		s.grams = lattice.NewGrams(s.groups, s.inputs, width, s.Bias)
 		g.readers[s.input] = append(g.readers[s.input], s)
 	}
 	return g
