@@ -119,8 +119,8 @@ func unbounded(s *calibrate.Sketch, choice calibrate.Choice) string {
 // How many values of one tensor are counted over all samples, about, and of each
 // sample at least: more say nothing new of a distribution.
 const (
-	countedValues = 1 << 19
-	leastCounted  = 1 << 11
+	countedValues = 1 << 20
+	leastCounted  = 1 << 12
 )
 
 // observe runs the model on a span of the samples; each sample is one
