@@ -21,7 +21,6 @@ type Gram struct {
 
 // scratch is what the Gram matrices of one call of NewGrams use in turn.
 type scratch struct {
-	sums   []float32 // of the columns of a panel
 	turned []float32 // columns of a panel as rows
 	packed []float32
 }
@@ -35,7 +34,7 @@ func NewGrams(count, n, width int, centre bool) []*Gram {
 	if width == 0 {
 		width = 512
 	}
-	work := &scratch{sums: make([]float32, n), turned: make([]float32, min(n, blockRows)*width)}
+	work := &scratch{turned: make([]float32, min(n, blockRows)*width)}
 	grams := make([]*Gram, count)
 	for i := range grams {
 		grams[i] = &Gram{N: n, centre: centre, width: width, sum: make([]float32, n*n), mean: make([]float64, n), panel: make([]float32, width*n), work: work}
@@ -67,55 +66,58 @@ func (g *Gram) flush() {
 	}
 	if g.centre && g.pilot == nil {
 		g.pilot = make([]float32, g.N)
-		for i, x := range g.columnSums(k) {
-			g.pilot[i] = -x / float32(k)
-		}
+		g.turn(k, func(i int, x []float32) {
+			for j := range len(x) / k {
+				g.pilot[i+j] = -kernel.Sum(x[j*k:(j+1)*k]) / float32(k)
+			}
+		})
 	}
 	if g.pilot != nil {
 		kernel.AddRows(g.panel, g.N, g.pilot, 0, k, g.N)
-	}
-	for i, x := range g.columnSums(k) {
-		g.mean[i] += float64(x)
 	}
 	g.product(k)
 	g.Rows, g.filled = g.Rows+k, 0
 }
 
-// columnSums is the sum of the first k rows of the panel.
-func (g *Gram) columnSums(k int) []float32 {
-	sums := g.work.sums
-	clear(sums)
-	kernel.AddRows(sums, 0, g.panel, g.N, k, g.N)
-	return sums
+// turn hands the columns of the first k rows of the panel to use as rows of a
+// matrix x, from column i on, blockRows at a time.
+func (g *Gram) turn(k int, use func(i int, x []float32)) {
+	for i := 0; i < g.N; i += blockRows {
+		columns := min(blockRows, g.N-i)
+		x := g.work.turned[:columns*k]
+		kernel.TransposeF32(x, k, g.panel[i:], g.N, k, columns)
+		use(i, x)
+	}
 }
 
 // smallGram is the size up to which single dot products are faster than a
 // packed product.
 const smallGram = 32
 
+// product adds the sums of the columns of the first k rows of the panel and of
+// their products.
 func (g *Gram) product(k int) {
-	if g.N <= smallGram {
-		x := g.turn(0, g.N, k)
-		for i := range g.N {
-			for j := i; j < g.N; j++ {
-				g.sum[i*g.N+j] += kernel.Dot(x[i*k:(i+1)*k], x[j*k:(j+1)*k])
-			}
-		}
-		return
-	}
 	w := g.work
-	w.packed = kernel.PackB(w.packed, g.panel, k, g.N, g.N, 1)
-	for r := 0; r < g.N; r += blockRows {
-		rows, c := min(blockRows, g.N-r), g.sum[r*g.N:]
-		p := kernel.Gemm{Groups: 1, Rows: rows, N: g.N, K: k, A: g.turn(r, rows, k), Lda: k, B: w.packed, C: c, Ldc: g.N, Residual: c, Ldr: g.N}
-		p.Run(0, 1, r, g.N)
+	if g.N > smallGram {
+		w.packed = kernel.PackB(w.packed, g.panel, k, g.N, g.N, 1)
 	}
-}
-
-// turn is columns of the first k rows of the panel, from the column on, as rows.
-func (g *Gram) turn(from, columns, k int) []float32 {
-	kernel.TransposeF32(g.work.turned, k, g.panel[from:], g.N, k, columns)
-	return g.work.turned[:columns*k]
+	g.turn(k, func(i int, x []float32) {
+		rows := len(x) / k
+		for j := range rows {
+			g.mean[i+j] += float64(kernel.Sum(x[j*k : (j+1)*k]))
+		}
+		if g.N <= smallGram { // rows are all columns
+			for a := range rows {
+				for b := a; b < rows; b++ {
+					g.sum[a*rows+b] += kernel.Dot(x[a*k:(a+1)*k], x[b*k:(b+1)*k])
+				}
+			}
+			return
+		}
+		c := g.sum[i*g.N:]
+		p := kernel.Gemm{Groups: 1, Rows: rows, N: g.N, K: k, A: x, Lda: k, B: w.packed, C: c, Ldc: g.N, Residual: c, Ldr: g.N}
+		p.Run(0, 1, i, g.N)
+	})
 }
 
 // Finish sums what is left and frees the panel.
