@@ -236,9 +236,9 @@ func (o *compressor) search(m *graph.Model) error {
 		return err
 	}
 	p := &progress{c: o.c, off: o.quiet}
-	total, began, done := o.o.Steps(), time.Time{}, 0
+	total, bound, began, done := o.o.Steps(), "at most", time.Time{}, 0
 	if o.target == "speed" {
-		total = o.o.NarrowSteps()
+		total, bound = o.o.NarrowSteps(), "about"
 	}
 	task, err := compress.NewTask(o.c, distill.Logits(m), data, o.seed, o.threads, func(stage string, density float64, at, of int, s distill.Scores) {
 		if stage != "teacher" && began.IsZero() {
@@ -249,7 +249,7 @@ func (o *compressor) search(m *graph.Model) error {
 			name = fmt.Sprintf("%s %.3g %%", stage, 100*density)
 			if done += compress.ReportEvery; done == 2*compress.ReportEvery && !o.quiet {
 				left := time.Since(began) / compress.ReportEvery * time.Duration(total-done)
-				fmt.Fprintf(o.c.errOut, "at most %d steps, about %v\n", total, left.Round(time.Second))
+				fmt.Fprintf(o.c.errOut, "%s %d steps, about %v\n", bound, total, left.Round(time.Second))
 			}
 		}
 		if stage == "teacher" {

@@ -25,6 +25,12 @@ func setup(t *testing.T, threads int, progress func(stage string, done int)) (*g
 	if err != nil {
 		t.Fatal(err)
 	}
+	return m, taskOf(t, m, threads, progress)
+}
+
+// taskOf is those images with the answers of m.
+func taskOf(t *testing.T, m *graph.Model, threads int, progress func(stage string, done int)) *Task {
+	t.Helper()
 	set, err := samples.Open("../../models/mnist/calib-images-idx3-ubyte.gz",
 		[]samples.Input{{Name: "input", Type: tensor.Float32, Shape: []int{-1, 1, 28, 28}}}, samples.Options{})
 	if err != nil {
@@ -39,7 +45,7 @@ func setup(t *testing.T, threads int, progress func(stage string, done int)) (*g
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m, task
+	return task
 }
 
 func options() Options {

@@ -22,10 +22,10 @@ const fisherSamples = 512
 
 // Narrow is Search for speed: whole channels, neurons, heads and branches of
 // residual blocks go, so that any runtime is faster. It removes them in rungs,
-// each trained for RungSteps, for as long as the loss stays near the budget; then
-// the cheapest rung is trained for PruneSteps, and if it loses too much the rung
-// above it, and so on. The density of a candidate is the share of prune.Cost that
-// is left.
+// each trained for RungSteps, or longer where it saves more than one rung, for as
+// long as the loss stays near the budget; then the cheapest rung is trained for
+// PruneSteps, and if it loses too much the rung above it, and so on. The density
+// of a candidate is the share of prune.Cost that is left.
 func Narrow(ctx context.Context, m *graph.Model, task *Task, o Options) (*Result, error) {
 	if o.Step == 0 {
 		o.Step = narrowStep
@@ -49,24 +49,25 @@ func Narrow(ctx context.Context, m *graph.Model, task *Task, o Options) (*Result
 	return s.result, nil
 }
 
-// NarrowSteps is the training steps that Narrow takes at most.
+// NarrowSteps is about the training steps of Narrow.
 func (o Options) NarrowSteps() int {
 	o.setDefaults()
 	return (1+(1+branchTrials)/4)*o.Rungs*o.RungSteps + 2*o.PruneSteps
 }
 
-// narrow goes down rung by rung; at least one rung is returned.
+// narrow goes down for as much as Rungs save; at least one rung is returned.
 func (s *searcher) narrow(ctx context.Context) ([]Candidate, error) {
 	var rungs []Candidate
 	at := Candidate{plain: s.original, Density: 1}
-	for range s.o.Rungs {
+	for left := float64(s.o.Rungs); left > 0; {
 		next, err := s.cheaper(ctx, at)
 		if err != nil {
 			return nil, err
 		}
-		if next == nil || next.Loss > s.o.MaxDrop+slack && len(rungs) > 0 {
+		if next == nil || !s.near(next) && len(rungs) > 0 {
 			break
 		}
+		left -= s.rungs(at.Density, next.Density)
 		rungs, at = append(rungs, *next), *next
 	}
 	if len(rungs) == 0 {
@@ -75,12 +76,22 @@ func (s *searcher) narrow(ctx context.Context) ([]Candidate, error) {
 	return rungs, nil
 }
 
+// near reports that longer training may bring c within the budget.
+func (s *searcher) near(c *Candidate) bool { return c.Loss <= s.o.MaxDrop+slack }
+
+// rungs is how many rungs, at least one, save as much as going from one density
+// to another.
+func (s *searcher) rungs(from, to float64) float64 {
+	return max(math.Log(to/from)/math.Log(s.o.Step), 1)
+}
+
 // branchTrials is how many branches are tried in a rung.
 const branchTrials = 3
 
 // cheaper is the next rung below one: with fewer channels or without a branch.
-// Each way is trained a little, and the one that costs least accuracy for what it
-// saves for RungSteps. It is nil where nothing can be removed.
+// Each way is trained a little, and then on the one that costs least accuracy for
+// what it saves; if that loses too much, the next one that saves less, and so on.
+// If all do, it is the one that loses least; nil where nothing can be removed.
 func (s *searcher) cheaper(ctx context.Context, from Candidate) (*Candidate, error) {
 	ways, err := s.shorten(ctx, from.plain)
 	if err != nil {
@@ -93,22 +104,42 @@ func (s *searcher) cheaper(ctx context.Context, from Candidate) (*Candidate, err
 	if slim != nil {
 		ways = append(ways, slim)
 	}
-	var best *Candidate
-	least := math.Inf(1)
+	train := func(m *graph.Model, name string, share float64) (Candidate, error) {
+		density := prune.Cost(m) / prune.Cost(s.original)
+		steps := share * float64(s.o.RungSteps) * s.rungs(from.Density, density)
+		return s.wide(ctx, m, name, max(int(steps), 1), density)
+	}
+	var tried []Candidate
 	for _, m := range ways {
-		c, err := s.wide(ctx, m, "trial", max(s.o.RungSteps/4, 1), prune.Cost(m)/prune.Cost(s.original))
+		c, err := train(m, "trial", 0.25)
 		if err != nil {
 			return nil, err
 		}
-		if price := price(c.Measure.Held.Loss-from.Measure.Held.Loss, from.Density, c.Density); price < least {
-			best, least = &c, price
+		tried = append(tried, c)
+	}
+	rate := func(c Candidate) float64 {
+		return price(c.Measure.Held.Loss-from.Measure.Held.Loss, from.Density, c.Density)
+	}
+	slices.SortStableFunc(tried, func(a, b Candidate) int { return cmp.Compare(rate(a), rate(b)) })
+	var best *Candidate
+	failed := 0.0
+	for _, t := range tried {
+		if t.Density <= failed {
+			continue
 		}
+		c, err := train(t.plain, "narrow", 1)
+		if err != nil {
+			return nil, err
+		}
+		if best == nil || c.Loss < best.Loss {
+			best = &c
+		}
+		if s.near(&c) {
+			break
+		}
+		failed = c.Density
 	}
-	if best == nil {
-		return nil, nil
-	}
-	c, err := s.wide(ctx, best.plain, "narrow", s.o.RungSteps, best.Density)
-	return &c, err
+	return best, nil
 }
 
 // price is the loss for each factor of e that the cost falls by.

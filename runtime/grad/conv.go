@@ -120,28 +120,32 @@ type convolution struct {
 	c, m            int // channels of x and y in one group
 	cols, back      []float32
 	forward         *product // w [m,k] * columns [k,out]
-	weight          *product // columns [k,out] * dy' [out,m]
+	weight          *weights // columns [k,out] * dy' [out,m]
 	data            *product // w' [k,m] * dy [m,out]
 	dw, wt          []float32
 	direct          bool // a kernel of one element: the patches are x itself
 	depthwise       bool
-	inSize, outSize int // of one image
+	planes          *planes // of depthwise images
+	inSize, outSize int     // of one image
 }
 
-func newConvolution(p *pool, t *taps, batch, group, c, m int) *convolution {
+// newConvolution prepares the convolution of x [batch, c, in] to y [batch, m, out].
+func newConvolution(p *pool, w *op.Window, in, out, kernelShape []int, batch, group, c, m int) *convolution {
+	t := newTaps(w, in, out, kernelShape)
 	v := &convolution{taps: t, batch: batch, group: group, c: c / group, m: m / group}
 	v.inSize, v.outSize = c*t.in, m*t.out
 	v.depthwise = v.c == 1 && v.m == 1
 	if v.depthwise {
+		v.planes = newPlanes(p, w, in, out, kernelShape, batch, group)
 		return v
 	}
 	k := v.c * t.kernel
-	v.cols, v.back, v.dw = make([]float32, k*t.out), make([]float32, k*t.out), make([]float32, k*v.m*group)
+	v.direct = t.kernel == 1 && len(t.runs[0]) == 1 && t.runs[0][0] == tapRun{0, 0, t.in, 1}
+	v.weight = newWeights(v, p)
+	v.cols, v.back, v.dw = make([]float32, v.weight.images*k*t.out), make([]float32, k*t.out), make([]float32, k*v.m*group)
 	v.forward = newProduct(p, v.m, t.out, k, false, false, 1)
-	v.weight = newProduct(p, k, v.m, t.out, false, true, 1)
 	v.data = newProduct(p, k, t.out, v.m, false, false, 1)
 	v.wt = make([]float32, len(v.dw))
-	v.direct = t.kernel == 1 && len(t.runs[0]) == 1 && t.runs[0][0] == tapRun{0, 0, t.in, 1}
 	return v
 }
 
@@ -156,19 +160,24 @@ func (v *convolution) each(f func(x, y, w, group int)) {
 	}
 }
 
-// patches is the columns [k, out] of one group of channels.
-func (v *convolution) patches(x []float32) []float32 {
+// patches is the columns [k, out] of one group of channels, in cols unless they
+// are x itself.
+func (v *convolution) patches(cols, x []float32) []float32 {
 	if v.direct {
 		return x[:v.c*v.in]
 	}
 	for c := range v.c {
-		v.columns(v.cols[c*v.kernel*v.out:], x[c*v.in:(c+1)*v.in])
+		v.columns(cols[c*v.kernel*v.out:], x[c*v.in:(c+1)*v.in])
 	}
-	return v.cols
+	return cols
 }
 
 // run computes y, which it replaces.
 func (v *convolution) run(y, x, w []float32) {
+	if v.planes != nil {
+		v.planes.run(y, x, w)
+		return
+	}
 	if v.depthwise {
 		clear(y)
 		v.each(func(xo, yo, wo, _ int) {
@@ -177,7 +186,7 @@ func (v *convolution) run(y, x, w []float32) {
 		return
 	}
 	v.each(func(xo, yo, wo, _ int) {
-		v.forward.run(y[yo:yo+v.m*v.out], w[wo:], v.patches(x[xo:]), true)
+		v.forward.run(y[yo:yo+v.m*v.out], w[wo:], v.patches(v.cols, x[xo:]), true)
 	})
 }
 
@@ -246,6 +255,10 @@ func (v *convolution) planeData(gx, w, gy []float32) {
 
 // weightGrad adds dW = dy * columns'.
 func (v *convolution) weightGrad(gw, x, gy []float32) {
+	if v.planes != nil {
+		v.planes.weightGrad(gw, x, gy)
+		return
+	}
 	if v.depthwise {
 		v.each(func(xo, yo, wo, _ int) {
 			v.planeWeights(gw[wo:wo+v.kernel], x[xo:xo+v.in], gy[yo:yo+v.out])
@@ -254,9 +267,11 @@ func (v *convolution) weightGrad(gw, x, gy []float32) {
 	}
 	clear(v.dw)
 	k := v.c * v.kernel
-	v.each(func(xo, yo, wo, _ int) {
-		v.weight.run(v.dw[wo:wo+k*v.m], v.patches(x[xo:]), gy[yo:], false)
-	})
+	for g := range v.group {
+		for n := 0; n < v.batch; n += v.weight.images {
+			v.weight.add(v, v.dw[g*k*v.m:(g+1)*k*v.m], x, gy, n, min(n+v.weight.images, v.batch), g)
+		}
+	}
 	for g := range v.group { // dw holds [k, m] for each group
 		part, dst := v.dw[g*k*v.m:], gw[g*k*v.m:]
 		for i := range k {
@@ -269,6 +284,10 @@ func (v *convolution) weightGrad(gw, x, gy []float32) {
 
 // dataGrad adds dX = w' * dy, scattered.
 func (v *convolution) dataGrad(gx, w, gy []float32) {
+	if v.planes != nil {
+		v.planes.dataGrad(gx, w, gy)
+		return
+	}
 	if v.depthwise {
 		v.each(func(xo, yo, wo, _ int) {
 			v.planeData(gx[xo:xo+v.in], w[wo:wo+v.kernel], gy[yo:yo+v.out])
@@ -313,18 +332,17 @@ func convRule(n *node) (func(), func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	t := newTaps(geo.Window(), x.shape[2:], y.shape[2:], w.shape[2:])
-	v := newConvolution(n.pool, t, x.shape[0], geo.Group(), x.shape[1], y.shape[1])
+	v := newConvolution(n.pool, geo.Window(), x.shape[2:], y.shape[2:], w.shape[2:], x.shape[0], geo.Group(), x.shape[1], y.shape[1])
 	forward := func() {
 		v.run(y.v, x.v, w.v)
 		if n.has(2) {
-			addBias(y.v, n.in[2].v, t.out)
+			addBias(y.v, n.in[2].v, v.out)
 		}
 	}
 	gx, gw, gb := n.g(0), n.g(1), n.g(2)
 	backward := func() {
 		if gb != nil {
-			biasGrad(gb, y.g, t.out)
+			biasGrad(gb, y.g, v.out)
 		}
 		if gw != nil {
 			v.weightGrad(gw, x.v, y.g)
@@ -344,13 +362,12 @@ func convTransposeRule(n *node) (func(), func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	t := newTaps(&win, y.shape[2:], x.shape[2:], w.shape[2:])
-	v := newConvolution(n.pool, t, x.shape[0], n.Int("group"), y.shape[1], x.shape[1])
+	v := newConvolution(n.pool, &win, y.shape[2:], x.shape[2:], w.shape[2:], x.shape[0], n.Int("group"), y.shape[1], x.shape[1])
 	forward := func() {
 		clear(y.v)
 		v.dataGrad(y.v, w.v, x.v)
 		if n.has(2) {
-			addBias(y.v, n.in[2].v, t.in)
+			addBias(y.v, n.in[2].v, v.in)
 		}
 	}
 	gx, gw, gb := n.g(0), n.g(1), n.g(2)
@@ -360,7 +377,7 @@ func convTransposeRule(n *node) (func(), func(), error) {
 	}
 	backward := func() {
 		if gb != nil {
-			biasGrad(gb, y.g, t.in)
+			biasGrad(gb, y.g, v.in)
 		}
 		if gw != nil {
 			v.weightGrad(gw, y.g, x.v)

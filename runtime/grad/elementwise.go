@@ -218,10 +218,15 @@ func clipRule(n *node) (func(), func(), error) {
 	}
 	x, y := n.in[0], n.out[0]
 	forward := func() { kernel.Clip(lo, hi).Apply(y.v, x.v) }
+	g, write := n.sink(0)
 	backward := func() {
+		if write {
+			kernel.ClipBack(g, x.v, y.g, lo, hi)
+			return
+		}
 		for i, v := range x.v {
 			if v > lo && v < hi {
-				x.g[i] += y.g[i]
+				g[i] += y.g[i]
 			}
 		}
 	}

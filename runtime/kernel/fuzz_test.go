@@ -367,6 +367,7 @@ func FuzzTraining(f *testing.F) {
 		w, g, m, v, y := d.floats(n), d.floats(n), d.floats(n), d.floats(n), d.floats(n)
 		u := Adam{d.Float32(), d.Float32(), d.Float32(), 1 + d.Float32(), 1e-8}
 		src, overlap, factor := d.floats(rows*(cols+3)+cols), d.IntN(cols+1), d.floats(1)[0]
+		window, offsets := d.floats(2*StencilBlock), []int{d.b % StencilBlock, 0, d.c % StencilBlock}
 		return func() [][]uint32 {
 			out := [][]float32{slices.Clone(w), slices.Clone(m), slices.Clone(v), place[float32](n), place[float32](n), slices.Clone(w),
 				place[float32](cols * (rows + 1)), place[float32](rows * (cols + 2)), slices.Clone(src), slices.Clone(src), nil}
@@ -379,6 +380,11 @@ func FuzzTraining(f *testing.F) {
 			AddRows(out[8], overlap, src, cols+3, rows, cols)
 			AxpyRows(out[9], overlap, factor, src, cols+3, rows, cols)
 			out[10] = []float32{DotRows(src, cols+3, src, cols+2, rows, cols)}
+			clipped, block, sums := place[float32](n), place[float32](StencilBlock), make([]float32, 3*stencilLanes)
+			ClipBack(clipped[:n], y, g, -factor, factor)
+			Stencil(block[:StencilBlock], window, offsets, window)
+			StencilDots(sums, window[:StencilBlock], window, offsets)
+			out = append(out, clipped, block, sums)
 			var all [][]uint32
 			for _, x := range out {
 				all = append(all, words32(x))

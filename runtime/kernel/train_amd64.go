@@ -33,3 +33,12 @@ func addScalarAVX2(n int, dst *float32, x float32)
 
 //go:noescape
 func maxPool2AVX2(rows int, cols int, dst *float32, at *int32, src *float32, width int)
+
+//go:noescape
+func clipBackAVX2(n int, dst *float32, x *float32, grad *float32, lo float32, hi float32)
+
+//go:noescape
+func stencilAVX2(blocks int, dst *float32, src *float32, offsets *int, w *float32, taps int)
+
+//go:noescape
+func stencilDotsAVX2(groups int, n int, grad *float32, src *float32, offsets *int, sums *float32)

@@ -587,3 +587,133 @@ DATA even<>+4(SB)/4, $0x00000002
 DATA even<>+8(SB)/4, $0x00000004
 DATA even<>+12(SB)/4, $0x00000006
 GLOBL even<>(SB), RODATA|NOPTR, $16
+
+// func clipBackAVX2(n int, dst *float32, x *float32, grad *float32, lo float32, hi float32)
+// Requires: AVX
+TEXT ·clipBackAVX2(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         grad+24(FP), BX
+	VBROADCASTSS lo+32(FP), Y0
+	VBROADCASTSS hi+36(FP), Y1
+	TESTQ        AX, AX
+	JZ           done
+
+loop:
+	VMOVUPS (DX), Y2
+	VCMPPS  $0x0e, Y0, Y2, Y3
+	VCMPPS  $0x01, Y1, Y2, Y2
+	VANDPS  Y3, Y2, Y2
+	VANDPS  (BX), Y2, Y2
+	VMOVUPS Y2, (CX)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, BX
+	SUBQ    $0x08, AX
+	JNZ     loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func stencilAVX2(blocks int, dst *float32, src *float32, offsets *int, w *float32, taps int)
+// Requires: AVX, FMA3
+TEXT ·stencilAVX2(SB), NOSPLIT, $0-48
+	MOVQ blocks+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ offsets+24(FP), BX
+	MOVQ w+32(FP), SI
+	MOVQ taps+40(FP), DI
+
+block:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	XORQ   R8, R8
+
+tap:
+	MOVQ         (BX)(R8*8), R9
+	LEAQ         (DX)(R9*4), R9
+	VBROADCASTSS (SI)(R8*4), Y8
+	VFMADD231PS  (R9), Y8, Y0
+	VFMADD231PS  32(R9), Y8, Y1
+	VFMADD231PS  64(R9), Y8, Y2
+	VFMADD231PS  96(R9), Y8, Y3
+	VFMADD231PS  128(R9), Y8, Y4
+	VFMADD231PS  160(R9), Y8, Y5
+	VFMADD231PS  192(R9), Y8, Y6
+	VFMADD231PS  224(R9), Y8, Y7
+	INCQ         R8
+	CMPQ         R8, DI
+	JL           tap
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	VMOVUPS      Y4, 128(CX)
+	VMOVUPS      Y5, 160(CX)
+	VMOVUPS      Y6, 192(CX)
+	VMOVUPS      Y7, 224(CX)
+	ADDQ         $0x00000100, DX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x01, AX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func stencilDotsAVX2(groups int, n int, grad *float32, src *float32, offsets *int, sums *float32)
+// Requires: AVX, FMA3
+TEXT ·stencilDotsAVX2(SB), NOSPLIT, $0-48
+	MOVQ groups+0(FP), AX
+	MOVQ n+8(FP), CX
+	MOVQ grad+16(FP), DX
+	MOVQ src+24(FP), BX
+	MOVQ offsets+32(FP), SI
+	MOVQ sums+40(FP), DI
+
+group:
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVUPS 64(DI), Y2
+	VMOVUPS 96(DI), Y3
+	VMOVUPS 128(DI), Y4
+	VMOVUPS 160(DI), Y5
+	MOVQ    (SI), R8
+	LEAQ    (BX)(R8*4), R8
+	MOVQ    8(SI), R9
+	LEAQ    (BX)(R9*4), R9
+	MOVQ    16(SI), R10
+	LEAQ    (BX)(R10*4), R10
+	XORQ    R11, R11
+
+sixteen:
+	VMOVUPS     (DX)(R11*4), Y6
+	VFMADD231PS (R8)(R11*4), Y6, Y0
+	VFMADD231PS (R9)(R11*4), Y6, Y2
+	VFMADD231PS (R10)(R11*4), Y6, Y4
+	VMOVUPS     32(DX)(R11*4), Y6
+	VFMADD231PS 32(R8)(R11*4), Y6, Y1
+	VFMADD231PS 32(R9)(R11*4), Y6, Y3
+	VFMADD231PS 32(R10)(R11*4), Y6, Y5
+	ADDQ        $0x10, R11
+	CMPQ        R11, CX
+	JL          sixteen
+	VMOVUPS     Y0, (DI)
+	VMOVUPS     Y1, 32(DI)
+	VMOVUPS     Y2, 64(DI)
+	VMOVUPS     Y3, 96(DI)
+	VMOVUPS     Y4, 128(DI)
+	VMOVUPS     Y5, 160(DI)
+	ADDQ        $0x18, SI
+	ADDQ        $0x000000c0, DI
+	SUBQ        $0x01, AX
+	JNZ         group
+	VZEROUPPER
+	RET

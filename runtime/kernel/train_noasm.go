@@ -24,3 +24,10 @@ func addScalarAVX2(n int, dst *float32, x float32) { panic("kernel: no assembly"
 func maxPool2AVX2(rows, cols int, dst *float32, at *int32, src *float32, width int) {
 	panic("kernel: no assembly")
 }
+func clipBackAVX2(n int, dst, x, grad *float32, lo, hi float32) { panic("kernel: no assembly") }
+func stencilAVX2(blocks int, dst, src *float32, offsets *int, w *float32, taps int) {
+	panic("kernel: no assembly")
+}
+func stencilDotsAVX2(groups, n int, grad, src *float32, offsets *int, sums *float32) {
+	panic("kernel: no assembly")
+}

@@ -18,6 +18,9 @@ func main() {
 	dotRows()
 	addScalar()
 	maxPool2()
+	clipBack()
+	stencil()
+	stencilDots()
 	Generate()
 }
 

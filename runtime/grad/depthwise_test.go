@@ -1,0 +1,64 @@
+package grad
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"onnxopt/onnx/op"
+)
+
+// TestPlanes compares stencils with the convolution tap by tap: kernels,
+// strides, dilations and pads of both axes, all derivatives, threads.
+func TestPlanes(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 2))
+	p := newPool(3)
+	defer p.close()
+	some := func(n int) []float32 {
+		v := make([]float32, n)
+		for i := range v {
+			v[i] = float32(rng.IntN(9) - 4) // sums are exact
+		}
+		return v
+	}
+	ran := 0
+	for ran < 400 {
+		w := &op.Window{}
+		var in, out, kernel []int
+		fits := true
+		for range 2 {
+			k, stride, dilation := 1+rng.IntN(4), 1+rng.IntN(3), 1+rng.IntN(2)
+			before, after, size := rng.IntN(4), rng.IntN(4), 1+rng.IntN(18)
+			o := (size+before+after-(k-1)*dilation-1)/stride + 1
+			fits = fits && size+before+after >= (k-1)*dilation+1
+			in, out, kernel = append(in, size), append(out, o), append(kernel, k)
+			w.Strides, w.Dilations = append(w.Strides, stride), append(w.Dilations, dilation)
+			w.Before, w.After = append(w.Before, before), append(w.After, after)
+		}
+		if !fits {
+			continue
+		}
+		ran++
+		batch, c := 1+rng.IntN(3), 1+rng.IntN(5)
+		fast := newConvolution(p, w, in, out, kernel, batch, c, c, c)
+		slow := newConvolution(p, w, in, out, kernel, batch, c, c, c)
+		slow.planes = nil
+		x, gy, weights := some(batch*c*fast.in), some(batch*c*fast.out), some(c*fast.kernel)
+		results := func(v *convolution) [3][]float32 {
+			y, gx, gw := make([]float32, len(gy)), make([]float32, len(x)), make([]float32, len(weights))
+			for range 2 { // buffers are used again
+				v.run(y, x, weights)
+				v.weightGrad(gw, x, gy)
+				v.dataGrad(gx, weights, gy)
+			}
+			return [3][]float32{y, gx, gw}
+		}
+		got, want := results(fast), results(slow)
+		for k, name := range []string{"y", "gx", "gw"} {
+			for i := range want[k] {
+				if got[k][i] != want[k][i] {
+					t.Fatalf("window %+v of %v: %s[%d] is %v, want %v", *w, in, name, i, got[k][i], want[k][i])
+				}
+			}
+		}
+	}
+}
