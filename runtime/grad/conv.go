@@ -126,6 +126,8 @@ type convolution struct {
 	direct          bool // a kernel of one element: the patches are x itself
 	depthwise       bool
 	planes          *planes // of depthwise images
+	pixels          *pixels // of other images, nil if direct
+	pixelsBack      *pixels // the derivative by them
 	inSize, outSize int     // of one image
 }
 
@@ -142,12 +144,21 @@ func newConvolution(p *pool, w *op.Window, in, out, kernelShape []int, batch, gr
 	k := v.c * t.kernel
 	v.direct = t.kernel == 1 && len(t.runs[0]) == 1 && t.runs[0][0] == tapRun{0, 0, t.in, 1}
 	v.weight = newWeights(v, p)
+	if fillsVectors(v.c, v.m) && !v.direct {
+		if v.pixels = newPixels(p, w, in, out, kernelShape, batch, group, v.c, v.m); v.pixels != nil {
+			v.pixelsBack = v.pixels.forData(p, w, in, out, kernelShape)
+		}
+	}
 	v.cols, v.back, v.dw = make([]float32, v.weight.images*k*t.out), make([]float32, k*t.out), make([]float32, k*v.m*group)
 	v.forward = newProduct(p, v.m, t.out, k, false, false, 1)
 	v.data = newProduct(p, k, t.out, v.m, false, false, 1)
 	v.wt = make([]float32, len(v.dw))
 	return v
 }
+
+// fillsVectors reports channels that vectors move and multiply without rests.
+// Images with other numbers are faster by columns.
+func fillsVectors(c, m int) bool { return (c == 1 || c%8 == 0) && m%8 == 0 }
 
 // each visits the images and groups: offsets of the group's channels in x, y
 // and w.
@@ -176,6 +187,11 @@ func (v *convolution) patches(cols, x []float32) []float32 {
 func (v *convolution) run(y, x, w []float32) {
 	if v.planes != nil {
 		v.planes.run(y, x, w)
+		return
+	}
+	if v.pixels != nil {
+		v.pixels.pack(w)
+		v.pixels.run(y, x, false)
 		return
 	}
 	if v.depthwise {
@@ -286,6 +302,11 @@ func (v *convolution) weightGrad(gw, x, gy []float32) {
 func (v *convolution) dataGrad(gx, w, gy []float32) {
 	if v.planes != nil {
 		v.planes.dataGrad(gx, w, gy)
+		return
+	}
+	if v.pixelsBack != nil {
+		v.pixelsBack.packBack(w)
+		v.pixelsBack.run(gx, gy, true)
 		return
 	}
 	if v.depthwise {

@@ -7,9 +7,10 @@ import (
 	"onnxopt/onnx/op"
 )
 
-// TestPlanes compares stencils with the convolution tap by tap: kernels,
-// strides, dilations and pads of both axes, all derivatives, threads.
-func TestPlanes(t *testing.T) {
+// TestImages compares stencils and channels-last images with the convolution
+// tap by tap and by columns: kernels, strides, dilations, pads of both axes and
+// groups, all derivatives, threads.
+func TestImages(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 2))
 	p := newPool(3)
 	defer p.close()
@@ -38,11 +39,20 @@ func TestPlanes(t *testing.T) {
 			continue
 		}
 		ran++
-		batch, c := 1+rng.IntN(3), 1+rng.IntN(5)
-		fast := newConvolution(p, w, in, out, kernel, batch, c, c, c)
-		slow := newConvolution(p, w, in, out, kernel, batch, c, c, c)
-		slow.planes = nil
-		x, gy, weights := some(batch*c*fast.in), some(batch*c*fast.out), some(c*fast.kernel)
+		batch, group, c, m := 1+rng.IntN(3), 1+rng.IntN(3), 1+rng.IntN(10), 1+rng.IntN(18)
+		if ran%2 == 0 {
+			c, m = 1, 1
+		}
+		fast := newConvolution(p, w, in, out, kernel, batch, group, c*group, m*group)
+		slow := newConvolution(p, w, in, out, kernel, batch, group, c*group, m*group)
+		if c*m > 1 && fast.pixels == nil && !fast.direct {
+			fast.pixels = newPixels(p, w, in, out, kernel, batch, group, c, m)
+			if fast.pixels != nil {
+				fast.pixelsBack = fast.pixels.forData(p, w, in, out, kernel)
+			}
+		}
+		slow.planes, slow.pixels, slow.pixelsBack = nil, nil, nil
+		x, gy, weights := some(batch*group*c*fast.in), some(batch*group*m*fast.out), some(group*c*m*fast.kernel)
 		results := func(v *convolution) [3][]float32 {
 			y, gx, gw := make([]float32, len(gy)), make([]float32, len(x)), make([]float32, len(weights))
 			for range 2 { // buffers are used again
