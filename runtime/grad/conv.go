@@ -73,13 +73,11 @@ func joined(blocks []tapBlock, r tapRun) []tapBlock {
 }
 
 // columns writes the patches of one plane: row k has, for every output
-// element, the input element under kernel position k, 0 outside.
+// element, the input element under kernel position k. Elements outside are
+// left as they are: dst has zeros there.
 func (t *taps) columns(dst, plane []float32) {
 	for k, blocks := range t.blocks {
 		row := dst[k*t.out : (k+1)*t.out]
-		if !t.full[k] {
-			clear(row)
-		}
 		for _, b := range blocks {
 			if b.stride == 1 {
 				kernel.CopyRows(row[b.out:], b.outStep, plane[b.in:], b.inStep, b.rows, b.n)
