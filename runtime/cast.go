@@ -5,10 +5,15 @@ import (
 	"onnxopt/onnx/tensor"
 )
 
-// matchCast covers Cast to float32 of what masks and token numbers are.
+// matchCast covers Cast to float32 and float16 of what masks and token numbers
+// are, and between the two, which are both held as float32.
 func matchCast(l *lowerer, n *graph.Node) *lowered {
 	attrs, ok := l.attrs(n)
-	if !n.Is("Cast") || !ok || attrs.Since < 6 || attrs.Int("to") != int(tensor.Float32) {
+	if !n.Is("Cast") || !ok || attrs.Since < 6 {
+		return nil
+	}
+	half := l.wide(n.Out(0))
+	if to := attrs.Int("to"); to != int(tensor.Float32) && !(to == int(tensor.Float16) && half) {
 		return nil
 	}
 	return &lowered{in: n.Inputs(), out: n.Outputs(), run: func(f *frame, in []tensor.Value) ([]tensor.Value, error) {
@@ -16,8 +21,14 @@ func matchCast(l *lowerer, n *graph.Node) *lowered {
 		if !ok {
 			return nil, errFallback
 		}
+		if x.Type == tensor.Float32 && !half {
+			return f.one(x)
+		}
 		out, y := f.floats(x.Shape...)
 		switch x.Type {
+		case tensor.Float32:
+			roundHalf(f, y, x.Float32s())
+			return f.one(out)
 		case tensor.Int64:
 			castTo(f, y, tensor.View[int64](x))
 		case tensor.Int32:
@@ -37,6 +48,9 @@ func matchCast(l *lowerer, n *graph.Node) *lowered {
 			})
 		default:
 			return nil, errFallback
+		}
+		if half {
+			roundHalf(f, y, y)
 		}
 		return f.one(out)
 	}}

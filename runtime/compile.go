@@ -36,10 +36,10 @@ func (s *Session) compile(g *graph.Graph, opset func(string) int64) (*program, e
 		if err != nil {
 			return nil, fmt.Errorf("initializer %s: %w", v.Name, err)
 		}
-		b.consts = append(b.consts, binding{b.slotFor(v), t})
+		b.consts = append(b.consts, binding{b.slotFor(v), l.held(v, t)})
 	}
 	for _, v := range g.Inputs() {
-		b.inputs = append(b.inputs, b.slotFor(v))
+		b.inputs = append(b.inputs, b.input(v))
 	}
 	if err := b.resolve(); err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (s *Session) compile(g *graph.Graph, opset func(string) int64) (*program, e
 		}
 	}
 	for _, v := range g.Outputs() {
-		b.outputs = append(b.outputs, b.plain(v))
+		b.outputs = append(b.outputs, b.output(v))
 	}
 	b.dropUnused()
 	b.setFree()
@@ -197,14 +197,14 @@ func (b *builder) add(st step, out []*graph.Value) {
 		}
 		if slot, plain := b.slot[v]; plain && slot == st.outs[i] || b.l.s.opts.Glance {
 			at, last := b.last[v]
-			st.observe = append(st.observe, observed{v, i, last && at.slot == st.outs[i]})
+			st.observe = append(st.observe, observed{v, i, last && at.slot == st.outs[i], b.l.wide(v)})
 		}
 	}
 	b.steps = append(b.steps, st)
 }
 
 // stored is the run-time value of an initializer.
-func stored(d *graph.Data) (tensor.Value, error) {
+func stored(d *graph.Data) (*tensor.Tensor, error) {
 	if d.Tensor != nil {
 		return d.Tensor, nil
 	}
@@ -239,7 +239,9 @@ func (s *Session) compileNode(b *builder, n *graph.Node) (step, error) {
 	})
 	if f := s.model.Function(n.Domain, n.Op, n.Overload); f != nil {
 		st.retains = true
-		return st, s.compileCall(&st, f)
+		err := s.compileCall(&st, f)
+		b.l.evaluates(&st)
+		return st, err
 	}
 	r, err := b.l.resolve(n)
 	if err != nil {
@@ -250,6 +252,7 @@ func (s *Session) compileNode(b *builder, n *graph.Node) (step, error) {
 	}
 	st.retains = !b.l.tensorsOnly(n)
 	st.run = func(f *frame, in []tensor.Value) ([]tensor.Value, error) { return r.Run(n, &f.env, in) }
+	b.l.evaluates(&st)
 	return st, nil
 }
 
@@ -354,7 +357,7 @@ func (b *builder) interpret(f *lowered, inLast []bool) stepFunc {
 			if _, ok := known[v]; v == nil || ok {
 				continue
 			}
-			c := b.l.constant(v)
+			c := b.l.exact(v)
 			if c == nil {
 				return nil
 			}
@@ -364,6 +367,7 @@ func (b *builder) interpret(f *lowered, inLast []bool) stepFunc {
 			known[v] = nil
 		}
 	}
+	wideIn, wideOut := b.l.areWide(f.in), b.l.areWide(f.out)
 	return func(fr *frame, in []tensor.Value) ([]tensor.Value, error) {
 		values := maps.Clone(known)
 		for i, v := range f.in {
@@ -371,6 +375,9 @@ func (b *builder) interpret(f *lowered, inLast []bool) stepFunc {
 				values[v] = toPlain(fr, t)
 			} else if in[i] != nil {
 				values[v] = in[i]
+			}
+			if wideIn != nil && wideIn[i] {
+				values[v] = narrowed(values[v])
 			}
 		}
 		for i, n := range f.nodes {
@@ -390,7 +397,10 @@ func (b *builder) interpret(f *lowered, inLast []bool) stepFunc {
 		}
 		out := make([]tensor.Value, len(f.out))
 		for i, v := range f.out {
-			if out[i] = values[v]; f.outLast > 0 {
+			if out[i] = values[v]; wideOut != nil && wideOut[i] {
+				out[i] = widened(out[i])
+			}
+			if f.outLast > 0 {
 				out[i] = toLast(fr, out[i].(*tensor.Tensor), f.outLast)
 			}
 		}

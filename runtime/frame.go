@@ -200,7 +200,11 @@ func (f *frame) step(st *step) error {
 		if o.last && f.s.opts.ObserveLast != nil {
 			see = f.s.opts.ObserveLast
 		}
-		see(o.value, f.slots[st.outs[o.i]])
+		v := f.slots[st.outs[o.i]]
+		if o.wide {
+			v = narrowed(v)
+		}
+		see(o.value, v)
 	}
 	for _, slot := range st.free {
 		f.slots[slot] = nil

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"errors"
+	"slices"
 
 	"onnxopt/onnx/graph"
 	"onnxopt/onnx/op"
@@ -52,7 +53,7 @@ var Lowerings = []Lowering{
 	{"recurrent", "float32 LSTM and GRU", matchRecurrent},
 	{"view", "Reshape, Flatten, Squeeze, Unsqueeze, Identity: the same elements in another shape", matchView},
 	{"expand", "Expand", matchExpand},
-	{"cast", "Cast of integers and Bool to float32", matchCast},
+	{"cast", "Cast of integers and Bool to float32 or float16, and between these", matchCast},
 	{"transpose", "Transpose; none where it is a change of layout", matchTranspose},
 	{"concat", "Concat in either layout", matchConcat},
 	{"split", "Split in either layout", matchSplit},
@@ -93,7 +94,7 @@ type lowerer struct {
 	s      *Session
 	graph  *graph.Graph
 	opset  func(string) int64
-	folded map[*graph.Value]*tensor.Tensor // results of constant; nil is none
+	folded map[*graph.Value]*tensor.Tensor // results of exact; nil is none
 	// resolved is the operators of the graph's nodes.
 	resolved map[*graph.Node]op.Resolved
 }
@@ -111,7 +112,7 @@ func (l *lowerer) hidden(v *graph.Value) bool { return l.hiddenIn(v, 1) }
 
 // hiddenIn is hidden for a value that the fused step itself reads uses times.
 func (l *lowerer) hiddenIn(v *graph.Value, uses int) bool {
-	return v != nil && v.Def() != nil && len(v.Uses()) == uses && !v.IsOutput() && !l.s.watches(v) && v.Graph() == l.graph &&
+	return v != nil && l.roundsLater(v) && v.Def() != nil && len(v.Uses()) == uses && !v.IsOutput() && !l.s.watches(v) && v.Graph() == l.graph &&
 		v.Uses()[0].Node.Graph() == l.graph
 }
 
@@ -126,9 +127,17 @@ func (l *lowerer) lower(n *graph.Node) *lowered {
 		n.Out(0) == nil || n.In(0) == nil {
 		return nil
 	}
+	half := slices.ContainsFunc(n.Inputs(), l.wide) || slices.ContainsFunc(n.Outputs(), l.wide)
 	for i := range Lowerings {
+		rounds, ok := halfPaths[Lowerings[i].Name]
+		if half && !ok {
+			continue
+		}
 		if f := Lowerings[i].Match(l, n); f != nil {
 			f.path = Lowerings[i].Name
+			if half && rounds {
+				l.round(f)
+			}
 			return f
 		}
 	}
@@ -152,16 +161,20 @@ func (s *Session) types() *shape.Info {
 	return s.info
 }
 
-// typeOf is what inference knows of v.
+// typeOf is what inference knows of v, of which float16 is held as float32.
 func (l *lowerer) typeOf(v *graph.Value) graph.Type {
-	return l.s.types().Type(v)
+	t := l.s.types().Type(v)
+	if l.wide(v) {
+		t.Elem = tensor.Float32
+	}
+	return t
 }
 
 // float32Rank is the rank of v, -1 if it is not known to be a float32 tensor
 // of a known rank.
 func (l *lowerer) float32Rank(v *graph.Value) int {
 	if c := v.Const(); c != nil {
-		if c.Type != tensor.Float32 {
+		if c.Type != tensor.Float32 && !l.wide(v) {
 			return -1
 		}
 		return c.Rank()
@@ -195,9 +208,18 @@ const (
 	maxFolded  = 1 << 20
 )
 
-// constant is the value of v if it follows from initializers alone, nil
-// otherwise, or when fast paths are off.
+// constant is the value of v, as it is held, if it follows from initializers
+// alone, nil otherwise, or when fast paths are off.
 func (l *lowerer) constant(v *graph.Value) *tensor.Tensor {
+	c := l.exact(v)
+	if c == nil {
+		return nil
+	}
+	return l.held(v, c)
+}
+
+// exact is constant, of the type that v has in the model.
+func (l *lowerer) exact(v *graph.Value) *tensor.Tensor {
 	if v == nil {
 		return nil
 	}
@@ -215,7 +237,7 @@ func (l *lowerer) constant(v *graph.Value) *tensor.Tensor {
 // fixed is constant, or the default of an input. What is made of it holds for
 // as long as a run's tensor is this very one.
 func (l *lowerer) fixed(v *graph.Value) *tensor.Tensor {
-	if v != nil && v.Data != nil && v.Data.Tensor != nil {
+	if v != nil && v.Data != nil && v.Data.Tensor != nil && !l.wide(v) {
 		return v.Data.Tensor
 	}
 	return l.constant(v)
@@ -234,7 +256,7 @@ func (l *lowerer) fold(n *graph.Node) {
 		if v == nil {
 			continue
 		}
-		c := l.constant(v)
+		c := l.exact(v)
 		if c == nil {
 			return
 		}

@@ -75,7 +75,8 @@ type Session struct {
 	subs    map[*graph.Graph]*program
 	depth   int
 	context context.Context
-	info    *shape.Info // made when asked for
+	info    *shape.Info                     // made when asked for
+	widened map[*graph.Value]*tensor.Tensor // float16 constants as float32, while compiling
 	arena   arena
 	workers *workers
 	frame   *frame         // of the main program, kept between runs
@@ -97,10 +98,10 @@ func Compile(m *graph.Model, opts Options) (*Session, error) {
 	if opts.Device != "" && opts.Reference {
 		return nil, fmt.Errorf("device %s has no reference evaluation", opts.Device)
 	}
-	s := &Session{model: m, opts: opts, subs: map[*graph.Graph]*program{}, workers: newWorkers(opts.Threads)}
+	s := &Session{model: m, opts: opts, subs: map[*graph.Graph]*program{}, widened: map[*graph.Value]*tensor.Tensor{}, workers: newWorkers(opts.Threads)}
 	var err error
 	s.main, err = s.compile(m.Graph, m.Opset)
-	s.info = nil
+	s.info, s.widened = nil, nil
 	return s, err
 }
 
@@ -228,9 +229,10 @@ type memo struct {
 	in, out []tensor.Value
 }
 
-// observed is a watched value: output i of a step, maybe with axis 1 last.
+// observed is a watched value: output i of a step, maybe with axis 1 last, or
+// float16 that is held as float32.
 type observed struct {
-	value *graph.Value
-	i     int
-	last  bool
+	value      *graph.Value
+	i          int
+	last, wide bool
 }

@@ -1,6 +1,9 @@
 package pack
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // coder is a binary arithmetic coder with 64-bit bounds and 16-bit
 // probabilities. The same code drives both directions: an encoder writes the
@@ -10,7 +13,8 @@ type coder struct {
 	decode   bool
 	low, top uint64 // the interval, both ends included
 	code     uint64 // decoder: the next 64 bits of the stream
-	in       []byte // decoder: what follows them
+	in       []byte // decoder: the stream
+	read     int    // decoder: bytes of it read
 	over     int    // decoder: zero bytes read past the end
 	out      []byte // encoder
 	cost     bool   // encoder: count bits instead of writing
@@ -36,13 +40,12 @@ func newDecoder(in []byte) *coder {
 // next is the next byte of the stream, zero past its end: the encoder drops
 // trailing zeros.
 func (c *coder) next() byte {
-	if len(c.in) == 0 {
+	if c.read == len(c.in) {
 		c.over++
 		return 0
 	}
-	b := c.in[0]
-	c.in = c.in[1:]
-	return b
+	c.read++
+	return c.in[c.read-1]
 }
 
 // bit codes one decision, whose probability of being 1 is p/2^16, 0 < p < 2^16.
@@ -54,8 +57,8 @@ func (c *coder) bit(b int, p int) int {
 		c.bits += uint64(tables.cost[p])
 		return b
 	}
-	span := c.top - c.low
-	mid := c.low + span>>16*uint64(p) + span&0xffff*uint64(p)>>16
+	part, _ := bits.Mul64(c.top-c.low, uint64(p)<<48)
+	mid := c.low + part
 	if c.decode {
 		b = 0
 		if c.code <= mid {
@@ -67,6 +70,14 @@ func (c *coder) bit(b int, p int) int {
 	} else {
 		c.low = mid + 1
 	}
+	if (c.low^c.top)>>56 == 0 {
+		c.shift()
+	}
+	return b
+}
+
+// shift moves the leading bytes that are decided out of the interval.
+func (c *coder) shift() {
 	for (c.low^c.top)>>56 == 0 {
 		if c.decode {
 			c.code = c.code<<8 | uint64(c.next())
@@ -76,7 +87,34 @@ func (c *coder) bit(b int, p int) int {
 		c.low <<= 8
 		c.top = c.top<<8 | 255
 	}
-	return b
+}
+
+// plain codes n bits that no model predicts, each as bit does with p = 2^15. It
+// has no branch on them, for none could be predicted.
+func (c *coder) plain(v uint32, n int) uint32 {
+	if c.cost {
+		c.bits += uint64(n) << 16
+		return v
+	}
+	out := uint32(0)
+	low, span := c.low, c.top-c.low
+	for i := n - 1; i >= 0; i-- {
+		half := span >> 1
+		zero := uint64(^v >> i & 1)
+		if c.decode {
+			_, zero = bits.Sub64(half, c.code-low, 0)
+		}
+		out = out<<1 | uint32(1-zero)
+		low += (half + 1) & -zero
+		span = (span - zero) >> 1
+		if (low^(low+span))>>56 == 0 {
+			c.low, c.top = low, low+span
+			c.shift()
+			low, span = c.low, c.top-c.low
+		}
+	}
+	c.low, c.top = low, low+span
+	return out
 }
 
 // finish is the stream of an encoder: the shortest that decodes when at most

@@ -42,32 +42,29 @@ type floatModel struct {
 const headBits = 4
 
 func (f *floatModel) element(u uint32, trailing int, left, above uint8) uint32 {
+	alone, beside, below := f.exponents[:256], f.exponents[1<<16|int(left)<<8:][:256], f.exponents[2<<16|int(above)<<8:][:256]
 	node := 1
 	for i := 7; i >= 0; i-- {
-		used := [3]*slot{&f.exponents[node], &f.exponents[1<<16|int(left)<<8|node], &f.exponents[2<<16|int(above)<<8|node]}
-		for _, t := range used {
-			f.mix.add(t.p())
-		}
-		f.mix.addStretched(stretchOne / 2)
-		b := f.mix.code(f.c, int(u>>(23+i)&1), i, i)
-		for _, t := range used {
-			t.update(b, 1000)
-		}
+		x, y, z := &alone[node&255], &beside[node&255], &below[node&255]
+		b := f.mix.code4(f.c, int(u>>(23+i)&1), stretch(x.p()), stretch(y.p()), stretch(z.p()), stretchOne/2, i)
+		x.update(b, 1000)
+		y.update(b, 1000)
+		z.update(b, 1000)
 		node = node<<1 | b
 	}
 	e := node & 255
-	sign := f.c.bit(int(u>>31), 1<<15)
+	sign := f.c.plain(u>>31, 1)
 	m := 1
 	for i := 22; i >= trailing; i-- {
 		if 22-i >= headBits {
-			return uint32(sign)<<31 | uint32(e)<<23 | (uint32(m)<<(i+1)|f.c.plain(u>>trailing&(1<<(i+1-trailing)-1), i+1-trailing)<<trailing)&(1<<23-1)
+			return sign<<31 | uint32(e)<<23 | (uint32(m)<<(i+1)|f.c.plain(u>>trailing&(1<<(i+1-trailing)-1), i+1-trailing)<<trailing)&(1<<23-1)
 		}
 		t := &f.heads[e<<headBits|m]
 		b := f.c.bit(int(u>>i&1), max(1, min(65535, t.p())))
 		t.update(b, 1000)
 		m = m<<1 | b
 	}
-	return uint32(sign)<<31 | uint32(e)<<23 | uint32(m)<<trailing&(1<<23-1)
+	return sign<<31 | uint32(e)<<23 | uint32(m)<<trailing&(1<<23-1)
 }
 
 // chunk codes any bytes by what came before them and by their place in an

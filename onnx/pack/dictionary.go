@@ -47,7 +47,6 @@ func (s *symbols) clone() *symbols {
 	out.table, out.hist, out.recent = slices.Clone(s.table), slices.Clone(s.hist), slices.Clone(s.recent)
 	out.ctx = nil
 	mix := *s.mix
-	mix.in = make([]int32, 0, mix.size)
 	mix.weights, mix.uses = slices.Clone(mix.weights), slices.Clone(mix.uses)
 	out.mix = &mix
 	return &out

@@ -21,6 +21,7 @@ type mixTables struct {
 	squash  [2*stretchMax + 1]uint16
 	stretch [1 << 16]int16
 	cost    [1<<16 + 1]uint32 // -log2(p/2^16) in 1/2^16 bits
+	share   [1 << 10]uint64   // 2^36/(2n+3), rounded up: the rate of a slot
 }
 
 // makeTables uses only multiplications and divisions of float64 that no
@@ -42,6 +43,9 @@ func makeTables() *mixTables {
 			x++
 		}
 		t.stretch[p] = int16(x)
+	}
+	for n := range t.share {
+		t.share[n] = (1<<36)/uint64(2*n+3) + 1
 	}
 	t.cost[0] = 17 << 16
 	for p := 1; p <= 1<<16; p++ {
@@ -80,31 +84,33 @@ func (s slot) p() int { return int(s >> 16) }
 func (s slot) n() int { return int(s & 1023) }
 
 func (s *slot) update(b, limit int) {
-	n := s.n()
-	target := int64(0)
-	if b == 1 {
-		target = 1<<22 - 1
-	}
-	p := int64(*s >> 10)
-	p += (target - p) * 2 / int64(2*n+3)
+	n := int(*s & 1023)
+	goal := -uint64(b) & (1<<22 - 1)
+	far := uint64(*s>>10) ^ goal           // the distance
+	far -= 2 * far * tables.share[n] >> 36 // 2*far/(2n+3), exactly
 	if n < limit {
 		n++
 	}
-	*s = slot(p)<<10 | slot(n)
+	*s = slot(far^goal)<<10 | slot(n)
 }
 
 // mixer mixes up to its size of inputs with one of several sets of weights.
 type mixer struct {
 	size    int
-	in      []int32
+	in      [maxInputs]int32
+	n       int // of in
 	weights []int32
-	uses    []uint16 // of each set: the learning rate falls with it
-	rate    int
-	fall    int // uses after which the rate is halved, then a third, ...
+	uses    []uint16 // of each set, up to settled: the learning rate falls with it
+	rate    int      // in the end
+	fall    int      // uses after which what it is more in the beginning is halved
+	settled int      // uses after which that is nothing
 }
 
+// maxInputs is at least the size of any mixer.
+const maxInputs = 16
+
 func newMixer(size, sets int, weight float64, rate, fall int) *mixer {
-	m := &mixer{size: size, in: make([]int32, 0, size), weights: make([]int32, size*sets), uses: make([]uint16, sets), rate: rate, fall: fall}
+	m := &mixer{size: size, weights: make([]int32, size*sets), uses: make([]uint16, sets), rate: rate, fall: fall, settled: 4*rate*fall - fall + 1}
 	for i := range m.weights {
 		m.weights[i] = int32(weight * weightOne)
 	}
@@ -119,46 +125,79 @@ func (m *mixer) start(weights ...float64) {
 }
 
 // add appends the next input, a probability.
-func (m *mixer) add(p int) {
-	m.in = append(m.in, int32(tables.stretch[max(1, min(65535, p))]))
-}
+func (m *mixer) add(p int) { m.addStretched(stretch(p)) }
+
+// stretch is a probability in the logistic domain.
+func stretch(p int) int32 { return int32(tables.stretch[max(1, min(65535, p))]) }
 
 // addStretched appends an input of the logistic domain.
-func (m *mixer) addStretched(x int32) { m.in = append(m.in, x) }
+func (m *mixer) addStretched(x int32) {
+	m.in[m.n%maxInputs] = x
+	m.n++
+}
+
+// set is the weights of a set for the inputs added.
+func (m *mixer) set(set int) []int32 { return m.weights[set*m.size:][:m.n] }
 
 // dot is the mixed prediction in the logistic domain.
 func (m *mixer) dot(set int) int {
 	var sum int64
-	w := m.weights[set*m.size:][:len(m.in)]
-	for i, x := range m.in {
+	w := m.set(set)
+	for i, x := range m.in[:len(w)] {
 		sum += int64(x) * int64(w[i])
 	}
 	return int(max(-stretchMax, min(stretchMax, sum>>16)))
 }
 
-// learn moves the weights of a set by the error of its prediction.
-func (m *mixer) learn(set, dot, b int) {
-	err := int64(b<<16 - squash(dot))
-	rate := int64(m.rate) + int64(m.rate)*4*int64(m.fall)/(int64(m.fall)+int64(m.uses[set]))
-	if m.uses[set] < 65535 {
+// step is the error of a set's prediction times its learning rate.
+func (m *mixer) step(set, dot, b int) int64 {
+	rate := m.rate
+	if uses := int(m.uses[set]); uses < m.settled {
+		rate += 4 * rate * m.fall / (m.fall + uses)
 		m.uses[set]++
 	}
-	w := m.weights[set*m.size:][:len(m.in)]
-	for i, x := range m.in {
-		w[i] += int32((int64(x)*err*rate + 1<<17) >> 18)
+	return int64((b<<16 - squash(dot)) * rate)
+}
+
+// learned is how a weight moves by a step, under its input.
+func learned(x int32, step int64) int32 { return int32((int64(x)*step + 1<<17) >> 18) }
+
+// learn moves the weights of a set by the error of its prediction.
+func (m *mixer) learn(set, dot, b int) {
+	step := m.step(set, dot, b)
+	w := m.set(set)
+	for i, x := range m.in[:len(w)] {
+		w[i] += learned(x, step)
 	}
 }
 
 // code codes a decision with the inputs added since the last one, under the
 // average of two sets of weights, and lets both learn.
 func (m *mixer) code(c *coder, b, set1, set2 int) int {
-	d1, d2 := m.dot(set1), m.dot(set2)
-	p := max(1, min(65535, squash((d1+d2)>>1)))
-	b = c.bit(b, p)
+	d1 := m.dot(set1)
+	d2 := d1
+	if set2 != set1 {
+		d2 = m.dot(set2)
+	}
+	b = c.bit(b, max(1, min(65535, squash((d1+d2)>>1))))
 	m.learn(set1, d1, b)
 	if set2 != set1 {
 		m.learn(set2, d2, b)
 	}
-	m.in = m.in[:0]
+	m.n = 0
+	return b
+}
+
+// code4 is code with the four inputs of a mixer of that size, under one set.
+func (m *mixer) code4(c *coder, b int, x, y, z, u int32, set int) int {
+	w := (*[4]int32)(m.weights[4*set:])
+	sum := int64(x)*int64(w[0]) + int64(y)*int64(w[1]) + int64(z)*int64(w[2]) + int64(u)*int64(w[3])
+	dot := int(max(-stretchMax, min(stretchMax, sum>>16)))
+	b = c.bit(b, max(1, min(65535, squash(dot))))
+	step := m.step(set, dot, b)
+	w[0] += learned(x, step)
+	w[1] += learned(y, step)
+	w[2] += learned(z, step)
+	w[3] += learned(u, step)
 	return b
 }

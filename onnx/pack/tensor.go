@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+	"sync"
 )
 
 // tensors codes the blobs of a model in the order of the file.
@@ -116,18 +117,28 @@ func (t *tensors) choose(b []byte, s *shape, x *item) method {
 	} else if n > trialLimit && values < n/64 {
 		return asBook
 	}
-	best, least := asFloats, uint64(math.MaxUint64)
-	for _, m := range []method{asBook, asGrid, asFloats} {
-		if _, ok := analyze(b, m); m == asGrid && !ok {
-			continue
-		}
-		trial := newTensors(newMeter())
-		trial.rows = t.rows
-		if trial.code(m, b, s, x); trial.c.bits < least {
-			best, least = m, trial.c.bits
+	methods := []method{asBook, asGrid, asFloats}
+	lengths := make([]uint64, len(methods))
+	var running sync.WaitGroup
+	for i, m := range methods {
+		running.Go(func() { lengths[i] = t.length(m, b, s, x) })
+	}
+	running.Wait()
+	return methods[slices.Index(lengths, slices.Min(lengths))]
+}
+
+// length is the bits of a tensor under a method, the most there are if it does
+// not suit.
+func (t *tensors) length(m method, b []byte, s *shape, x *item) uint64 {
+	if m == asGrid {
+		if _, ok := analyze(b, m); !ok {
+			return math.MaxUint64
 		}
 	}
-	return best
+	trial := newTensors(newMeter())
+	trial.rows = t.rows
+	trial.code(m, b, s, x)
+	return trial.c.bits
 }
 
 // elements is the type of the elements that a method other than asBytes codes.
@@ -167,15 +178,6 @@ func (t *tensors) number(v int, kind uint32) int {
 		if b < 128 {
 			break
 		}
-	}
-	return out
-}
-
-// plain codes n bits that no model predicts.
-func (c *coder) plain(v uint32, n int) uint32 {
-	out := uint32(0)
-	for i := n - 1; i >= 0; i-- {
-		out = out<<1 | uint32(c.bit(int(v>>i&1), 1<<15))
 	}
 	return out
 }

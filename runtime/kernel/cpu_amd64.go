@@ -11,7 +11,7 @@ import (
 // One bool for each set of variants. ONNXOPT_CPU=generic, avx2 or avx512 turns
 // off what is above it, so that tests can run every variant on one machine.
 var (
-	useAVX2    = cpu.X86.HasAVX2 && cpu.X86.HasFMA && level() >= 1
+	useAVX2    = cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasF16C && level() >= 1
 	useAVX512  = useAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512BW && level() >= 2
 	useAVXVNNI = useAVX2 && cpu.X86.HasAVXVNNI && level() >= 3
 	useVNNI    = useAVX512 && cpu.X86.HasAVX512VNNI && level() >= 3

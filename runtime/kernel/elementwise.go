@@ -20,6 +20,7 @@ const (
 	Abs
 	Neg
 	Reciprocal
+	Half // rounded to float16
 	// Line is max(Lo, min(Hi, A*x + B)) of a Function: scaling, Clip, HardSigmoid.
 	Line
 )

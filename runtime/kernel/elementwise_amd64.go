@@ -65,6 +65,8 @@ func (f Function) call(dst, src *float32, n int) {
 		negAVX2(dst, src, n)
 	case Reciprocal:
 		reciprocalAVX2(dst, src, n)
+	case Half:
+		halfAVX2(dst, src, n)
 	}
 }
 
@@ -96,6 +98,8 @@ func (f Function) call512(dst, src *float32, n int) {
 		negAVX512(dst, src, n)
 	case Reciprocal:
 		reciprocalAVX512(dst, src, n)
+	case Half:
+		halfAVX512(dst, src, n)
 	}
 }
 
@@ -222,6 +226,30 @@ func expSumVectors(p *[16]float32, dst, x []float32, center float32) int {
 		expSumAVX512(&p[0], &dst[0], &x[0], &center, n)
 	default:
 		expSumAVX2(&p[0], &dst[0], &x[0], &center, n)
+	}
+	return n
+}
+
+func widenVectors(dst []float32, src []uint16) int {
+	n := len(src) &^ (lanes() - 1)
+	switch {
+	case n == 0:
+	case useAVX512:
+		widenAVX512(&dst[0], &src[0], n)
+	default:
+		widenAVX2(&dst[0], &src[0], n)
+	}
+	return n
+}
+
+func narrowVectors(dst []uint16, src []float32) int {
+	n := len(src) &^ (lanes() - 1)
+	switch {
+	case n == 0:
+	case useAVX512:
+		narrowAVX512(&dst[0], &src[0], n)
+	default:
+		narrowAVX2(&dst[0], &src[0], n)
 	}
 	return n
 }

@@ -12,6 +12,8 @@ func minVectors(p *[16]float32, x []float32) int                              { 
 func dotVectors(p *[16]float32, x, b []float32) int                           { return 0 }
 func spreadVectors(p *[16]float32, x []float32, center float32) int           { return 0 }
 func expSumVectors(p *[16]float32, dst, x []float32, center float32) int      { return 0 }
+func widenVectors(dst []float32, src []uint16) int                            { return 0 }
+func narrowVectors(dst []uint16, src []float32) int                           { return 0 }
 func (t *Transform) vectors(dst, src, residual []float32)                     {}
 func (w *Window) vectors(y, x []float32, pixels int) int                      { return 0 }
 func (d *Depthwise) vectors(y, x []float32, rowStride, low, high, pixels int) {}

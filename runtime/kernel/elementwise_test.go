@@ -66,6 +66,8 @@ func exactly(f Function, x float32) float32 {
 		return -x
 	case Reciprocal:
 		return 1 / x
+	case Half:
+		return fromHalf(toHalf(x))
 	case Line:
 		return min(max(f.A*x+f.B, f.Lo), f.Hi)
 	}

@@ -206,6 +206,9 @@ func negAVX2(dst *float32, src *float32, n int)
 func reciprocalAVX2(dst *float32, src *float32, n int)
 
 //go:noescape
+func halfAVX2(dst *float32, src *float32, n int)
+
+//go:noescape
 func addAVX2(dst *float32, a *float32, b *float32, n int)
 
 //go:noescape
@@ -243,6 +246,12 @@ func spreadAVX2(partial *float32, src *float32, center *float32, n int)
 
 //go:noescape
 func expSumAVX2(partial *float32, dst *float32, src *float32, center *float32, n int)
+
+//go:noescape
+func widenAVX2(dst *float32, src *uint16, n int)
+
+//go:noescape
+func narrowAVX2(dst *uint16, src *float32, n int)
 
 //go:noescape
 func winogradInputAVX2(p *byte)
@@ -572,6 +581,9 @@ func negAVX512(dst *float32, src *float32, n int)
 func reciprocalAVX512(dst *float32, src *float32, n int)
 
 //go:noescape
+func halfAVX512(dst *float32, src *float32, n int)
+
+//go:noescape
 func addAVX512(dst *float32, a *float32, b *float32, n int)
 
 //go:noescape
@@ -609,6 +621,12 @@ func spreadAVX512(partial *float32, src *float32, center *float32, n int)
 
 //go:noescape
 func expSumAVX512(partial *float32, dst *float32, src *float32, center *float32, n int)
+
+//go:noescape
+func widenAVX512(dst *float32, src *uint16, n int)
+
+//go:noescape
+func narrowAVX512(dst *uint16, src *float32, n int)
 
 //go:noescape
 func winogradInputAVX512(p *byte)

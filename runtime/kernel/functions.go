@@ -41,6 +41,8 @@ func (f Function) at(x float32) float32 {
 		return -x
 	case Reciprocal:
 		return 1 / x
+	case Half:
+		return fromHalf(toHalf(x))
 	case Line:
 		return clamp(FMA32(f.A, x, f.B), f.Lo, f.Hi)
 	}

@@ -66,6 +66,12 @@ var unary = []struct {
 		VDIVPS(x, y, y)
 		return y
 	}},
+	{"half", func(v isa, x reg.VecVirtual) reg.VecVirtual {
+		h, y := v.halves(), v.reg()
+		VCVTPS2PH(Imm(0), x, h)
+		VCVTPH2PS(h, y)
+		return y
+	}},
 }
 
 // binary is dst[i] = f(a[i], b[i]).
@@ -103,6 +109,42 @@ func elementwise(v isa) {
 	}
 	affine(v)
 	reductions(v)
+	conversions(v)
+}
+
+// conversions is dst = src between float16 and float32.
+func conversions(v isa) {
+	for _, wide := range []bool{true, false} {
+		name, signature, to, from := "widen", "func(dst *float32, src *uint16, n int)", v.bytes(), v.bytes()/2
+		if !wide {
+			name, signature, to, from = "narrow", "func(dst *uint16, src *float32, n int)", from, to
+		}
+		start(name+v.name, signature)
+		dst, src, n := arg("dst"), arg("src"), arg("n")
+		Label("loop")
+		x, h := v.reg(), v.halves()
+		if wide {
+			VCVTPH2PS(Mem{Base: src}, x)
+			VMOVUPS(x, Mem{Base: dst})
+		} else {
+			VMOVUPS(Mem{Base: src}, x)
+			VCVTPS2PH(Imm(0), x, h)
+			VMOVUPS(h, Mem{Base: dst})
+		}
+		ADDQ(Imm(uint64(to)), dst)
+		ADDQ(Imm(uint64(from)), src)
+		SUBQ(Imm(uint64(v.lanes)), n)
+		JNZ(LabelRef("loop"))
+		end()
+	}
+}
+
+// halves is a register for as many float16 as a vector has numbers.
+func (v isa) halves() reg.VecVirtual {
+	if v.lanes == 16 {
+		return YMM()
+	}
+	return XMM()
 }
 
 func start(name, signature string) {
