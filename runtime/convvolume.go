@@ -90,6 +90,10 @@ func columns(dst, x []float32, in, out, taps []int, w *op.Window, from, n int) {
 				continue
 			}
 			line := x[(iz*in[1]+iy)*in[2]:][:in[2]]
+			if first := ox + left; w.Strides[2] == 1 && first >= 0 && first+len(row) <= len(line) {
+				copy(row, line[first:])
+				continue
+			}
 			for j := range row {
 				if ix := (ox+j)*w.Strides[2] + left; ix >= 0 && ix < len(line) {
 					row[j] = line[ix]
