@@ -2,6 +2,7 @@ package passes
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -64,5 +65,39 @@ func TestSearchByAgreement(t *testing.T) {
 	after, half := decided(pass.QuantSettings{WeightBits: 4, PerTensor: true, MaxDrop: &none})
 	if before == 48 || after != 48 || len(half) == 0 {
 		t.Errorf("%d of 48 agree in 4 bits, %d with %d layers in float", before, after, len(half))
+	}
+}
+
+// A last layer that is next to nothing of the model and makes most of the noise
+// stays float, unless what is asked for is integers only.
+func TestLastLayerStaysFloat(t *testing.T) {
+	const gru = `g (float[5,1,104] x, float[1,312,104] w1, float[1,312,104] w2, float[104,%d] w3) => (float[5,1,1,%[1]d] y) { h = GRU<hidden_size=104>(x, w1, w2) y = MatMul(h, w3) }`
+	for _, c := range []struct {
+		name   string
+		units  int // of the last layer
+		also   []string
+		floats bool
+	}{
+		{"cheap", 6, nil, true},
+		{"not cheap", 24, nil, false},
+		{"integers only", 6, []string{"qoperator"}, false},
+	} {
+		list, err := Select(slices.Concat(int8Passes, c.also, []string{"dead-code"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, src := quantizeCase(t, fmt.Sprintf(gru, c.units))
+		for _, name := range []string{"w1", "w2"} { // gates that are not saturated
+			for w, i := m.Graph.Find(name).Const().Float32s(), 0; i < len(w); i++ {
+				w[i] /= 10
+			}
+		}
+		l, err := pass.Run(context.Background(), m, list, pass.Options{Samples: src})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(l.Half)+len(l.Float) > 0; got != c.floats {
+			t.Errorf("%s: float is %v, want %v\n%v", c.name, got, c.floats, l.Entries)
+		}
 	}
 }

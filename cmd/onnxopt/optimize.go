@@ -340,8 +340,9 @@ func (o *optimizer) measure(original *graph.Model, staged *onnx.Staged, eval *sa
 	if err != nil {
 		return err
 	}
-	o.result.Compare.Seen = o.seen
-	o.result.Compare.Tensors, o.result.Compare.FirstBad, o.result.Compare.Candidates = inner.Tensors, inner.FirstBad, inner.Candidates
+	r := o.result.Compare
+	r.Seen = o.seen
+	r.Tensors, r.TensorSamples, r.FirstBad, r.Candidates = inner.Tensors, inner.TensorSamples, inner.FirstBad, inner.Candidates
 	return nil
 }
 

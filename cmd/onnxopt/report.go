@@ -75,7 +75,11 @@ func (r *report) printCompare(t io.Writer) {
 		fmt.Fprintf(t, "SQNR of %s\t\t%.1f dB\t\t\n", o.Name, o.SQNR)
 	}
 	if low, ok := lowest(c.Tensors); ok {
-		fmt.Fprintf(t, "lowest SQNR\t\t%.1f dB\t%s %s\t\n", low.SQNR, low.Op, low.Name)
+		on := ""
+		if c.TensorSamples < c.Samples {
+			on = fmt.Sprintf(" on %d samples", c.TensorSamples)
+		}
+		fmt.Fprintf(t, "lowest SQNR\t\t%.1f dB\t%s %s%s\t\n", low.SQNR, low.Op, low.Name, on)
 	}
 	if l := c.Latency; l != nil {
 		fmt.Fprintf(t, "latency\t%.3f ms\t%.3f ms\t%.2fx\t\n", l.A, l.B, l.B/l.A)

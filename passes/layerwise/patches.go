@@ -31,38 +31,48 @@ func (p *patches) fits(input []int, last bool) bool {
 // pixels is the number of output positions of one sample.
 func (p *patches) pixels() int { return volume(p.out) }
 
-// table is which element of a channel each tap reads at some output positions,
-// -1 for padding: [taps][positions].
+// table is which element of a channel the taps read at some output positions,
+// -1 for padding: [positions][taps].
 func (p *patches) table(positions []int) []int {
 	t := make([]int, 0, volume(p.kernel)*len(positions))
-	for k := range volume(p.kernel) {
-		tap := unravel(k, p.kernel)
-		for _, pos := range positions {
-			t = append(t, p.element(unravel(pos, p.out), tap))
+	for _, pos := range positions {
+		at := unravel(pos, p.out)
+		for k := range volume(p.kernel) {
+			t = append(t, p.element(at, unravel(k, p.kernel)))
 		}
 	}
 	return t
 }
 
-// read writes the rows of the positions of a table, of a sample's group, as
-// columns of dst, stride apart.
-func (p *patches) read(x []float32, sample, group int, table []int, dst []float32, stride int) {
+// read writes the rows of the positions of a table, of a sample's group, to dst.
+func (p *patches) read(x []float32, sample, group int, table []int, dst []float32) {
 	plane, taps := volume(p.input[2:]), volume(p.kernel)
-	n := len(table) / taps
 	channel, element := plane, 1 // how far apart
 	if p.last {
 		channel, element = 1, p.input[1]
 	}
-	first := sample*p.input[1]*plane + group*p.channels*channel
-	for c := range p.channels {
-		in := x[first+c*channel:]
-		for k := range taps {
-			row := dst[(c*taps+k)*stride:]
-			for i, at := range table[k*n : (k+1)*n] {
-				row[i] = 0
-				if at >= 0 {
-					row[i] = in[at*element]
-				}
+	x = x[sample*p.input[1]*plane+group*p.channels*channel:]
+	if p.channels == 1 {
+		for i, at := range table {
+			dst[i] = 0
+			if at >= 0 {
+				dst[i] = x[at*element]
+			}
+		}
+		return
+	}
+	for i, at := range table {
+		row := dst[i/taps*p.channels*taps+i%taps:]
+		switch {
+		case at >= 0 && taps == 1 && p.last:
+			copy(row[:p.channels], x[at*element:])
+		case at >= 0:
+			for c := range p.channels {
+				row[c*taps] = x[at*element+c*channel]
+			}
+		default:
+			for c := range p.channels {
+				row[c*taps] = 0
 			}
 		}
 	}

@@ -34,14 +34,10 @@ func (r *reader) read(x *tensor.Tensor, samples int, last bool) {
 		positions := spaced(r.conv.pixels(), r.rows)
 		for s := range min(samples, shape[0]) {
 			for at := 0; at < len(positions); {
-				n := 0
-				for _, g := range r.grams { // all are filled alike
-					n = min(g.Room(), len(positions)-at)
-				}
+				n := min(r.grams[0].Room(), len(positions)-at) // all are filled alike
 				table := r.conv.table(positions[at : at+n])
 				for k, g := range r.grams {
-					dst, stride := g.Take(n)
-					r.conv.read(v, s, k, table, dst, stride)
+					r.conv.read(v, s, k, table, g.Take(n))
 				}
 				at += n
 			}
@@ -54,10 +50,7 @@ func (r *reader) read(x *tensor.Tensor, samples int, last bool) {
 	g := r.grams[0]
 	all := len(v) / g.N
 	for _, row := range spaced(all, min(all, r.rows*samples)) {
-		dst, stride := g.Take(1)
-		for i, y := range v[row*g.N : (row+1)*g.N] {
-			dst[i*stride] = y
-		}
+		copy(g.Take(1), v[row*g.N:])
 	}
 }
 

@@ -60,11 +60,11 @@ func testRead(t *testing.T, read *patches, x, w, want []float32) {
 	row := make([]float32, inputs*len(all))
 	for s := range 2 {
 		for c := range 8 {
-			read.read(x, s, c/4, read.table(all), row, len(all))
+			read.read(x, s, c/4, read.table(all), row)
 			for p := range all {
 				sum := 0.0
 				for i := range inputs {
-					sum += float64(row[i*len(all)+p]) * float64(w[c*inputs+i])
+					sum += float64(row[p*inputs+i]) * float64(w[c*inputs+i])
 				}
 				if y := float64(want[(s*8+c)*len(all)+p]); math.Abs(sum-y) > 1e-5 {
 					t.Fatalf("sample %d, channel %d, position %d: %g, want %g", s, c, p, sum, y)

@@ -24,8 +24,10 @@ const (
 	// groupedWidth is the rows that the Gram matrix of one of many groups
 	// multiplies at once.
 	groupedWidth = 64
-	// leastRows is how many rows are summed at least, if there are as many.
-	leastRows = 4096
+	// leastRows is how many rows are summed at least, if there are as many, and
+	// leastGroupedRows where there are many groups, of few inputs each.
+	leastRows        = 4096
+	leastGroupedRows = 512
 )
 
 // System is the layers that read the same rows X: their weights are seen as
@@ -133,9 +135,7 @@ func newGathering(list []*System) *Gathering {
 		if s.groups > 1 {
 			width = groupedWidth
 		}
-		for range s.groups {
-			s.grams = append(s.grams, lattice.NewGram(s.inputs, width, s.Bias))
-		}
+		s.grams = lattice.NewGrams(s.groups, s.inputs, width, s.Bias)
 		g.readers[s.input] = append(g.readers[s.input], s)
 	}
 	return g
@@ -220,8 +220,8 @@ func newSystem(m *graph.Model, n *graph.Node, samples int) (*System, string) {
 	}
 	work := max(s.inputs*s.inputs*s.groups, 1)
 	enough := leastRows
-	if s.groups > 1 { // there are many, of few inputs
-		enough = leastRows / 2
+	if s.groups > 1 {
+		enough = leastGroupedRows
 	}
 	rows := min(max(4*s.inputs, enough), 2*gramWork/work)
 	s.rows = max((rows+samples-1)/max(samples, 1), 1)

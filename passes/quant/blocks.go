@@ -72,7 +72,7 @@ func quantizeBlocks(c *pass.Context, m *graph.Model) error {
 func blockless(n *graph.Node, s pass.QuantSettings) string {
 	w := n.In(1).Const()
 	switch {
-	case w.Type != tensor.Float32 || w.Rank() != 2 || w.Len() < minWeight:
+	case w.Type != tensor.Float32 || w.Rank() != 2 || w.Len() < MinWeight:
 		return fmt.Sprintf("its weight is %v", w)
 	case len(n.In(1).Uses()) > 1:
 		return "its weight is shared"

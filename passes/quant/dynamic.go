@@ -48,7 +48,7 @@ func dynamic(c *pass.Context, m *graph.Model) error {
 			c.Kept(n, "skipped on request")
 		case q == nil:
 			c.Kept(n, "%s", reason)
-		case q.weight != 1 || n.In(1).Const().Len() < minWeight:
+		case q.weight != 1 || n.In(1).Const().Len() < MinWeight:
 			c.Kept(n, "its weight is not constant, or small")
 		case n.Is("MatMul") && n.In(1).Const().Rank() != 2:
 			c.Kept(n, "its weight is a stack of matrices")

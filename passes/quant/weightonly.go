@@ -22,8 +22,8 @@ var Weights = pass.Pass{
 	Run:    quantizeWeights,
 }
 
-// minWeight is the least number of elements worth the nodes that dequantize them.
-const minWeight = 512
+// MinWeight is the least number of elements worth the nodes that dequantize them.
+const MinWeight = 512
 
 func quantizeWeights(c *pass.Context, m *graph.Model) error {
 	s := c.Settings.Quant
@@ -48,7 +48,7 @@ func quantizeWeights(c *pass.Context, m *graph.Model) error {
 		}
 		for _, v := range stored {
 			t := v.Const()
-			if t == nil || t.Type != tensor.Float32 || t.Len() < minWeight || len(v.Uses()) == 0 {
+			if t == nil || t.Type != tensor.Float32 || t.Len() < MinWeight || len(v.Uses()) == 0 {
 				continue
 			}
 			axis, gathered, reason := weightUses(v, s)

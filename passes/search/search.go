@@ -55,27 +55,25 @@ func mixed(c *pass.Context, m *graph.Model) error {
 	if err != nil {
 		return err
 	}
-	_, enough, err := t.measure(nil)
+	db, enough, err := t.measure(nil)
 	if err != nil {
 		return err
 	}
 	enough = enough || t.incomparable
-	if enough && !c.Settings.Quant.Sensitivity {
-		return nil
-	}
-	for i, name := range titles {
-		others := slices.Delete(slices.Clone(titles), i, i+1)
-		db, err := t.sqnr(others, probes, quant.Insert)
-		if err != nil {
+	if !enough || c.Settings.Quant.Sensitivity {
+		if c.Sensitivity, err = t.sensitivity(titles, ops); err != nil {
 			return err
 		}
-		c.Sensitivity = append(c.Sensitivity, pass.Sensitivity{Node: name, Op: ops[i], SQNR: db})
-		c.Progress(i+1, len(titles))
 	}
-	if enough {
-		return nil
+	spared, err := t.spareLast(titles, db)
+	if len(spared) > 0 && !enough {
+		_, enough, err = t.measure(nil)
 	}
-	skip, have, enough, err := t.leaveOut(c.Sensitivity)
+	if err != nil || enough {
+		return err
+	}
+	rest := slices.DeleteFunc(slices.Clone(c.Sensitivity), func(s pass.Sensitivity) bool { return slices.Contains(spared, s.Node) })
+	skip, have, enough, err := t.leaveOut(rest)
 	half, float := skip, []string(nil)
 	switch {
 	case err != nil:
@@ -91,6 +89,20 @@ func mixed(c *pass.Context, m *graph.Model) error {
 	c.Settings.Quant.Half = append(slices.Clone(c.Settings.Quant.Half), half...)
 	c.Settings.Quant.Float = append(slices.Clone(c.Settings.Quant.Float), float...)
 	return nil
+}
+
+// sensitivity is the SQNR of the outputs with each of the layers quantized alone.
+func (t *trial) sensitivity(titles, ops []string) (list []pass.Sensitivity, err error) {
+	for i, name := range titles {
+		others := slices.Delete(slices.Clone(titles), i, i+1)
+		db, err := t.sqnr(others, probes, quant.Insert)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, pass.Sensitivity{Node: name, Op: ops[i], SQNR: db})
+		t.c.Progress(i+1, len(titles))
+	}
+	return list, nil
 }
 
 // narrow divides the layers that stay in float, the most sensitive first, into
@@ -187,18 +199,19 @@ type trial struct {
 	c            *pass.Context
 	m            *graph.Model
 	inputs       [][]tensor.Value
-	want         [][]*tensor.Tensor // what counts of the float model
-	incomparable bool               // it changes its shapes
-	candidates   []string           // values that count instead of chosen outputs
-	chosen       []bool             // outputs
-	least        float64            // SQNR in dB, with the margin
-	float        []string           // layers in float with 8-bit weights, in every trial
-	classes      []int              // what the float model decides; nil if that does not count
+	want         [][]*tensor.Tensor    // what counts of the float model
+	incomparable bool                  // it changes its shapes
+	candidates   []string              // values that count instead of chosen outputs
+	chosen       []bool                // outputs
+	least        float64               // SQNR in dB, with the margin
+	float        []string              // layers in float with 8-bit weights, in every trial
+	classes      []int                 // what the float model decides; nil if that does not count
+	work         map[*graph.Node]int64 // multiplications of the float model, of matrix products
 }
 
 // runner runs m and returns what counts: the outputs, nil for one that is no
 // tensor or chosen among candidates, and the candidates.
-func (t *trial) runner(m *graph.Model, device string) (func([]tensor.Value) ([]*tensor.Tensor, error), error) {
+func (t *trial) runner(m *graph.Model, device string, profile func(runtime.Step)) (func([]tensor.Value) ([]*tensor.Tensor, error), error) {
 	watch := map[*graph.Value]bool{}
 	at := map[*graph.Value]int{}
 	for i, name := range t.candidates {
@@ -207,7 +220,7 @@ func (t *trial) runner(m *graph.Model, device string) (func([]tensor.Value) ([]*
 		}
 	}
 	var got []*tensor.Tensor
-	s, err := runtime.Compile(m, runtime.Options{Threads: t.c.Settings.Threads, Device: device, Watch: watch, Observe: func(v *graph.Value, x tensor.Value) {
+	s, err := runtime.Compile(m, runtime.Options{Threads: t.c.Settings.Threads, Device: device, Watch: watch, Profile: profile, Observe: func(v *graph.Value, x tensor.Value) {
 		if k, ok := at[v]; ok {
 			got[k], _ = x.(*tensor.Tensor)
 		}
@@ -254,7 +267,12 @@ func newTrial(c *pass.Context, m *graph.Model) (*trial, error) {
 			t.least = math.Inf(-1) // decisions count, not noise
 		}
 	}
-	run, err := t.runner(m, "")
+	t.work = map[*graph.Node]int64{}
+	run, err := t.runner(m, "", func(s runtime.Step) {
+		for _, n := range slices.Concat(s.Covered, []*graph.Node{s.Node}) {
+			t.work[n] += s.Work
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -298,7 +316,7 @@ func (t *trial) sqnr(skip []string, n int, passes ...pass.Pass) (float64, error)
 	if err != nil {
 		return 0, err
 	}
-	run, err := t.runner(m, t.c.Settings.Device)
+	run, err := t.runner(m, t.c.Settings.Device, nil)
 	if err != nil {
 		return 0, fmt.Errorf("trial: %w", err)
 	}

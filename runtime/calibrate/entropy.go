@@ -86,9 +86,9 @@ func (k *divergence) search() (a, b int) {
 	n := len(k.count) - 1
 	a, b = 0, n
 	for range 4 {
-		b = a + bestLength(max(k.zero-a, k.levels), n-a, func(length int) float64 { return k.at(a, a+length) })
+		b = a + bestLength(max(k.zero-a, k.levels), n-a, func(length int, limit float64) float64 { return k.at(a, a+length, limit) })
 		was := a
-		a = b - bestLength(max(b-k.zero, k.levels), b, func(length int) float64 { return k.at(b-length, b) })
+		a = b - bestLength(max(b-k.zero, k.levels), b, func(length int, limit float64) float64 { return k.at(b-length, b, limit) })
 		if a == was {
 			break
 		}
@@ -99,11 +99,11 @@ func (k *divergence) search() (a, b int) {
 // bestLength returns the length within [from, to] with the least f, the
 // greatest among those that agree to 9 decimals. It tries every length up to
 // 512, longer ones in steps of 1/256, and then those between the best and its
-// neighbours.
-func bestLength(from, to int, f func(int) float64) int {
+// neighbours. Where f is beyond limit, any other value beyond it does.
+func bestLength(from, to int, f func(length int, limit float64) float64) int {
 	best, least := to, math.Inf(1)
 	try := func(length int) {
-		if v := math.Round(f(length) * 1e9); v < least || v == least && length > best {
+		if v := math.Round(f(length, (least+1)/1e9) * 1e9); v < least || v == least && length > best {
 			best, least = length, v
 		}
 	}
@@ -124,8 +124,10 @@ func bestLength(from, to int, f func(int) float64) int {
 //
 //	(sum c' ln c' - sum C' ln(C/m)) / N - ln N + ln n.
 //
-// It is infinite where an outermost bin that takes outliers is empty.
-func (k *divergence) at(a, b int) float64 {
+// It is infinite where an outermost bin that takes outliers is empty, and may be
+// where the divergence is beyond limit: as each level adds at least 0 (the sum
+// of c ln c over it is at least C ln(C/m)), some of them tell.
+func (k *divergence) at(a, b int, limit float64) float64 {
 	last := len(k.count) - 1
 	below, above := k.count[a], k.count[last]-k.count[b]
 	inside := k.count[b] - k.count[a]
@@ -146,8 +148,17 @@ func (k *divergence) at(a, b int) float64 {
 		c := k.count[end.bin+1] - k.count[end.bin]
 		kl += xlogx(c+end.outliers) - xlogx(c)
 	}
+	total := k.count[last]
+	most := (limit-math.Log(inside/total))*total + k.entropy[b] // of kl and the sum of c ln c up to a level
+	start := a + (k.levels-1)*(b-a)/k.levels
+	if c := k.count[b] - k.count[start]; above > 0 && c > 0 {
+		most += above * math.Log(c/(k.filled[b]-k.filled[start]))
+	}
 	from := a
 	for level := 1; level <= k.levels; level++ {
+		if level > 1 && kl+k.entropy[from] > most {
+			return math.Inf(1)
+		}
 		to := a + level*(b-a)/k.levels
 		c, m := k.count[to]-k.count[from], k.filled[to]-k.filled[from]
 		clipped := c
@@ -162,6 +173,5 @@ func (k *divergence) at(a, b int) float64 {
 		}
 		from = to
 	}
-	total := k.count[last]
 	return kl/total - math.Log(total) + math.Log(inside)
 }

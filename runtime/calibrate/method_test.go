@@ -184,9 +184,43 @@ func TestDivergenceAgainstSteps(t *testing.T) {
 		for range 20 {
 			a := r.IntN(n / 3)
 			b := n - r.IntN(n/3)
-			got, want := k.at(a, b), divergenceOf(counts, a, b, k.levels)
+			got, want := k.at(a, b, math.Inf(1)), divergenceOf(counts, a, b, k.levels)
 			if math.Abs(got-want) > 1e-6*max(1, want) && !(math.IsInf(got, 1) && math.IsInf(want, 1)) {
 				t.Errorf("%s window %d to %d: %v, want %v", name, a, b, got, want)
+			}
+		}
+	}
+}
+
+// TestDivergenceLimit: candidates are given up early without another choice.
+func TestDivergenceLimit(t *testing.T) {
+	for name, draws := range tensors {
+		s := sketchOf(draw(random(41), 50_000, draws))
+		d := s.distribution(math.Inf(1))
+		k := newDivergence(&d, min(d.min, 0), max(d.max, 0), 128)
+		n := len(k.count) - 1
+		r := random(43)
+		for range 5 {
+			a, b, givenUp := r.IntN(n/3), n-r.IntN(n/3), 0
+			at := func(length int, limit float64) float64 { return k.at(a, a+length, limit) }
+			down := func(length int, limit float64) float64 { return k.at(b-length, b, limit) }
+			for to, f := range map[int]func(int, float64) float64{n - a: at, b: down} {
+				all := func(length int, limit float64) float64 {
+					x := f(length, math.Inf(1))
+					if y := f(length, limit); x != y {
+						givenUp++
+						if x <= limit {
+							t.Errorf("%s: %v given up at %v", name, x, limit)
+						}
+					}
+					return x
+				}
+				if got, want := bestLength(k.levels, to, f), bestLength(k.levels, to, all); got != want {
+					t.Errorf("%s: %d, want %d", name, got, want)
+				}
+			}
+			if givenUp == 0 {
+				t.Errorf("%s: no candidate was given up", name)
 			}
 		}
 	}

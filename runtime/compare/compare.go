@@ -36,7 +36,7 @@ type Options struct {
 	Batch    int             // samples run at once; 0 is 50
 	Labels   []int           // the right class of each sample, or nil
 	Boxes    [][]samples.Box // the objects of each sample, or nil
-	Tensors  int             // samples on which inner tensors are compared; 0 is 200, negative none
+	Tensors  int             // samples on which inner tensors are compared; 0 is 200, or 32 and more of large tensors; negative none
 	Latency  int             // timed runs of one sample of each model; 0 is 30, negative none
 	Progress func(done, total int)
 }
@@ -48,6 +48,8 @@ type Result struct {
 	Outputs  []Tensor `json:"outputs"`
 	Tensors  []Tensor `json:"tensors"` // in the order of A's graph
 	FirstBad string   `json:"first_bad,omitempty"`
+	// TensorSamples is on how many samples, the first ones, Tensors are compared.
+	TensorSamples int `json:"tensor_samples,omitempty"`
 	// Chosen names the outputs whose elements are chosen among others, Candidates
 	// what they are chosen from (see the function Candidates).
 	Chosen     []string   `json:"chosen_outputs,omitempty"`
@@ -173,6 +175,7 @@ type runner struct {
 	a, b    *graph.Model
 	src     Source
 	result  *Result
+	values  int      // of inner tensors after which no more samples are compared
 	order   []string // names of the inner tensors compared
 	tensors map[string]*Tensor
 
@@ -233,8 +236,9 @@ func newRunner(ctx context.Context, a, b *graph.Model, src Source, o Options) (*
 	} else if o.Batch == 0 {
 		o.Batch = 50
 	}
+	values := math.MaxInt
 	if o.Tensors == 0 {
-		o.Tensors = 200
+		o.Tensors, values = mostTensorSamples, tensorValues
 	}
 	if o.Latency == 0 {
 		o.Latency = 30
@@ -245,7 +249,7 @@ func newRunner(ctx context.Context, a, b *graph.Model, src Source, o Options) (*
 	if o.Labels != nil && len(o.Labels) != src.Len() {
 		return nil, fmt.Errorf("%d labels for %d samples", len(o.Labels), src.Len())
 	}
-	r := &runner{ctx: ctx, o: o, a: a, b: b, src: src, tensors: map[string]*Tensor{}, candidates: map[string]bool{}}
+	r := &runner{ctx: ctx, o: o, a: a, b: b, src: src, values: values, tensors: map[string]*Tensor{}, candidates: map[string]bool{}}
 	var candidates []*graph.Value
 	candidates, r.chosen = Candidates(a)
 	for _, v := range candidates {
@@ -353,6 +357,14 @@ func effective(v *graph.Value) *graph.Value {
 // innerBatch bounds the samples run at once while all inner tensors are kept.
 const innerBatch = 8
 
+// On how many samples inner tensors are compared where Options leave it open:
+// as many as have tensorValues values, within bounds.
+const (
+	leastTensorSamples = 32
+	mostTensorSamples  = 200
+	tensorValues       = 1 << 28
+)
+
 // inner compares inner tensors on the first samples.
 func (r *runner) inner() error {
 	watchA, namesB, order := pairs(r.a, r.b)
@@ -380,12 +392,13 @@ func (r *runner) inner() error {
 	if err != nil {
 		return r.in(1, err)
 	}
-	step, n := r.o.Batch, min(r.o.Tensors, r.src.Len())
+	step, n, values := r.o.Batch, min(r.o.Tensors, r.src.Len()), 0
 	if r.src.BatchSize() == 0 {
 		step = min(step, innerBatch)
 	}
-	for at := 0; at < n; at += step {
-		in, err := r.src.Values(at, min(at+step, n))
+	for at := 0; at < n && (at < leastTensorSamples || values < r.values); at += step {
+		r.result.TensorSamples = min(at+step, n)
+		in, err := r.src.Values(at, r.result.TensorSamples)
 		if err != nil {
 			return err
 		}
@@ -406,6 +419,7 @@ func (r *runner) inner() error {
 				r.tensors[name] = &Tensor{Name: name, Op: opOf[name]}
 			}
 			r.tensors[name].add(x.Float32s(), y.Float32s())
+			values += x.Len()
 		}
 	}
 	for _, name := range r.order {

@@ -12,20 +12,34 @@ type Gram struct {
 	centre  bool
 	sum     []float32 // N x N, the upper triangle holds
 	mean    []float64 // sum over the rows, of their distance to the pilot
-	pilot   []float32 // nil for 0
+	pilot   []float32 // its negative; nil for 0
 
-	panel         []float32 // X' of the rows not yet summed, n x width
+	panel         []float32 // the rows not yet summed, width x n
 	width, filled int
-	packed        []float32
+	work          *scratch
+}
+
+// scratch is what the Gram matrices of one call of NewGrams use in turn.
+type scratch struct {
+	turned []float32 // columns of a panel as rows
+	packed []float32
 }
 
 // NewGram is an empty sum over rows of n values, which are multiplied so many
 // (width) at a time. 0 is 512.
-func NewGram(n, width int, centre bool) *Gram {
+func NewGram(n, width int, centre bool) *Gram { return NewGrams(1, n, width, centre)[0] }
+
+// NewGrams is so many (count) of them, which must not be used concurrently.
+func NewGrams(count, n, width int, centre bool) []*Gram {
 	if width == 0 {
 		width = 512
 	}
-	return &Gram{N: n, centre: centre, width: width, sum: make([]float32, n*n), mean: make([]float64, n), panel: make([]float32, n*width)}
+	work := &scratch{turned: make([]float32, min(n, blockRows)*width)}
+	grams := make([]*Gram, count)
+	for i := range grams {
+		grams[i] = &Gram{N: n, centre: centre, width: width, sum: make([]float32, n*n), mean: make([]float64, n), panel: make([]float32, width*n), work: work}
+	}
+	return grams
 }
 
 // Room is how many rows can be taken at once now, at least one.
@@ -36,13 +50,12 @@ func (g *Gram) Room() int {
 	return g.width - g.filled
 }
 
-// Take is where to write the next k rows, at most Room: element i of row j is
-// dst[i*stride+j].
-func (g *Gram) Take(k int) (dst []float32, stride int) {
+// Take is where to write the next k rows, at most Room, one after the other.
+func (g *Gram) Take(k int) []float32 {
 	g.Room()
-	dst = g.panel[g.filled:]
+	at := g.filled * g.N
 	g.filled += k
-	return dst, g.width
+	return g.panel[at : at+k*g.N]
 }
 
 // flush adds the product of the panel to the sum.
@@ -51,52 +64,66 @@ func (g *Gram) flush() {
 	if k == 0 {
 		return
 	}
-	row := func(i int) []float32 { return g.panel[i*g.width : i*g.width+k] }
 	if g.centre && g.pilot == nil {
 		g.pilot = make([]float32, g.N)
-		for i := range g.pilot {
-			g.pilot[i] = kernel.Sum(row(i)) / float32(k)
-		}
-	}
-	for i := range g.N {
-		x := row(i)
-		if g.pilot != nil {
-			for j := range x {
-				x[j] -= g.pilot[i]
+		g.turn(k, func(i int, x []float32) {
+			for j := range len(x) / k {
+				g.pilot[i+j] = -kernel.Sum(x[j*k:(j+1)*k]) / float32(k)
 			}
-		}
-		g.mean[i] += float64(kernel.Sum(x))
+		})
+	}
+	if g.pilot != nil {
+		kernel.AddRows(g.panel, g.N, g.pilot, 0, k, g.N)
 	}
 	g.product(k)
 	g.Rows, g.filled = g.Rows+k, 0
+}
+
+// turn hands the columns of the first k rows of the panel to use as rows of a
+// matrix x, from column i on, blockRows at a time.
+func (g *Gram) turn(k int, use func(i int, x []float32)) {
+	for i := 0; i < g.N; i += blockRows {
+		columns := min(blockRows, g.N-i)
+		x := g.work.turned[:columns*k]
+		kernel.TransposeF32(x, k, g.panel[i:], g.N, k, columns)
+		use(i, x)
+	}
 }
 
 // smallGram is the size up to which single dot products are faster than a
 // packed product.
 const smallGram = 32
 
+// product adds the sums of the columns of the first k rows of the panel and of
+// their products.
 func (g *Gram) product(k int) {
-	if g.N <= smallGram {
-		for i := range g.N {
-			x := g.panel[i*g.width : i*g.width+k]
-			for j := i; j < g.N; j++ {
-				g.sum[i*g.N+j] += kernel.Dot(x, g.panel[j*g.width:j*g.width+k])
-			}
+	w := g.work
+	if g.N > smallGram {
+		w.packed = kernel.PackB(w.packed, g.panel, k, g.N, g.N, 1)
+	}
+	g.turn(k, func(i int, x []float32) {
+		rows := len(x) / k
+		for j := range rows {
+			g.mean[i+j] += float64(kernel.Sum(x[j*k : (j+1)*k]))
 		}
-		return
-	}
-	g.packed = kernel.PackB(g.packed, g.panel, k, g.N, 1, g.width)
-	p := kernel.Gemm{Groups: 1, Rows: g.N, N: g.N, K: k, A: g.panel, Lda: g.width, B: g.packed,
-		C: g.sum, Ldc: g.N, Residual: g.sum, Ldr: g.N}
-	for r := 0; r < g.N; r += blockRows {
-		p.RunRows(0, 1, r, min(r+blockRows, g.N), r, g.N)
-	}
+		if g.N <= smallGram { // rows are all columns
+			for a := range rows {
+				for b := a; b < rows; b++ {
+					g.sum[a*rows+b] += kernel.Dot(x[a*k:(a+1)*k], x[b*k:(b+1)*k])
+				}
+			}
+			return
+		}
+		c := g.sum[i*g.N:]
+		p := kernel.Gemm{Groups: 1, Rows: rows, N: g.N, K: k, A: x, Lda: k, B: w.packed, C: c, Ldc: g.N, Residual: c, Ldr: g.N}
+		p.Run(0, 1, i, g.N)
+	})
 }
 
 // Finish sums what is left and frees the panel.
 func (g *Gram) Finish() {
 	g.flush()
-	g.panel, g.packed = nil, nil
+	g.panel, g.work = nil, nil
 	for i := range g.mean {
 		g.mean[i] /= float64(max(g.Rows, 1))
 	}
@@ -114,7 +141,7 @@ func (g *Gram) At(i, j int) float32 {
 // Mean is the mean of value i.
 func (g *Gram) Mean(i int) float64 {
 	if g.pilot != nil {
-		return g.mean[i] + float64(g.pilot[i])
+		return g.mean[i] - float64(g.pilot[i])
 	}
 	return g.mean[i]
 }

@@ -84,9 +84,9 @@ func TestPruneAgainstLeastSquares(t *testing.T) {
 			h, _ := exactGram(x, false)
 			g := NewGram(c.n, 0, false)
 			for _, row := range x {
-				dst, stride := g.Take(1)
+				dst := g.Take(1)
 				for i, v := range row {
-					dst[i*stride] = float32(v)
+					dst[i] = float32(v)
 				}
 			}
 			g.Finish()
