@@ -73,8 +73,21 @@ func matchBinary(l *lowerer, n *graph.Node) *lowered {
 	if !ok || l.opset("") < 7 || l.float32Rank(m.In(0)) < 0 || l.float32Rank(m.In(1)) < 0 {
 		return nil
 	}
-	bin := &binary{o, act}
-	f := &lowered{in: m.Inputs(), out: n.Outputs(), nodes: nodes, run: bin.run}
+	return arithmetic(&binary{o, act}, m.Inputs(), n, nodes)
+}
+
+// matchSquare covers Pow with the constant 2.
+func matchSquare(l *lowerer, n *graph.Node) *lowered {
+	x, k, ok := l.operand(n, "Pow")
+	if !ok || k != 2 {
+		return nil
+	}
+	return arithmetic(&binary{op: kernel.Mul}, []*graph.Value{x, x}, n, []*graph.Node{n})
+}
+
+// arithmetic is bin on two inputs, as n's result.
+func arithmetic(bin *binary, in []*graph.Value, n *graph.Node, nodes []*graph.Node) *lowered {
+	f := &lowered{in: in, out: n.Outputs(), nodes: nodes, run: bin.run}
 	f.place = func(b *builder) {
 		for i := range 2 {
 			rank, ok := b.isLast(f.in[i])

@@ -156,6 +156,11 @@ func TestFastPaths(t *testing.T) {
 		"  t = Transpose <perm = [0,2,1]> (x0)\n  y = MatMul (x0, t)\n",
 		"  t = Transpose <perm = [0,2,1]> (x0)\n  c = MatMul (x0, t)\n  k = ReduceMax (c, two)\n  y = Add (c, k)\n",
 		"  y = LayerNormalization (x0, g, g)\n",
+		"  a = LeakyRelu <alpha = 0.1> (x0)\n  k = Constant <value = float {2.0}> ()\n  y = Pow (a, k)\n",
+		"  c = MatMul (x0, w)\n  y = LeakyRelu (c)\n",
+		"  y = Einsum <equation = \"bij, jk -> bik\"> (x0, w)\n", "  y = Einsum <equation = \"bij,bkj->kbi\"> (x0, x0)\n",
+		"  y = Einsum <equation = \"bij,bij->i\"> (x0, x0)\n", "  y = Einsum <equation = \"bij,jk->kib\"> (x0, w)\n",
+		"  y = Einsum <equation = \"bij,bij->bi\"> (x0, x0)\n", "  y = Einsum <equation = \"bij,jk->bk\"> (x0, w)\n",
 		"  a = ReduceMean (x0, last)\n  d = Sub (x0, a)\n  p = Mul (d, d)\n  q = ReduceMean (p, last)\n  e = Constant <value = float {0.001}> ()\n" +
 			"  s = Add (q, e)\n  u = Sqrt (s)\n  n = Div (d, u)\n  o = Mul (n, g)\n  y = Add (o, g)\n",
 		"  k = Constant <value = float {1.41421356}> ()\n  h = Constant <value = float {0.5}> ()\n  i = Constant <value = float {1.0}> ()\n" +

@@ -54,6 +54,8 @@ func (l *lowerer) single(n *graph.Node) *unary {
 		u.Function = kernel.Clip(lo, hi)
 	case "HardSigmoid":
 		u.Function = kernel.Function{Kind: kernel.Line, A: float32(attrs.Float("alpha")), B: float32(attrs.Float("beta")), Lo: 0, Hi: 1}
+	case "LeakyRelu":
+		u.Function = kernel.Function{Kind: kernel.Leaky, A: float32(attrs.Float("alpha"))}
 	case "Gelu":
 		u.Kind = kernel.Gelu
 		if attrs.Str("approximate") == "tanh" {

@@ -18,7 +18,7 @@ import (
 // have to be rounded.
 var halfPaths = map[string]bool{
 	"conv": true, "conv-transpose": true, "gemm": true, "pool": true, "global-pool": true, "softmax": true, "layer-norm": true,
-	"batch-norm": true, "instance-norm": true, "reduce": true, "recurrent": true, "resize": true, "binary": true, "function": true,
+	"batch-norm": true, "instance-norm": true, "reduce": true, "recurrent": true, "resize": true, "binary": true, "function": true, "square": true, "einsum": true,
 	"view": false, "expand": false, "cast": false, "transpose": false, "concat": false, "split": false, "slice": false, "pad": false, "gather": false,
 }
 

@@ -75,7 +75,7 @@ func TestHalf(t *testing.T) {
 	}
 	m := halfWeight(r, "w", 48, 40) + halfWeight(r, "b", 40) + halfWeight(r, "g", 48)
 	for _, body := range []string{
-		"  y = Softmax (x0)\n", "  y = LayerNormalization (x0, g, g)\n",
+		"  y = LeakyRelu (x0)\n", "  y = Einsum <equation = \"bij,bkj->kbi\"> (x0, x0)\n", "  y = Softmax (x0)\n", "  y = LayerNormalization (x0, g, g)\n",
 		"  c = MatMul (x0, w)\n  d = Add (c, b)\n  y = Relu (d)\n",
 		"  t = Transpose <perm = [0,2,1]> (x0)\n  c = MatMul (x0, t)\n  y = Softmax (c)\n",
 		"  k = Constant <value = bool {1}> ()\n  c = MatMul (x0, w)\n" +

@@ -62,6 +62,8 @@ var Lowerings = []Lowering{
 	{"gather", "Gather of whole rows", matchGather},
 	{"resize", "float32 Resize in either layout", matchResize},
 	{"binary", "float32 Add, Sub, Mul, Div, with a function after it", matchBinary},
+	{"square", "float32 Pow with the constant 2", matchSquare},
+	{"einsum", "float32 Einsum of two operands that is a matrix product", matchEinsum},
 	{"function", "float32 functions of one variable, also spelled by several nodes: SiLU, HardSwish, Gelu", matchFunction},
 	{"quantize", "float32 QuantizeLinear and DequantizeLinear", matchQuantize},
 }

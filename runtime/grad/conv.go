@@ -73,13 +73,11 @@ func joined(blocks []tapBlock, r tapRun) []tapBlock {
 }
 
 // columns writes the patches of one plane: row k has, for every output
-// element, the input element under kernel position k, 0 outside.
+// element, the input element under kernel position k. Elements outside are
+// left as they are: dst has zeros there.
 func (t *taps) columns(dst, plane []float32) {
 	for k, blocks := range t.blocks {
 		row := dst[k*t.out : (k+1)*t.out]
-		if !t.full[k] {
-			clear(row)
-		}
 		for _, b := range blocks {
 			if b.stride == 1 {
 				kernel.CopyRows(row[b.out:], b.outStep, plane[b.in:], b.inStep, b.rows, b.n)
@@ -298,16 +296,18 @@ func (v *convolution) weightGrad(gw, x, gy []float32) {
 	}
 }
 
-// dataGrad adds dX = w' * dy, scattered.
-func (v *convolution) dataGrad(gx, w, gy []float32) {
-	if v.planes != nil {
-		v.planes.dataGrad(gx, w, gy)
+// dataGrad adds dX = w' * dy, scattered, or with write replaces gx by it.
+func (v *convolution) dataGrad(gx, w, gy []float32, write bool) {
+	switch {
+	case v.planes != nil:
+		v.planes.dataGrad(gx, w, gy, write)
 		return
-	}
-	if v.pixelsBack != nil {
+	case v.pixelsBack != nil:
 		v.pixelsBack.packBack(w)
-		v.pixelsBack.run(gx, gy, true)
+		v.pixelsBack.run(gx, gy, !write)
 		return
+	case write && (v.depthwise || !v.direct):
+		clear(gx)
 	}
 	if v.depthwise {
 		v.each(func(xo, yo, wo, _ int) {
@@ -321,7 +321,7 @@ func (v *convolution) dataGrad(gx, w, gy []float32) {
 	}
 	v.each(func(xo, yo, wo, _ int) {
 		if v.direct {
-			v.data.run(gx[xo:], v.wt[wo:], gy[yo:], false)
+			v.data.run(gx[xo:], v.wt[wo:], gy[yo:], write)
 			return
 		}
 		v.data.run(v.back, v.wt[wo:], gy[yo:], true)
@@ -360,7 +360,8 @@ func convRule(n *node) (func(), func(), error) {
 			addBias(y.v, n.in[2].v, v.out)
 		}
 	}
-	gx, gw, gb := n.g(0), n.g(1), n.g(2)
+	gw, gb := n.g(1), n.g(2)
+	gx, write := n.sink(0)
 	backward := func() {
 		if gb != nil {
 			biasGrad(gb, y.g, v.out)
@@ -369,7 +370,7 @@ func convRule(n *node) (func(), func(), error) {
 			v.weightGrad(gw, x.v, y.g)
 		}
 		if gx != nil {
-			v.dataGrad(gx, w.v, y.g)
+			v.dataGrad(gx, w.v, y.g, write)
 		}
 	}
 	return forward, backward, nil
@@ -385,8 +386,7 @@ func convTransposeRule(n *node) (func(), func(), error) {
 	}
 	v := newConvolution(n.pool, &win, y.shape[2:], x.shape[2:], w.shape[2:], x.shape[0], n.Int("group"), y.shape[1], x.shape[1])
 	forward := func() {
-		clear(y.v)
-		v.dataGrad(y.v, w.v, x.v)
+		v.dataGrad(y.v, w.v, x.v, true)
 		if n.has(2) {
 			addBias(y.v, n.in[2].v, v.in)
 		}

@@ -161,14 +161,19 @@ func (v *planes) weightGrad(gw, x, gy []float32) {
 	})
 }
 
-// dataGrad adds the derivative by the images to gx.
-func (v *planes) dataGrad(gx, w, gy []float32) {
-	k := len(v.back)
+// dataGrad adds the derivative by the images to gx, or with write replaces it.
+func (v *planes) dataGrad(gx, w, gy []float32, write bool) {
+	k, place := len(v.back), kernel.AddRows
+	if write && v.inside == v.in {
+		place = kernel.CopyRows
+	} else if write {
+		clear(gx) // no output reads the rest
+	}
 	v.each(func(s *planeScratch, c int) {
 		v.loadGY(s, gy, c)
 		kernel.Stencil(s.y, s.gy, v.back, w[c*k:(c+1)*k])
 		for n := range v.batch {
-			kernel.AddRows(v.plane(gx, n, c, v.in.count()), v.in.cols, s.y[n*v.pitch+v.at:], v.width, v.inside.rows, v.inside.cols)
+			place(v.plane(gx, n, c, v.in.count()), v.in.cols, s.y[n*v.pitch+v.at:], v.width, v.inside.rows, v.inside.cols)
 		}
 	})
 }

@@ -53,17 +53,18 @@ func TestImages(t *testing.T) {
 		}
 		slow.planes, slow.pixels, slow.pixelsBack = nil, nil, nil
 		x, gy, weights := some(batch*group*c*fast.in), some(batch*group*m*fast.out), some(group*c*m*fast.kernel)
-		results := func(v *convolution) [3][]float32 {
-			y, gx, gw := make([]float32, len(gy)), make([]float32, len(x)), make([]float32, len(weights))
+		results := func(v *convolution) [4][]float32 {
+			written, y, gx, gw := some(len(x)), make([]float32, len(gy)), make([]float32, len(x)), make([]float32, len(weights))
 			for range 2 { // buffers are used again
 				v.run(y, x, weights)
 				v.weightGrad(gw, x, gy)
-				v.dataGrad(gx, weights, gy)
+				v.dataGrad(gx, weights, gy, false)
+				v.dataGrad(written, weights, gy, true)
 			}
-			return [3][]float32{y, gx, gw}
+			return [4][]float32{y, gx, gw, written}
 		}
 		got, want := results(fast), results(slow)
-		for k, name := range []string{"y", "gx", "gw"} {
+		for k, name := range []string{"y", "gx", "gw", "gx written"} {
 			for i := range want[k] {
 				if got[k][i] != want[k][i] {
 					t.Fatalf("window %+v of %v: %s[%d] is %v, want %v", *w, in, name, i, got[k][i], want[k][i])

@@ -21,11 +21,13 @@ const (
 	Neg
 	Reciprocal
 	Half // rounded to float16
+	// Leaky is x, times A of a Function where x is negative.
+	Leaky
 	// Line is max(Lo, min(Hi, A*x + B)) of a Function: scaling, Clip, HardSigmoid.
 	Line
 )
 
-// Function is a unary function with the numbers that Line takes.
+// Function is a unary function with the numbers that Line and Leaky take.
 type Function struct {
 	Kind         Unary
 	A, B, Lo, Hi float32

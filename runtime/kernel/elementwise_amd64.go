@@ -34,6 +34,14 @@ func (f Function) call(dst, src *float32, n int) {
 		}
 		return
 	}
+	if f.Kind == Leaky {
+		if useAVX512 {
+			leakyAVX512(dst, src, &f.A, n)
+		} else {
+			leakyAVX2(dst, src, &f.A, n)
+		}
+		return
+	}
 	if useAVX512 {
 		f.call512(dst, src, n)
 		return

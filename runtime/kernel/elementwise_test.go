@@ -66,6 +66,10 @@ func exactly(f Function, x float32) float32 {
 		return -x
 	case Reciprocal:
 		return 1 / x
+	case Leaky:
+		if x < 0 {
+			return f.A * x
+		}
 	case Half:
 		return fromHalf(toHalf(x))
 	case Line:

@@ -227,6 +227,9 @@ func affineAVX2(dst *float32, src *float32, scale *float32, shift *float32, n in
 func lineAVX2(dst *float32, src *float32, coefficients *float32, n int)
 
 //go:noescape
+func leakyAVX2(dst *float32, src *float32, slope *float32, n int)
+
+//go:noescape
 func sumAVX2(partial *float32, src *float32, n int)
 
 //go:noescape
@@ -600,6 +603,9 @@ func affineAVX512(dst *float32, src *float32, scale *float32, shift *float32, n 
 
 //go:noescape
 func lineAVX512(dst *float32, src *float32, coefficients *float32, n int)
+
+//go:noescape
+func leakyAVX512(dst *float32, src *float32, slope *float32, n int)
 
 //go:noescape
 func sumAVX512(partial *float32, src *float32, n int)

@@ -10787,6 +10787,29 @@ loop:
 	VZEROUPPER
 	RET
 
+// func leakyAVX2(dst *float32, src *float32, slope *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·leakyAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         slope+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS (DX), Y0
+	VXORPS       Y1, Y1, Y1
+
+loop:
+	VMOVUPS     (CX), Y2
+	VMINPS      Y2, Y1, Y3
+	VMAXPS      Y2, Y1, Y2
+	VFMADD231PS Y3, Y0, Y2
+	VMOVUPS     Y2, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, BX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
 // func sumAVX2(partial *float32, src *float32, n int)
 // Requires: AVX
 TEXT ·sumAVX2(SB), NOSPLIT, $0-24
@@ -28245,6 +28268,29 @@ loop:
 	VMAXPS      Z4, Z2, Z4
 	VMINPS      Z4, Z3, Z4
 	VMOVUPS     Z4, (AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	SUBQ        $0x10, BX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func leakyAVX512(dst *float32, src *float32, slope *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·leakyAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         slope+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS (DX), Z0
+	VPXORD       Z1, Z1, Z1
+
+loop:
+	VMOVUPS     (CX), Z2
+	VMINPS      Z2, Z1, Z3
+	VMAXPS      Z2, Z1, Z2
+	VFMADD231PS Z3, Z0, Z2
+	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, BX

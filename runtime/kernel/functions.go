@@ -43,6 +43,8 @@ func (f Function) at(x float32) float32 {
 		return 1 / x
 	case Half:
 		return fromHalf(toHalf(x))
+	case Leaky:
+		return FMA32(f.A, lesser(0, x), greater(0, x))
 	case Line:
 		return clamp(FMA32(f.A, x, f.B), f.Lo, f.Hi)
 	}

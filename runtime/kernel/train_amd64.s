@@ -176,74 +176,68 @@ done:
 // func copyRowsAVX2(rows int, width int, dst *float32, dstStride int, src *float32, srcStride int)
 // Requires: AVX
 TEXT ·copyRowsAVX2(SB), NOSPLIT, $0-48
-	MOVQ  rows+0(FP), AX
-	MOVQ  width+8(FP), CX
-	MOVQ  dst+16(FP), DX
-	MOVQ  dstStride+24(FP), BX
-	MOVQ  src+32(FP), SI
-	MOVQ  srcStride+40(FP), DI
-	TESTQ $0x00000007, CX
-	JNZ   row
+	MOVQ rows+0(FP), AX
+	MOVQ width+8(FP), CX
+	MOVQ dst+16(FP), DX
+	MOVQ dstStride+24(FP), BX
+	MOVQ src+32(FP), SI
+	MOVQ srcStride+40(FP), DI
+	CMPQ CX, $0x04
+	JL   one
+	CMPQ CX, $0x08
+	JL   four
+	LEAQ -8(CX), CX
 
-even:
-	MOVQ DX, R9
-	MOVQ SI, R10
-	MOVQ CX, R8
+eight:
+	XORQ R8, R8
+	JMP  test
 
-evenEight:
-	VMOVUPS (R10), Y0
-	VMOVUPS Y0, (R9)
-	ADDQ    $0x20, R9
-	ADDQ    $0x20, R10
-	SUBQ    $0x08, R8
-	JNZ     evenEight
+more:
+	VMOVUPS (SI)(R8*4), Y0
+	VMOVUPS Y0, (DX)(R8*4)
+	ADDQ    $0x08, R8
+
+test:
+	CMPQ    R8, CX
+	JL      more
+	VMOVUPS (SI)(CX*4), Y0
+	VMOVUPS Y0, (DX)(CX*4)
 	ADDQ    BX, DX
 	ADDQ    DI, SI
 	SUBQ    $0x01, AX
-	JNZ     even
-	JMP     done
-
-row:
-	MOVQ DX, R9
-	MOVQ SI, R10
-	MOVQ CX, R8
-
-eight:
-	CMPQ    R8, $0x08
-	JL      four
-	VMOVUPS (R10), Y0
-	VMOVUPS Y0, (R9)
-	ADDQ    $0x20, R9
-	ADDQ    $0x20, R10
-	SUBQ    $0x08, R8
-	JMP     eight
+	JNZ     eight
+	JMP     end
 
 four:
-	CMPQ    R8, $0x04
-	JL      one
-	VMOVUPS (R10), X0
-	VMOVUPS X0, (R9)
-	ADDQ    $0x10, R9
-	ADDQ    $0x10, R10
-	SUBQ    $0x04, R8
+	LEAQ -4(CX), CX
+	XORQ R8, R8
+
+fourRow:
+	VMOVUPS (SI)(R8*4), X0
+	VMOVUPS X0, (DX)(R8*4)
+	VMOVUPS (SI)(CX*4), X0
+	VMOVUPS X0, (DX)(CX*4)
+	ADDQ    BX, DX
+	ADDQ    DI, SI
+	SUBQ    $0x01, AX
+	JNZ     fourRow
+	JMP     end
 
 one:
-	CMPQ   R8, $0x01
-	JL     next
-	VMOVSS (R10), X0
-	VMOVSS X0, (R9)
-	ADDQ   $0x04, R9
-	ADDQ   $0x04, R10
-	SUBQ   $0x01, R8
-	JMP    one
+	XORQ R8, R8
 
-next:
-	ADDQ BX, DX
-	ADDQ DI, SI
-	SUBQ $0x01, AX
-	JNZ  row
+element:
+	VMOVSS (SI)(R8*4), X0
+	VMOVSS X0, (DX)(R8*4)
+	ADDQ   $0x01, R8
+	CMPQ   R8, CX
+	JL     element
+	ADDQ   BX, DX
+	ADDQ   DI, SI
+	SUBQ   $0x01, AX
+	JNZ    one
 
-done:
+end:
 	VZEROUPPER
 	RET
 

@@ -357,6 +357,20 @@ func affine(v isa) {
 		VMOVUPS(x, Mem{Base: dst})
 	})
 	end()
+	// slope*min(0, src) + max(0, src)
+	start("leaky"+v.name, "func(dst, src, slope *float32, n int)")
+	dst, src, c, n = arg("dst"), arg("src"), arg("slope"), arg("n")
+	slope := v.broadcast(field(c, 0))
+	zero := v.zero()
+	v.loop(n, []reg.GPVirtual{dst, src}, v.bytes(), func() {
+		x, negative, y := v.reg(), v.reg(), v.reg()
+		VMOVUPS(Mem{Base: src}, x)
+		VMINPS(x, zero, negative)
+		VMAXPS(x, zero, y)
+		VFMADD231PS(negative, slope, y)
+		VMOVUPS(y, Mem{Base: dst})
+	})
+	end()
 }
 
 // reductions take 16 elements a step and leave 16 partial results, so that

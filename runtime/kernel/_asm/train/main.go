@@ -14,6 +14,7 @@ func main() {
 	mask()
 	reluBack()
 	transpose8()
+	copyRows()
 	rows()
 	dotRows()
 	addScalar()
@@ -265,9 +266,63 @@ func rowArgs(name, more string) (n, width reg.Register, p, strides []reg.Registe
 	return n, width, []reg.Register{dst, src}, []reg.Register{ds, ss}
 }
 
-// copyRows: dst = src. addRows: dst += src. axpyRows: dst += a*src.
+// copyRows: dst = src. The last 8 or 4 elements of a row may be copied twice.
+func copyRows() {
+	n, width, p, strides := rowArgs("copyRowsAVX2", "")
+	i, last := GP64(), GP64()
+	step := func(row string) {
+		for k := range p {
+			ADDQ(strides[k], p[k])
+		}
+		SUBQ(Imm(1), n)
+		JNZ(LabelRef(row))
+	}
+	move := func(lanes int, at reg.Register) {
+		x := lane(YMM(), lanes)
+		x.move(Mem{Base: p[1], Index: at, Scale: 4}, x.r)
+		x.move(x.r, Mem{Base: p[0], Index: at, Scale: 4})
+	}
+	CMPQ(width, Imm(4))
+	JL(LabelRef("one"))
+	CMPQ(width, Imm(8))
+	JL(LabelRef("four"))
+	LEAQ(Mem{Base: width, Disp: -8}, last)
+	Label("eight")
+	XORQ(i, i)
+	JMP(LabelRef("test"))
+	Label("more")
+	move(8, i)
+	ADDQ(Imm(8), i)
+	Label("test")
+	CMPQ(i, last)
+	JL(LabelRef("more"))
+	move(8, last)
+	step("eight")
+	JMP(LabelRef("end"))
+	Label("four")
+	LEAQ(Mem{Base: width, Disp: -4}, last)
+	XORQ(i, i)
+	Label("fourRow")
+	move(4, i)
+	move(4, last)
+	step("fourRow")
+	JMP(LabelRef("end"))
+	Label("one")
+	XORQ(i, i)
+	Label("element")
+	move(1, i)
+	ADDQ(Imm(1), i)
+	CMPQ(i, width)
+	JL(LabelRef("element"))
+	step("one")
+	Label("end")
+	VZEROUPPER()
+	RET()
+}
+
+// addRows: dst += src. axpyRows: dst += a*src.
 func rows() {
-	for _, name := range []string{"copyRows", "addRows", "axpyRows"} {
+	for _, name := range []string{"addRows", "axpyRows"} {
 		more := ""
 		if name == "axpyRows" {
 			more = ", a float32"
@@ -283,9 +338,7 @@ func rows() {
 			if more != "" {
 				x.mul(lane(a, lanes).r, x.r, x.r)
 			}
-			if name != "copyRows" {
-				x.add(at[0], x.r, x.r)
-			}
+			x.add(at[0], x.r, x.r)
 			x.move(x.r, at[0])
 		})
 		VZEROUPPER()
