@@ -67,9 +67,10 @@ func closeTo(got, want *tensor.Tensor) error {
 	for _, x := range want.Floats() {
 		largest = max(largest, math.Abs(x))
 	}
+	values := got.Floats()
 	for i, x := range want.Floats() {
-		if d := math.Abs(got.Floats()[i] - x); !(d <= 1e-4*largest) {
-			return fmt.Errorf("element %d of %v is %v, want %v", i, want, got.Floats()[i], x)
+		if d := math.Abs(values[i] - x); !(d <= 1e-4*largest) {
+			return fmt.Errorf("element %d of %v is %v, want %v", i, want, values[i], x)
 		}
 	}
 	return nil
@@ -167,6 +168,16 @@ func TestFastPaths(t *testing.T) {
 			"  c = MatMul (x0, w)\n  d = Div (c, k)\n  e = Erf (d)\n  f = Add (e, i)\n  a = Mul (c, f)\n  y = Mul (a, h)\n",
 	} {
 		checkFast(t, m+"  two = Constant <value = int64[1] {2}> ()\n  last = Constant <value = int64[1] {-1}> ()\n"+body, v)
+	}
+}
+
+// TestConvVolumes draws convolutions of three axes.
+func TestConvVolumes(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 1))
+	for k, attrs := range []string{"", "pads = [1,1,1,1,1,1]", "strides = [2,1,2], pads = [0,1,2,1,0,2]", "dilations = [1,2,2]", "group = 2", "group = 4, pads = [1,0,1,0,1,0]"} {
+		group := max(1, []int{1, 1, 1, 1, 2, 4}[k])
+		body := literal("w", randomFloats(r, 8, 4/group, 2, 3, 2)) + literal("b", randomFloats(r, 8)) + "  y = Conv <" + attrs + "> (x0, w, b)\n"
+		checkFast(t, body, randomFloats(r, 2, 4, 5, 9, 31))
 	}
 }
 

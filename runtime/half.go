@@ -17,7 +17,7 @@ import (
 // halfPaths is the fast paths that take float16 so, and whether they compute numbers that
 // have to be rounded.
 var halfPaths = map[string]bool{
-	"conv": true, "conv-transpose": true, "gemm": true, "pool": true, "global-pool": true, "softmax": true, "layer-norm": true,
+	"conv": true, "conv-volume": true, "conv-transpose": true, "gemm": true, "pool": true, "global-pool": true, "softmax": true, "layer-norm": true,
 	"batch-norm": true, "instance-norm": true, "reduce": true, "recurrent": true, "resize": true, "binary": true, "function": true, "square": true, "einsum": true,
 	"view": false, "expand": false, "cast": false, "transpose": false, "concat": false, "split": false, "slice": false, "pad": false, "gather": false,
 }

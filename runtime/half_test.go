@@ -31,9 +31,10 @@ func checkHalf(t *testing.T, body, out string, in ...*tensor.Tensor) {
 	for _, x := range want.Floats() {
 		largest = max(largest, math.Abs(x))
 	}
+	got := one.Floats()
 	for i, x := range want.Floats() {
-		if d := math.Abs(one.Floats()[i] - x); !(d <= 3*largest/(1<<11)) {
-			t.Fatalf("element %d is %v, want %v\n%s", i, one.Floats()[i], x, body)
+		if d := math.Abs(got[i] - x); !(d <= 3*largest/(1<<11)) {
+			t.Fatalf("element %d is %v, want %v\n%s", i, got[i], x, body)
 		}
 	}
 	three, _ := runText(t, body, in, out, Options{Threads: 3})

@@ -40,6 +40,7 @@ var Lowerings = []Lowering{
 	{"integer-matmul-float", "DequantizeLinear - Gemm or MatMul - [Add of a row] in integers, with a float result", matchIntegerMatMulFloat},
 	{"attention", "float32 softmax(scale*(Q K^T) + mask) V, with the transposes around it", matchAttention},
 	{"conv", "float32 Conv of one or two spatial axes, with scaling, BatchNormalization, residual and activation after it", matchConv},
+	{"conv-volume", "float32 Conv of three spatial axes", matchConvVolume},
 	{"conv-transpose", "float32 ConvTranspose of two spatial axes with constant weights, with scaling and activation after it", matchConvTranspose},
 	{"gemm", "float32 Gemm and MatMul, with bias, residual and activation after it", matchGemm},
 	{"nbits", "MatMulNBits with constant weights, as float32", matchNBits},
