@@ -81,7 +81,6 @@ type slot uint32
 const freshSlot slot = 1 << 31
 
 func (s slot) p() int { return int(s >> 16) }
-func (s slot) n() int { return int(s & 1023) }
 
 func (s *slot) update(b, limit int) {
 	n := int(*s & 1023)

@@ -101,11 +101,7 @@ func (s *symbols) bit(b, node, below, set int) int {
 		x := (h + uint32(node)*0x9e3779b1) * 0xc2b2ae35
 		t := &s.table[(x^x>>16)*0x27d4eb2f>>s.shift]
 		used[i] = t
-		if t.n() == 0 {
-			s.mix.addStretched(0)
-		} else {
-			s.mix.add(t.p())
-		}
+		s.mix.add(t.p())
 	}
 	for i := len(s.ctx); i < maxContexts; i++ {
 		s.mix.addStretched(0)

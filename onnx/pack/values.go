@@ -9,7 +9,6 @@ type values struct {
 	width int
 	mix   *mixer
 	slots []slot
-	used  []*slot
 }
 
 const (
@@ -38,7 +37,7 @@ func codeValues(c *coder, s shape, width int, v []signed, unsigned bool) {
 		rowSum := 0
 		for x := range s.cols {
 			i := r*s.cols + x
-			if v[i] == 0 && !c.decode || c.decode && v[i] == 0 {
+			if v[i] == 0 {
 				continue
 			}
 			at := func(dr, dx int) signed {
@@ -68,7 +67,7 @@ func codeValues(c *coder, s shape, width int, v []signed, unsigned bool) {
 				uint32(above)*64 + uint32(colLast[x]),
 				uint32(sign(at(-1, 0))+1)*3 + uint32(sign(colLast[x])+1),
 			}
-			v[i] = m.value(v[i], ctx, size, unsigned)
+			v[i] = m.value(v[i], &ctx, size, unsigned)
 			rowBefore, rowLast = rowLast, v[i]
 			colLast[x] = v[i]
 			rowSum += sign(v[i])
@@ -78,7 +77,7 @@ func codeValues(c *coder, s shape, width int, v []signed, unsigned bool) {
 }
 
 // value codes one value under its contexts.
-func (m *values) value(v signed, ctx [valueContexts]uint32, size uint, unsigned bool) signed {
+func (m *values) value(v signed, ctx *[valueContexts]uint32, size uint, unsigned bool) signed {
 	neg := 0
 	if v < 0 {
 		neg = 1
@@ -98,22 +97,19 @@ func (m *values) value(v signed, ctx [valueContexts]uint32, size uint, unsigned 
 	return signed(rank + 1)
 }
 
-func (m *values) bit(b, node int, ctx [valueContexts]uint32, size uint, set int) int {
-	m.used = m.used[:0]
+func (m *values) bit(b, node int, ctx *[valueContexts]uint32, size uint, set int) int {
+	var used [valueContexts]*slot
 	for k, h := range ctx {
 		x := (h*0x9e3779b1 ^ uint32(node)) * 0x85ebca6b
 		x = (x ^ x>>15) * 0xc2b2ae35
-		t := &m.slots[k<<size+int(x>>(32-size))]
-		m.used = append(m.used, t)
-		if t.n() == 0 {
-			m.mix.addStretched(0)
-		} else {
-			m.mix.add(t.p())
-		}
+		used[k] = &m.slots[k<<size+int(x>>(32-size))]
+	}
+	for _, t := range used {
+		m.mix.add(t.p())
 	}
 	m.mix.addStretched(stretchOne / 4)
 	b = m.mix.code(m.c, b, set&63, set&63)
-	for _, t := range m.used {
+	for _, t := range used {
 		t.update(b, 250)
 	}
 	return b
