@@ -200,7 +200,7 @@ func (g *Gradual) runsOf(m *graph.Model, q *grad.Param) [][]int {
 }
 
 // pattern keeps the n highest scores of every run, the first of equals.
-func pattern(mask, score []float32, runs [][]int, n int) {
+func pattern[T float32 | float64](mask, score []T, runs [][]int, n int) {
 	for _, run := range runs {
 		for k, at := range run {
 			rank := 0

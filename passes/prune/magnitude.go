@@ -50,9 +50,7 @@ func magnitude(c *pass.Context, m *graph.Model) error {
 				c.Kept(l.node, "it has no runs of inputs")
 				continue
 			}
-			for _, run := range runs {
-				l.largest(run, s.N)
-			}
+			l.largest(runs, s.N)
 			detail = fmt.Sprintf("%d of every %d stay", s.N, s.M)
 		} else {
 			limit := s.Threshold
@@ -137,11 +135,17 @@ func runs(n *graph.Node, shape []int, m int) [][]int {
 	return out
 }
 
-// largest keeps the n largest of a run, the first of equals.
-func (l *layer) largest(run []int, n int) {
-	slices.SortStableFunc(run, func(a, b int) int { return cmp.Compare(math.Abs(l.v[b]), math.Abs(l.v[a])) })
-	for _, at := range run[min(n, len(run)):] {
-		l.v[at] = 0
+// largest keeps the n largest weights of every run.
+func (l *layer) largest(runs [][]int, n int) {
+	stays, size := make([]float64, len(l.v)), make([]float64, len(l.v))
+	for i, x := range l.v {
+		size[i] = math.Abs(x)
+	}
+	pattern(stays, size, runs, n)
+	for i, stay := range stays {
+		if stay == 0 {
+			l.v[i] = 0
+		}
 	}
 }
 
